@@ -1,0 +1,23 @@
+"""Pixel masks from image-level tags, and a segmentation model from those masks (KTSE, ECCV 2024).
+
+The verbs of the command line are functions here: ``ktse.run("photos", tags="tags.csv", out="runs/photos")``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["check", "classify", "demo", "evaluate", "predict", "refine", "report", "run", "seed", "segment"]
+
+if TYPE_CHECKING:
+    from ktse.api import check, classify, demo, evaluate, predict, refine, report, run, seed, segment
+
+
+def __getattr__(name: str) -> Any:
+    """Load a verb when it is first used, so that importing ktse stays quick."""
+    if name in __all__:
+        from ktse import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'ktse' has no attribute {name!r}")

@@ -1,0 +1,212 @@
+"""The verbs, the same in Python (`ktse.run(...)`) and in the shell (`ktse run ...`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ktse.data.check import Checked, check_images
+from ktse.data.folder import open_folder, open_truth
+from ktse.data.scenes import make_scenes
+from ktse.errors import RunError
+from ktse.pipeline import Job, run_all
+from ktse.recipe import Recipe, load_recipe, merged, recipe_from_dict, to_dict
+from ktse.run_folder import RunFolder, read_json
+
+Settings = Mapping[str, Any]
+
+
+def run(
+    images: str | Path,
+    *,
+    tags: str | Path,
+    out: str | Path,
+    recipe: str | Path = "fast",
+    weights: str | None = None,
+    masks: str | Path | None = None,
+    settings: Settings | None = None,
+) -> RunFolder:
+    """Do the whole job: check, classify, seed, refine, segment, predict, evaluate, report.
+
+    The same call again on the same run folder does what is left, or what a changed setting invalidates.
+
+    Args:
+        images: folder of images.
+        tags: CSV file with the columns image and tags (tags separated by ;).
+        out: run folder; made if it does not exist.
+        recipe: fast, demo, or the path of a YAML file.
+        weights: initial weights of the backbone: a file, hub (timm's download) or none.
+        masks: folder of true masks, for measuring only.
+        settings: changes to the recipe, such as {"classify.epochs": 5}.
+
+    Returns:
+        the run folder.
+
+    Raises:
+        KtseError: what is wrong, where, and what to do next.
+    """
+    given: dict[str, Any] = {"data": {"images": str(images), "tags": str(tags)}, "truth": {"masks": str(masks or "")}}
+    base = load_recipe(recipe, settings)
+    if weights is not None:
+        given["classify"] = {"weights": weights}
+        # A file holds the weights of one model, so that another encoder cannot start from it.
+        if base.segment.encoder == base.classify.backbone or weights in ("hub", "none"):
+            given["segment"] = {"weights": weights}
+    folder = RunFolder(out)
+    if folder.root.exists() and not (folder.root / "recipe.yaml").is_file() and any(folder.root.iterdir()):
+        raise RunError(f"{folder.root} exists and is not a run folder", hint="Give another --out, or remove it.")
+    job = Job(folder, _changed(base, given))
+    _ = job.truth  # bad input is said before anything is written
+    folder.write_recipe(job.recipe)
+    run_all(job)
+    return folder
+
+
+def demo(*, out: str | Path = "runs/demo", images: int = 400, settings: Settings | None = None) -> RunFolder:
+    """Do the whole job on drawn scenes, without any download.
+
+    Args:
+        out: run folder; the scenes are drawn beside it.
+        images: number of scenes.
+        settings: changes to the recipe, such as {"classify.epochs": 5}.
+    """
+    scenes = Path(out).parent / f"{Path(out).name}-scenes"
+    try:
+        make_scenes(scenes, images=images)
+    except FileExistsError as error:
+        raise RunError(str(error), hint=f"Remove {scenes}, or give another --out.") from error
+    return run(
+        scenes / "images", tags=scenes / "tags.csv", out=out, recipe="demo", masks=scenes / "masks", settings=settings
+    )
+
+
+def check(images: str | Path, *, tags: str | Path, masks: str | Path | None = None) -> Checked:
+    """Say what is in a data set and what is wrong with it.
+
+    Args:
+        images: folder of images.
+        tags: CSV file with the columns image and tags (tags separated by ;).
+        masks: folder of true masks.
+
+    Returns:
+        counts, errors and warnings.
+
+    Raises:
+        DataError: the table does not fit the images, or the masks do not.
+    """
+    data = open_folder(Path(images), Path(tags))
+    if masks is not None:
+        open_truth(Path(masks), data)
+    return check_images(data)
+
+
+def classify(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
+    """Train the classification network on the tags of a run.
+
+    Args:
+        run: run folder.
+        settings: changes to the recipe.
+    """
+    return _stage("classify", run, settings)
+
+
+def seed(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
+    """Compute the class activation maps of a run's images.
+
+    Args:
+        run: run folder.
+        settings: changes to the recipe.
+    """
+    return _stage("seed", run, settings)
+
+
+def refine(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
+    """Make masks from the class activation maps of a run.
+
+    Args:
+        run: run folder.
+        settings: changes to the recipe.
+    """
+    return _stage("refine", run, settings)
+
+
+def segment(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
+    """Train the segmentation model on the masks of a run.
+
+    Args:
+        run: run folder.
+        settings: changes to the recipe.
+    """
+    return _stage("segment", run, settings)
+
+
+def predict(
+    run: str | Path,
+    images: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    settings: Settings | None = None,
+) -> list[Path]:
+    """Segment images without tags: any image or folder, or, without one, the run's own images.
+
+    Args:
+        run: run folder.
+        images: an image or a folder of images.
+        out: folder for the predictions.
+        settings: changes to the recipe; given together with images they hold for this call only.
+
+    Returns:
+        the prediction files.
+    """
+    if images is None:
+        folder = _stage("predict", run, settings)
+        return sorted(folder.path("predictions").rglob("*.png"))
+    if out is None:
+        raise RunError("a folder for the predictions is missing", hint="Give --out DIR.")
+    if not Path(images).exists():
+        raise RunError(f"{images} does not exist", hint="Give an image or a folder of images.")
+    folder = RunFolder.existing(run)
+    from ktse.stages.predict import predict_folder  # loads torch
+
+    return predict_folder(folder, Path(images), Path(out), _changed(folder.read_recipe(), settings or {}).predict)
+
+
+def evaluate(run: str | Path, *, masks: str | Path | None = None) -> dict[str, Any]:
+    """Measure tags, seeds, masks and predictions of a run.
+
+    Args:
+        run: run folder.
+        masks: folder of true masks, if the run was made without.
+
+    Returns:
+        the content of evaluation.json.
+    """
+    settings = None if masks is None else {"truth": {"masks": str(masks)}}
+    folder = _stage("evaluate", run, settings)
+    content: dict[str, Any] = read_json(folder.path("evaluation.json"))
+    return content
+
+
+def report(run: str | Path) -> Path:
+    """Write the report of a run.
+
+    Args:
+        run: run folder.
+
+    Returns:
+        the HTML file.
+    """
+    return _stage("report", run, None).path("report.html")
+
+
+def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
+    folder = RunFolder.existing(run)
+    job = Job(folder, _changed(folder.read_recipe(), settings or {}))
+    folder.write_recipe(job.recipe)
+    job.do(stage)
+    return folder
+
+
+def _changed(recipe: Recipe, settings: Settings) -> Recipe:
+    return recipe_from_dict(merged(to_dict(recipe), settings))

@@ -1,0 +1,132 @@
+"""The command line: a thin shell over the verbs of ktse.api."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.table import Table
+
+from ktse import __version__, api
+from ktse.console import console, say
+from ktse.data.check import Checked, to_json
+from ktse.errors import KtseError
+from ktse.recipe import add_recipe_arguments
+from ktse.run_folder import RunFolder
+
+SETTINGS = ("data", "classify", "seed", "refine", "segment", "predict")
+VERBS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    "run": (api.run, SETTINGS),
+    "demo": (api.demo, SETTINGS),
+    "check": (api.check, ()),
+    "classify": (api.classify, ("classify",)),
+    "seed": (api.seed, ("seed",)),
+    "refine": (api.refine, ("refine",)),
+    "segment": (api.segment, ("segment",)),
+    "predict": (api.predict, ("predict",)),
+    "evaluate": (api.evaluate, ()),
+    "report": (api.report, ()),
+}
+"""Each verb with the settings that its command line takes."""
+
+OPTIONAL = {"predict": {"images": "an image or a folder of images; without it, the run's own images"}}
+"""Positional arguments that may be left out."""
+
+
+def make_parser() -> ArgumentParser:
+    """The parser of all verbs; arguments and help come from the functions' signatures and docstrings."""
+    parser = ArgumentParser(prog="ktse", description="Pixel masks from image-level tags.", version=__version__)
+    commands = parser.add_subcommands()
+    for name, (verb, stages) in VERBS.items():
+        summary = (verb.__doc__ or "").partition("\n")[0]
+        command = ArgumentParser(description=summary)
+        command.add_function_arguments(verb, as_group=False, as_positional=True, skip={"settings", *OPTIONAL.get(name, {})})
+        for argument, text in OPTIONAL.get(name, {}).items():
+            command.add_argument(argument, nargs="?", help=text)
+        add_recipe_arguments(command, tuple(stage for stage in stages if stage != "data"))
+        if "data" in stages:
+            command.add_argument("--data.validation", type=float, help="share of the images kept out of all training")
+            command.add_argument("--data.seed", type=int, help="seed of that choice")
+        if name == "check":
+            command.add_argument("--json", action="store_true", help="print JSON")
+        commands.add_subcommand(name, command, help=summary)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Returns:
+        0 if all went well, 1 for an error of the input, 2 for wrong arguments, 130 if interrupted.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    parser = make_parser()
+    # Without defaults, only what the user gave overrides the recipe.
+    given = parser.parse_args(argv, defaults=False)
+    name = given.pop("subcommand")
+    arguments: Namespace = given[name]
+    try:
+        return _do(name, arguments)
+    except KtseError as error:
+        say(f"ktse {name}: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say(f"ktse {name}: interrupted; the same command goes on from here")
+        return 130
+
+
+def _do(name: str, arguments: Namespace) -> int:
+    verb, stages = VERBS[name]
+    values = arguments.as_dict()
+    as_json = values.pop("json", False)
+    settings = {stage: values.pop(stage) for stage in stages if values.get(stage) is not None}
+    if stages:
+        values["settings"] = settings
+    result = verb(**values)
+    if isinstance(result, Checked):
+        print(json.dumps(to_json(result), ensure_ascii=False)) if as_json else _show(result)
+        return 1 if result.errors else 0
+    if name in ("run", "demo") and isinstance(result, RunFolder):
+        print(result.path("report.html"))
+    elif isinstance(result, RunFolder | Path):
+        print(result.root if isinstance(result, RunFolder) else result)
+    elif name == "evaluate":
+        _show_evaluation(result)
+    elif isinstance(result, list):
+        print(f"{len(result)} predictions")
+    return 0
+
+
+def _show(checked: Checked) -> None:
+    table = Table("class", "images", title=f"{checked.images} images, {checked.untagged} without tags", title_justify="left")
+    for name, count in checked.classes.items():
+        table.add_row(name, str(count))
+    console.print(table)
+    for text in checked.errors:
+        say(f"error: {text}")
+    for text in checked.warnings:
+        say(f"warning: {text}")
+
+
+def _show_evaluation(result: dict[str, Any]) -> None:
+    table = Table("stage", "mIoU %", "threshold", "oracle mIoU %", "oracle threshold", "images", "tags used")
+    for stage in ("seed", "mask", "prediction"):
+        if stage in result:
+            entry, oracle = result[stage], result[stage]["oracle"] or {}
+            cells = (entry["miou"], entry["threshold"], oracle.get("miou"), oracle.get("threshold"), entry["images"])
+            texts = ["-" if cell is None else f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in cells]
+            table.add_row(stage, *texts, "yes" if entry["tags_used"] else "no")
+    console.print(table if table.row_count else "no true masks were given: only the tags are measured")
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Reading images, tags and true masks; drawing the demo; transforms."""

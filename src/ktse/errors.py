@@ -1,0 +1,48 @@
+"""The one error that a user may see: what is wrong, where, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class KtseError(Exception):
+    """A mistake or a limit that the user can act on; the command line prints it without a traceback.
+
+    Args:
+        what: what is wrong, as one sentence.
+        where: file, row or key, one string a place; all problems of an input are listed together.
+        hint: what to do next.
+    """
+
+    shown = 20
+
+    def __init__(self, what: str, *, where: str | Iterable[str] = (), hint: str = "") -> None:
+        self.what = what
+        self.where = [where] if isinstance(where, str) else list(where)
+        self.hint = hint
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        lines += [f"  - {place}" for place in self.where[: self.shown]]
+        if len(self.where) > self.shown:
+            lines.append(f"  - ... and {len(self.where) - self.shown} more")
+        if self.hint:
+            lines.append(self.hint)
+        return "\n".join(lines)
+
+
+class DataError(KtseError):
+    """The input data cannot be used as it is."""
+
+
+class RecipeError(KtseError):
+    """A setting is unknown or out of range."""
+
+
+class RunError(KtseError):
+    """The run folder lacks something, or belongs to something else."""
+
+
+class CollapseError(KtseError):
+    """Training left the regime in which its result means anything."""

@@ -1,0 +1,1 @@
+"""KTSE itself, as the paper tells it: erasing, transfer (SIE), regularisation (SSR), alignment (MGA), objective."""

@@ -1,0 +1,154 @@
+"""The objective: a batch in, named loss terms out (paper, eq. 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, relu
+
+from ktse.method.alignment import global_alignment, local_alignment
+from ktse.method.erasing import erase, foreground_score, keep_mask, stitch
+from ktse.method.regularisation import inter_class_term, pseudo_label, segmentation_terms
+from ktse.method.transfer import transfer_loss
+from ktse.models.cam_head import CamNetwork
+from ktse.recipe import ObjectiveRecipe
+
+ANCHOR = {"background", "foreground"}  # the terms that need the pseudo-label of the anchors,
+STITCHED = {"stitched_background", "stitched_foreground"}  # and of the pairs as well
+
+
+class Batch(NamedTuple):
+    """What one step learns from: no masks.
+
+    Attributes:
+        image: (B, 3, H, W) float, normalised anchor images.
+        tags: (B, C) float, 0 or 1.
+        paired_image: (P, 3, H, W) float, images that share a tag with the first P anchors; P may be 0.
+        paired_tags: (P, C) float, 0 or 1.
+    """
+
+    image: Tensor
+    tags: Tensor
+    paired_image: Tensor
+    paired_tags: Tensor
+
+
+class Terms(NamedTuple):
+    """Loss terms by the names of LossWeights (unweighted scalars), and the class scores (B, C) of the anchors."""
+
+    losses: dict[str, Tensor]
+    logits: Tensor
+
+
+class Objective(nn.Module):
+    """The KTSE objective over a CAM network; each term is computed only while its weight is not 0.
+
+    Args:
+        network: the CAM network that is trained.
+        recipe: margins, thresholds and choices.
+        mean, std: (3,) normalisation of the images, to undo it for PAR.
+    """
+
+    def __init__(self, network: CamNetwork, recipe: ObjectiveRecipe, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+        self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", std.view(1, 3, 1, 1), persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+
+    def forward(self, batch: Batch, weights: Mapping[str, float]) -> Terms:
+        """Compute every term whose weight is not 0.
+
+        Args:
+            batch: anchors and, for SIE, their pairs.
+            weights: weight of each term by name; decides only what is computed.
+        """
+        on = {name for name, weight in weights.items() if weight != 0}
+        image, tags = batch.image, batch.tags
+        pairs = len(batch.paired_image) if on & (STITCHED | {"transfer"}) else 0
+        # Anchors and pairs go through the network together: batch norm is frozen, so that they do not mix.
+        seen = torch.cat([image, batch.paired_image]) if pairs else image
+        scores = self.network.scores(seen)
+        anchor, paired = scores[: len(image)], scores[len(image) :]
+        cam = anchor[:, 1:]
+        logits = self.network.head.classify(cam)
+        losses = {"classification": binary_cross_entropy_with_logits(logits, tags)}
+        label = None
+        if on & ANCHOR or (pairs and on & STITCHED):
+            shown = len(seen) if on & STITCHED else len(image)
+            label = self._label(scores[:shown, 1:], seen[:shown], torch.cat([tags, batch.paired_tags])[:shown])
+        if on & (ANCHOR | {"inter_class"}):
+            losses |= self._self_supervision(anchor, image, tags, label, on)
+        if pairs:
+            losses |= self._transfer(anchor[:pairs], paired, batch, label, on)
+        if on & {"global_alignment", "local_alignment"}:
+            losses |= self._alignment(cam, image, tags)
+        return Terms({name: loss for name, loss in losses.items() if name in on}, logits)
+
+    def _self_supervision(
+        self, scores: Tensor, image: Tensor, tags: Tensor, label: Tensor | None, on: set[str]
+    ) -> dict[str, Tensor]:
+        recipe, cam = self.recipe, scores[:, 1:]
+        large = _enlarge(scores, image.shape[-2:])
+        losses: dict[str, Tensor] = {}
+        if label is not None:
+            count = tags.sum(dim=1)
+            teaches = count == 1 if recipe.foreground_images == "single-tag" else count > 0
+            terms = segmentation_terms(large, label[: len(image)], teaches)
+            losses |= {"background": terms.background, "foreground": terms.foreground}
+        if "inter_class" in on:
+            with torch.no_grad():
+                foreground = foreground_score(_enlarge(cam, image.shape[-2:]), tags)
+            losses["inter_class"] = inter_class_term(large, tags, foreground, recipe.inter_above, recipe.inter_classes)
+        return losses
+
+    def _transfer(
+        self, anchor: Tensor, paired: Tensor, batch: Batch, label: Tensor | None, on: set[str]
+    ) -> dict[str, Tensor]:
+        recipe, pairs = self.recipe, len(paired)
+        image, tags = batch.image[:pairs], torch.maximum(batch.tags[:pairs], batch.paired_tags)
+        axis = cast(Literal["height", "width"], _axis(recipe.stitch))
+        stitched = self.network.scores(stitch(image, batch.paired_image, axis))
+        reference = stitch(anchor, paired, axis)
+        # A crop that the stride does not divide gives the stitched map another length than its two halves.
+        aligned = interpolate(stitched, reference.shape[-2:], mode="bilinear", align_corners=False)
+        losses = {"transfer": transfer_loss(reference[:, 1:], aligned[:, 1:], tags, recipe.margin, recipe.channels)}
+        if label is not None and on & STITCHED:
+            joined = stitch(label[:pairs, None], label[len(batch.image) :, None], axis)[:, 0]
+            everyone = torch.ones(pairs, dtype=torch.bool, device=joined.device)
+            terms = segmentation_terms(_enlarge(stitched, joined.shape[-2:]), joined, everyone)
+            losses |= {"stitched_background": terms.background, "stitched_foreground": terms.foreground}
+        return losses
+
+    def _alignment(self, cam: Tensor, image: Tensor, tags: Tensor) -> dict[str, Tensor]:
+        recipe = self.recipe
+        with torch.no_grad():
+            erased_image = erase(image, cam, tags, recipe.erase_above)
+            keep = keep_mask(cam, tags, recipe.erase_above)
+        erased = self.network.scores(erased_image)[:, 1:]
+        return {
+            "global_alignment": global_alignment(erased, cam, tags, recipe.channels),
+            "local_alignment": local_alignment(erased, cam, keep, tags, recipe.margin, channels=recipe.channels),
+        }
+
+    def _label(self, cam: Tensor, image: Tensor, tags: Tensor) -> Tensor:
+        recipe = self.recipe
+        return pseudo_label(
+            cam, (image * self.std + self.mean).clamp(0, 1), tags, recipe.background_high, recipe.background_low,
+            iterations=recipe.par_iterations, empty_cam=recipe.empty_cam,
+        )  # fmt: skip
+
+
+def _enlarge(scores: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
+    return interpolate(relu(scores), size, mode="bilinear", align_corners=False)
+
+
+def _axis(stitch_axis: str) -> str:
+    if stitch_axis != "random":
+        return stitch_axis
+    return "height" if torch.rand(()) < 0.5 else "width"

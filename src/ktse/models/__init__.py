@@ -1,0 +1,1 @@
+"""The networks: backbones from timm, the CAM head, the segmentation model."""

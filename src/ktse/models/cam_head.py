@@ -1,0 +1,111 @@
+"""The CAM network: a backbone, a head of C+1 channels without fully connected layer, gated pyramid pooling."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, interpolate, relu
+
+LEVELS = (2, 4, 8, 16)
+
+
+class Gate(nn.Module):
+    """Weighs two maps per pixel, their positive and negative parts apart.
+
+    Args:
+        classes: number of classes C.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.positive = nn.Conv2d(2 * classes, 2, 3, padding=1, bias=False)
+        self.negative = nn.Conv2d(2 * classes, 2, 3, padding=1, bias=False)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return the weighted mean of two (B, C, h, w) maps."""
+        positive = self._weigh(self.positive, relu(first), relu(second))
+        negative = self._weigh(self.negative, relu(-first), relu(-second))
+        return positive - negative
+
+    @staticmethod
+    def _weigh(conv: nn.Module, first: Tensor, second: Tensor) -> Tensor:
+        weight: Tensor = conv(torch.cat([first, second], dim=1)).sigmoid()
+        return (first * weight[:, :1] + second * weight[:, 1:]) / 2
+
+
+class CamHead(nn.Module):
+    """Features to C+1 score maps (channel 0 is background), and class scores by gated pyramid pooling.
+
+    Args:
+        channels: channels of the features.
+        classes: number of classes C.
+        hidden: channels in between.
+    """
+
+    def __init__(self, channels: int, classes: int, hidden: int = 256) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.score = nn.Conv2d(hidden, classes + 1, 1, bias=False)
+        self.gates = nn.ModuleList(Gate(classes) for _ in LEVELS[1:])
+        for conv in (self.reduce, self.score):
+            nn.init.xavier_uniform_(conv.weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Score maps, signed: (B, channels, h, w) to (B, C+1, h, w)."""
+        scores: Tensor = self.score(relu(self.reduce(relu(features))))
+        return scores
+
+    def pyramid(self, cam: Tensor) -> Tensor:
+        """Gated pyramid pooling of a (B, C, h, w) CAM, at its own size."""
+        size = cam.shape[-2:]
+        pooled, *rest = (
+            interpolate(adaptive_avg_pool2d(cam, level), size, mode="bilinear", align_corners=False) for level in LEVELS
+        )
+        for gate, level in zip(self.gates, rest, strict=True):
+            pooled = gate(pooled, level)
+        return pooled
+
+    def classify(self, cam: Tensor) -> Tensor:
+        """Class scores (logits) of a signed CAM: (B, C, h, w) to (B, C)."""
+        pooled = self.pyramid(cam)
+        positive = (relu(cam) * relu(pooled)).mean(dim=(-2, -1))
+        negative = (relu(-cam) * relu(-pooled)).mean(dim=(-2, -1))
+        return positive - negative
+
+
+class CamNetwork(nn.Module):
+    """A backbone and a CamHead.
+
+    Args:
+        backbone: maps (B, 3, H, W) to (B, channels, h, w).
+        channels: channels of its output.
+        classes: number of classes C.
+        hidden: channels of the head.
+    """
+
+    def __init__(self, backbone: nn.Module, channels: int, classes: int, hidden: int = 256) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = CamHead(channels, classes, hidden)
+
+    @property
+    def mean(self) -> Tensor:
+        """(3,) mean colour that images are normalised by."""
+        return cast(Tensor, self.backbone.mean)
+
+    @property
+    def std(self) -> Tensor:
+        """(3,) spread of colours that images are normalised by."""
+        return cast(Tensor, self.backbone.std)
+
+    def scores(self, image: Tensor) -> Tensor:
+        """Score maps, background first, signed: (B, 3, H, W) to (B, C+1, h, w), in float32."""
+        scores: Tensor = self.head(self.backbone(image))
+        return scores.float()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """CAM (B, C, h, w), signed, and class scores (B, C)."""
+        cam = self.scores(image)[:, 1:]
+        return cam, self.head.classify(cam)

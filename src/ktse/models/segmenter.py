@@ -1,0 +1,94 @@
+"""The segmentation model: any segmentation_models_pytorch architecture on any timm encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from ktse.errors import RecipeError
+from ktse.models.backbone import pretrained_arguments
+
+DIVISOR = 32
+
+
+class Segmenter(nn.Module):
+    """Label scores of every pixel, for images of any size.
+
+    Args:
+        architecture: segmentation_models_pytorch architecture.
+        encoder: timm model name.
+        classes: number of classes C.
+        weights: initial weights of the encoder: "hub", "none", or a file.
+
+    Attributes:
+        mean, std: (3,) normalisation that the encoder's weights expect.
+
+    Raises:
+        RecipeError: the network or its weights are not to be had.
+    """
+
+    def __init__(self, architecture: str, encoder: str, classes: int, weights: str = "hub") -> None:
+        super().__init__()
+        arguments = pretrained_arguments(weights)
+        pretrained = arguments.pop("pretrained")
+        try:
+            self.network: nn.Module = smp.create_model(
+                architecture, f"tu-{encoder}", "imagenet" if pretrained else None, classes=classes + 1, **arguments
+            )
+            config = timm.get_pretrained_cfg(encoder)
+        except (RuntimeError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+            raise RecipeError(
+                f"the segmentation model {architecture!r} with encoder {encoder!r} and weights {weights!r} cannot be built",
+                where=str(error).splitlines()[0] if str(error) else type(error).__name__,
+                hint="Check the names (timm.list_models()), give --weights FILE with weights of this very encoder, or "
+                "--weights none to start from random ones.",
+            ) from error
+        self.mean = torch.tensor(config.mean if config else IMAGENET_DEFAULT_MEAN)
+        self.std = torch.tensor(config.std if config else IMAGENET_DEFAULT_STD)
+        self.batch_norm_frozen = False
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised images to (B, C+1, H, W) scores in float32."""
+        height, width = image.shape[-2:]
+        padded = pad(image, (0, -width % DIVISOR, 0, -height % DIVISOR))
+        scores: Tensor = self.network(padded)
+        return scores[..., :height, :width].float()
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part that starts from given weights."""
+        return self.network.get_submodule("encoder")
+
+    def rest(self) -> nn.ModuleList:
+        """The part that starts from random values."""
+        return nn.ModuleList(child for name, child in self.network.named_children() if name != "encoder")
+
+    def freeze_batch_norm(self) -> None:
+        """Keep the encoder's batch norm as it is."""
+        self.batch_norm_frozen = True
+        for module in self.encoder.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Segmenter:
+        """Switch to training; a frozen batch norm stays in evaluation."""
+        super().train(mode)
+        if self.batch_norm_frozen:
+            for module in self.encoder.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+
+def describe(recipe: Any, model: Segmenter, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Header of a model file: what is needed to build and use the model again."""
+    return {
+        "architecture": recipe.architecture, "encoder": recipe.encoder, "classes": list(classes),
+        "mean": model.mean.tolist(), "std": model.std.tolist(),
+    }  # fmt: skip

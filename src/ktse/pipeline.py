@@ -1,0 +1,220 @@
+"""The whole job in reading order: each stage is done once, and again only when something before it changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ktse import __version__
+from ktse.console import say
+from ktse.data.check import check_images, to_json
+from ktse.data.folder import open_folder, open_truth
+from ktse.data.sample import TaggedImages, Truth
+from ktse.errors import RunError
+from ktse.recipe import Recipe, to_dict
+from ktse.run_folder import RunFolder, write_json
+
+ORDER = ("check", "classify", "seed", "refine", "segment", "predict", "evaluate", "report")
+NEEDS = {
+    "check": (), "classify": ("check",), "seed": ("classify",), "refine": ("seed",), "segment": ("refine",),
+    "predict": ("segment",), "evaluate": ("seed", "refine", "predict"), "report": ("evaluate",),
+}  # fmt: skip
+OUTPUTS = {
+    "check": ("check.json",), "classify": ("classify",), "seed": ("seeds",), "refine": ("masks",),
+    "segment": ("segment",), "predict": ("predictions",), "evaluate": ("evaluation.json", "evaluation_images.csv"),
+    "report": ("report.html",),
+}  # fmt: skip
+IRRELEVANT = ("workers", "precision")
+"""Settings that do not change what a stage means, so that changing them repeats nothing."""
+
+
+@dataclass
+class Job:
+    """A run folder with its recipe, and the data opened when first needed.
+
+    Args:
+        run: the run folder.
+        recipe: every setting.
+    """
+
+    run: RunFolder
+    recipe: Recipe
+
+    @cached_property
+    def data(self) -> TaggedImages:
+        """Images and tags.
+
+        Raises:
+            DataError: they cannot be used.
+        """
+        recipe = self.recipe.data
+        return open_folder(Path(recipe.images), Path(recipe.tags), recipe.validation, recipe.seed)
+
+    @cached_property
+    def truth(self) -> Truth | None:
+        """True masks for measuring, if the user gave some.
+
+        Raises:
+            DataError: they cannot be used.
+        """
+        masks = self.recipe.truth.masks
+        return open_truth(Path(masks), self.data) if masks else None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of images and tags."""
+        return self.data.fingerprint()
+
+    def key(self, stage: str) -> str:
+        """Hash of everything that a stage's result depends on."""
+        parts: list[Any] = [stage]
+        if stage == "check":
+            parts.append(self.fingerprint)
+        elif stage == "evaluate":
+            parts.append(self.truth.fingerprint() if self.truth else "")
+        elif stage != "report":
+            settings = to_dict(getattr(self.recipe, stage))
+            parts.append({name: value for name, value in settings.items() if name not in IRRELEVANT})
+        parts += [self.key(before) for before in NEEDS[stage]]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def state(self, stage: str) -> str:
+        """ "done", "stale" (made from something else), "unfinished", or "missing"."""
+        entry = self.run.manifest().get(stage)
+        if entry is None or not any(self.run.path(name).exists() for name in OUTPUTS[stage]):
+            return "missing"
+        if entry["key"] != self.key(stage):
+            return "stale"
+        return "done" if entry["state"] == "done" else "unfinished"
+
+    def do(self, stage: str) -> None:
+        """Do one stage, or go on with it; nothing if it is done.
+
+        Raises:
+            RunError: a stage that it needs is not done.
+        """
+        state = self.state(stage)
+        if state == "done":
+            say(f"{stage}: done already")
+            return
+        needed = {before: self.state(before) for before in NEEDS[stage]}
+        # What has never been made is simply not measured.
+        fine = ("done", "missing") if stage == "evaluate" else ("done",)
+        missing = [before for before, found in needed.items() if found not in fine]
+        if missing:
+            raise RunError(
+                f"{stage} needs {missing[0]}, which is {needed[missing[0]]}",
+                hint=f"Do it first: ktse {missing[0]} {self.run.root}",
+            )
+        if state == "stale":
+            self._clear(stage)
+        started, clock = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.monotonic()
+        before = self.run.manifest().get(stage, {})
+        spent = before.get("seconds", 0.0) if state == "unfinished" else 0.0
+        entry: dict[str, Any] = {"state": "running", "key": self.key(stage), "started": started, "versions": _versions()}
+        self.run.record(stage, {**entry, "seconds": spent})
+        try:
+            stage_function(stage)(self)
+            entry["state"] = "done"
+        except BaseException as error:
+            entry |= {"state": "failed", "message": str(error) or type(error).__name__}
+            raise
+        finally:
+            seconds = round(spent + time.monotonic() - clock, 2)
+            self.run.record(stage, {**entry, "seconds": seconds, **_resources()})
+
+    def _clear(self, stage: str) -> None:
+        for name in OUTPUTS[stage]:
+            path = self.run.path(name)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def stage_function(stage: str) -> Callable[[Job], object]:
+    """What a stage does. Only evaluate and report are given the truth."""
+    # Imported here so that what needs no network (check, report) does not load torch.
+    match stage:
+        case "check":
+            return check
+        case "classify":
+            from ktse.stages.classify import classify
+
+            return lambda job: classify(job.run, job.data, job.recipe.classify)
+        case "seed":
+            from ktse.stages.seed import seed
+
+            return lambda job: seed(job.run, job.data, job.recipe.seed)
+        case "refine":
+            from ktse.stages.refine import refine
+
+            return lambda job: refine(job.run, job.data, job.recipe.refine)
+        case "segment":
+            from ktse.stages.segment import segment
+
+            return lambda job: segment(job.run, job.data, job.recipe.segment)
+        case "predict":
+            from ktse.stages.predict import predict
+
+            return lambda job: predict(job.run, job.data, job.recipe.predict)
+        case "evaluate":
+            from ktse.stages.evaluate import evaluate
+
+            return lambda job: evaluate(job.run, job.data, job.truth, job.recipe)
+        case "report":
+            from ktse.reporting import write_report
+
+            return lambda job: write_report(job.run, job.data, job.truth)
+    raise ValueError(f"there is no stage {stage!r}")
+
+
+def check(job: Job) -> None:
+    """Look at every image before training.
+
+    Raises:
+        DataError: images cannot be read; nothing is trained.
+    """
+    checked = check_images(job.data)
+    for warning in checked.warnings:
+        say(f"check: {warning}")
+    checked.raise_errors()
+    job.run.write_classes(job.data.classes)
+    write_json(job.run.path("check.json"), to_json(checked))
+
+
+def run_all(job: Job) -> None:
+    """All stages in order; what is done already is left alone."""
+    for stage in ORDER:
+        job.do(stage)
+
+
+def _versions() -> dict[str, str]:
+    names = ("torch", "torchvision", "timm", "segmentation_models_pytorch", "lightning-fabric", "numpy", "pillow")
+    return {"ktse": __version__, "python": sys.version.split()[0], **{name: version(name) for name in names}}
+
+
+def _resources() -> dict[str, Any]:
+    """Peak memory of this process (of the GPU where there is one) and the device."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return {
+            "device": torch.cuda.get_device_name(),
+            "peak_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20, 1),
+        }
+    try:
+        import resource
+    except ImportError:  # Windows
+        return {"device": "cpu"}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"device": "cpu", "peak_memory_mb": round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)}

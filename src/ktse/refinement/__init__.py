@@ -1,0 +1,1 @@
+"""From soft scores to better masks: tensors in, tensors out."""

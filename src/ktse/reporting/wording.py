@@ -1,0 +1,57 @@
+"""Numbers and durations as people write them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+NOTHING = "–"
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value from a file is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def number(value: Any, digits: int = 1) -> str:
+    """A number with this many decimals and thousands separators; a dash for anything else."""
+    return f"{value:,.{digits}f}" if is_number(value) else NOTHING
+
+
+def count(value: Any) -> str:
+    """A whole number with thousands separators; a dash for anything else."""
+    return number(value, 0)
+
+
+def share(value: Any) -> str:
+    """A share in 0..1 as per cent."""
+    return f"{100 * value:.1f} %" if is_number(value) else NOTHING
+
+
+def duration(seconds: Any) -> str:
+    """Seconds as "4.2 s", "3 min 20 s" or "1 h 12 min"."""
+    if not is_number(seconds):
+        return NOTHING
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def memory(megabytes: Any) -> str:
+    """Megabytes as "640 MB" or "2.1 GB"."""
+    if not is_number(megabytes):
+        return NOTHING
+    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1024:.1f} GB"
+
+
+def plural(amount: int, one: str, many: str = "") -> str:
+    """A count with its noun: "1 image", "1,785 images"."""
+    return f"{amount:,} {one if amount == 1 else many or one + 's'}"
+
+
+def listing(names: list[str]) -> str:
+    """Names in a row: "a", "a and b", "a, b and c"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""

@@ -1,0 +1,1 @@
+"""The stages of a run: each reads the run folder, does one thing, writes the run folder."""

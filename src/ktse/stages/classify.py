@@ -1,0 +1,232 @@
+"""classify: train the CAM network on tags with the KTSE objective."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from ktse.console import say
+from ktse.data.sample import TaggedImages
+from ktse.data.transforms import TrainingTransform, seeded
+from ktse.errors import CollapseError
+from ktse.method.objective import Batch, Objective
+from ktse.models.backbone import Backbone
+from ktse.models.cam_head import CamNetwork
+from ktse.recipe import ClassifyRecipe
+from ktse.run_folder import RunFolder
+from ktse.training import EpochEnd, EpochPlan, State, fit, go_back, make_fabric, make_loader, parameter_groups, poly
+from ktse.weights import load_into, load_tensors, save_tensors
+
+COLLAPSED = 0.5
+"""Share of the best F1 of the tags below which training has collapsed."""
+
+WARMUP = "warmup.safetensors"
+"""Checkpoint of the end of the warm-up."""
+
+IMPROVED = 0.01
+"""Relative fall of the warm-up's loss over an epoch below which the tags got no better."""
+
+
+class PairedImages(Dataset[tuple[Tensor, Tensor, Tensor | None, Tensor | None]]):
+    """Anchor images, each with a paired image that shares a randomly chosen tag with it (paper, section 3.2).
+
+    An anchor without tags is paired with any image. An anchor may draw itself.
+
+    Args:
+        data: images and tags.
+        transform: augmentation.
+        seed, epoch: with the index, they decide every random choice.
+        pairs: whether paired images are read.
+    """
+
+    def __init__(self, data: TaggedImages, transform: TrainingTransform, seed: int, epoch: int, pairs: bool) -> None:
+        self.data, self.transform, self.seed, self.epoch, self.pairs = data, transform, seed, epoch, pairs
+        training = data.training
+        self.training = training
+        self.with_tag = [training[data.tags[training, number]] for number in range(len(data.classes))] if pairs else []
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        with seeded(self.seed, self.epoch, index):
+            partner = self._partner(index) if self.pairs else None
+            image, tags = self._sample(index)
+            return (image, tags, None, None) if partner is None else (image, tags, *self._sample(partner))
+
+    def _sample(self, index: int) -> tuple[Tensor, Tensor]:
+        image, _ = self.transform(self.data.read(index))
+        return image, torch.from_numpy(self.data.tags[index]).float()
+
+    def _partner(self, index: int) -> int:
+        tags = np.flatnonzero(self.data.tags[index])
+        candidates = self.training if len(tags) == 0 else self.with_tag[tags[int(torch.randint(len(tags), ()))]]
+        return int(candidates[int(torch.randint(len(candidates), ()))])
+
+
+def collate(samples: list[tuple[Tensor, Tensor, Tensor | None, Tensor | None]], share: float) -> Batch:
+    """Make a batch in which the first images, at least one when the share is not 0, have a paired image."""
+    images = torch.stack([sample[0] for sample in samples])
+    tags = torch.stack([sample[1] for sample in samples])
+    count = min(len(samples), math.ceil(share * len(samples)))
+    pairs = [(sample[2], sample[3]) for sample in samples[:count] if sample[2] is not None and sample[3] is not None]
+    paired = torch.stack([image for image, _ in pairs]) if pairs else images[:0]
+    paired_tags = torch.stack([tag for _, tag in pairs]) if pairs else tags[:0]
+    return Batch(_last(images), tags, _last(paired), paired_tags)
+
+
+def _last(images: Tensor) -> Tensor:
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+class ClassifyTask:
+    """The classification network as a training task: warm-up on tags, then the whole objective."""
+
+    def __init__(self, data: TaggedImages, recipe: ClassifyRecipe, network: CamNetwork) -> None:
+        self.data, self.recipe, self.backbone = data, recipe, network.backbone
+        backbone = network.backbone
+        self.module: nn.Module = Objective(network, recipe.objective, backbone.mean, backbone.std)
+        self.transform = TrainingTransform(
+            recipe.long_side, recipe.crop, recipe.jitter, backbone.mean.tolist(), backbone.std.tolist()
+        )
+        self.terms = dataclasses.asdict(recipe.objective.weights)
+        self.plain = {"classification": recipe.objective.weights.classification}
+
+    def images(self) -> list[int]:
+        """Indices of the training images."""
+        return [int(index) for index in self.data.training]
+
+    def plan(self, state: State) -> EpochPlan | None:
+        """Warm-up with the classification loss alone, then all terms, ramped in."""
+        recipe = self.recipe
+        if state.epoch >= recipe.epochs:
+            return None
+        start: int | None = state.memory.get("warmup_ended", 0 if recipe.warmup == 0 else None)
+        self.backbone.freeze_batch_norm(recipe.batch_norm == "frozen" or start is not None)
+        scale = 1.0 if start is None else recipe.lr_after * state.memory.get("lr_scale", 1.0)
+
+        def weights(progress: float) -> Mapping[str, float]:
+            if start is None:
+                return self.plain
+            grown = min(1.0, (state.epoch + progress - start + 1e-3) / recipe.ramp) if recipe.ramp > 0 else 1.0
+            return {name: value if name == "classification" else value * grown for name, value in self.terms.items()}
+
+        return EpochPlan(
+            phase="warmup" if start is None else "ktse",
+            batch_size=recipe.warmup_batch_size if start is None else recipe.batch_size,
+            weights=weights,
+            lr=lambda progress: scale * poly((state.epoch + progress) / recipe.epochs, recipe.power),
+            momentum=recipe.momentum if start is None else recipe.momentum_after,
+            loader=partial(self._loader, state.epoch, 0.0 if start is None else self._pairs),
+        )
+
+    @property
+    def _pairs(self) -> float:
+        weights = self.recipe.objective.weights
+        used = weights.transfer or weights.stitched_background or weights.stitched_foreground
+        return self.recipe.objective.pairs if used else 0.0
+
+    def _loader(self, epoch: int, pairs: float, batches: list[list[int]]) -> DataLoader[Any]:
+        dataset = PairedImages(self.data, self.transform, self.recipe.seed, epoch, pairs > 0)
+        return make_loader(dataset, batches, self.recipe.workers, partial(collate, share=pairs))
+
+    def losses(self, module: nn.Module, batch: Batch, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
+        """The objective's terms; counts right and wrong tags on the way."""
+        terms = module(batch, weights)
+        with torch.no_grad():
+            said, true = terms.logits > 0, batch.tags > 0
+            counts = {
+                "right": (said & true).sum(), "said": said.sum(), "true": true.sum(),
+                "exact": (said == true).all(dim=1).sum(), "images": torch.tensor(len(true)),
+                "loss": terms.losses["classification"] * len(true),
+            }  # fmt: skip
+            for name, value in counts.items():
+                state.totals[name] = state.totals.get(name, 0.0) + float(value)
+        return dict(terms.losses)
+
+    def end_epoch(self, state: State) -> EpochEnd:
+        """Judge how well the tags are known: end the warm-up, or detect a collapse."""
+        recipe, totals, memory = self.recipe, state.totals, state.memory
+        f1 = 2 * totals["right"] / max(1.0, totals["said"] + totals["true"])
+        loss, exact = totals["loss"] / totals["images"], totals["exact"] / totals["images"]
+        text = f"epoch {state.epoch}: tag F1 {100 * f1:.1f} %, all tags right on {100 * exact:.1f} % of crops"
+        warm = "warmup_ended" not in memory
+        if not warm and f1 < COLLAPSED * memory["best_f1"]:
+            raise CollapseError(
+                f"training collapsed in epoch {state.epoch}: the tags' F1 fell from "
+                f"{100 * memory['best_f1']:.1f} to {100 * f1:.1f} %",
+                hint="Lower classify.lr_after, or the weights of the terms (classify.objective.weights), or raise "
+                "classify.warmup; classify.warmup equal to classify.epochs gives a plain CAM.",
+            )
+        memory["best_f1"] = max(f1, memory.get("best_f1", 0.0))
+        if not warm:
+            return EpochEnd(text)
+        memory["stale"] = 0 if loss < memory.get("best_loss", math.inf) * (1 - IMPROVED) else memory["stale"] + 1
+        memory["best_loss"] = min(loss, memory.get("best_loss", math.inf))
+        stale = recipe.warmup_patience > 0 and memory["stale"] >= recipe.warmup_patience
+        if state.epoch < recipe.warmup and not stale:
+            return EpochEnd(text)
+        memory["warmup_ended"] = state.epoch
+        return EpochEnd(f"{text}; warm-up ended", keep=WARMUP)
+
+
+def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None:
+    """Train the CAM network; a collapse sends it back to the end of the warm-up with a quarter of the learning rate.
+
+    Writes classify/model.safetensors; an interrupted call goes on where it stopped.
+
+    Raises:
+        CollapseError: every retry collapsed too.
+    """
+    folder = run.path("classify")
+    fabric = make_fabric(recipe.precision)
+    torch.manual_seed(recipe.seed)
+    network = build(recipe, len(data.classes))
+    backbone = network.backbone
+    task = ClassifyTask(data, recipe, network)
+    groups = parameter_groups(backbone, network.head, recipe.lr, recipe.head_lr, recipe.weight_decay)
+    scale = 1.0
+    for attempt in range(recipe.retries + 1):
+        try:
+            fit(task, groups, fabric, folder, seed=recipe.seed, clip=recipe.clip, label="classify")
+            break
+        except CollapseError as error:
+            if attempt == recipe.retries or not (folder / WARMUP).is_file():
+                raise
+            scale /= 4
+            text = f"{error.what}; going back to the end of the warm-up with the learning rate times {scale:g}"
+            say(f"classify: {text}")
+            go_back(folder / WARMUP, folder, {"lr_scale": scale}, text)
+    header = {
+        "classes": list(data.classes), "backbone": recipe.backbone, "output_stride": recipe.output_stride,
+        "hidden": recipe.hidden, "mean": backbone.mean.tolist(), "std": backbone.std.tolist(),
+        "long_side": list(recipe.long_side),
+    }  # fmt: skip
+    if fabric.global_rank == 0:
+        save_tensors(folder / "model.safetensors", network.state_dict(), header)
+    fabric.barrier()
+
+
+def build(recipe: ClassifyRecipe, classes: int) -> CamNetwork:
+    """The CAM network of a recipe, with the backbone's initial weights."""
+    backbone = Backbone(recipe.backbone, recipe.output_stride, recipe.weights, recipe.frozen_stages)
+    return CamNetwork(backbone, backbone.channels, classes, recipe.hidden)
+
+
+def load_network(run: RunFolder) -> CamNetwork:
+    """The trained CAM network of a run.
+
+    Raises:
+        RunError: there is none.
+    """
+    path = run.path("classify", "model.safetensors")
+    tensors, header = load_tensors(path)
+    backbone = Backbone(header["backbone"], header["output_stride"], "none")
+    network = CamNetwork(backbone, backbone.channels, len(header["classes"]), header["hidden"])
+    load_into(network, tensors, path)
+    return network.eval()

@@ -1,0 +1,166 @@
+"""evaluate: how good tags, seeds, masks and predictions are, each with what it was given and how it was cut."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ktse.console import track
+from ktse.data.sample import TaggedImages, Truth
+from ktse.metrics import Confusion, ThresholdSweep, intersection_over_union, percent, tag_metrics
+from ktse.recipe import Recipe
+from ktse.refinement.threshold import choose_threshold, score_histogram
+from ktse.run_folder import RunFolder, atomic, read_json, read_label_map, read_npz, write_json
+from ktse.stages.refine import cut, enlarge
+
+THRESHOLDS = np.round(np.arange(0.0, 1.0, 0.01), 2)
+
+
+@dataclass
+class Measure:
+    """What is counted about one stage.
+
+    Attributes:
+        parts: confusion of all images ("all"), and of training and validation images apart.
+        sweep: confusion at every threshold, where there are scores to cut.
+        images: mean IoU of each image, 0..1.
+    """
+
+    parts: dict[str, Confusion]
+    sweep: ThresholdSweep | None
+    images: dict[str, float]
+
+    @classmethod
+    def new(cls, classes: int, sweep: bool) -> Measure:
+        """Nothing counted yet."""
+        parts = {name: Confusion(classes) for name in ("all", "train", "validation")}
+        return cls(parts, ThresholdSweep(classes, THRESHOLDS) if sweep else None, {})
+
+    def add(self, name: str, split: str, truth: np.ndarray, said: np.ndarray) -> None:
+        """Count one image."""
+        alone = Confusion(self.parts["all"].size - 1)
+        alone.add(truth, said)
+        self.parts["all"] += alone
+        self.parts[split] += alone
+        self.images[name] = alone.miou
+
+
+def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Recipe) -> dict[str, Any]:
+    """Write evaluation.json and evaluation_images.csv from what the other stages have left in the run folder.
+
+    Without true masks only the tags are measured.
+
+    Returns:
+        the content of evaluation.json; mIoU and IoU in percent.
+    """
+    result: dict[str, Any] = {"unit": "percent", "classes": list(data.classes), "tags": {}, "warnings": []}
+    if run.path("seeds").is_dir():
+        result["tags"] = _tags(run, data)
+    summary = run.path("masks", "summary.json")
+    if summary.is_file():
+        result["warnings"] += read_json(summary)["warnings"]
+    measures = _measure(run, data, truth) if truth is not None else {}
+    settings = {
+        "seed": {"tags_used": True, "scales": list(recipe.seed.scales)},
+        "mask": {"tags_used": True, "scales": list(recipe.seed.scales), "method": recipe.refine.method},
+        "prediction": {"tags_used": False, "scales": list(recipe.predict.scales)},
+    }
+    for stage, (measure, threshold, source) in measures.items():
+        result[stage] = {**_entry(measure, data.classes, threshold, source), **settings[stage]}
+    write_json(run.path("evaluation.json"), result)
+    _write_images(run, data, {stage: measure for stage, (measure, _, _) in measures.items()})
+    return result
+
+
+def _tags(run: RunFolder, data: TaggedImages) -> dict[str, Any]:
+    logits = np.stack([read_npz(run.seed_path(name))["logits"] for name in data.ids])
+    parts = {"train": ~data.validation, "validation": data.validation}
+    return {
+        part: tag_metrics(logits[chosen], data.tags[chosen], data.classes)
+        for part, chosen in parts.items()
+        if chosen.any()
+    }
+
+
+def _measure(run: RunFolder, data: TaggedImages, truth: Truth) -> dict[str, tuple[Measure, float | None, str | None]]:
+    classes = len(data.classes)
+    measured = [index for index, name in enumerate(data.ids) if name in truth.paths]
+    found: dict[str, tuple[Measure, float | None, str | None]] = {}
+    if run.path("seeds").is_dir():
+        histogram = sum(score_histogram(read_npz(run.seed_path(name))["cam"]) for name in data.ids)
+        threshold, source = choose_threshold(np.asarray(histogram), "auto")
+        found["seed"] = (Measure.new(classes, sweep=True), threshold, source)
+    if run.path("masks", "summary.json").is_file():
+        summary = read_json(run.path("masks", "summary.json"))
+        found["mask"] = (Measure.new(classes, sweep=True), summary["threshold"], summary["threshold_source"])
+    if run.path("predictions").is_dir():
+        found["prediction"] = (Measure.new(classes, sweep=False), None, None)
+    for index in track(measured, "evaluate", total=len(measured)):
+        name = data.ids[index]
+        true = read_label_map(truth.paths[name])
+        split = "validation" if data.validation[index] else "train"
+        for stage, (measure, threshold, _) in found.items():
+            said = None
+            if measure.sweep is not None:
+                keys, small = _scores(run, name, stage)
+                scores = enlarge(small, (true.shape[0], true.shape[1]))
+                measure.sweep.add(true, keys, scores)
+                if stage == "seed" and threshold is not None:
+                    said = cut(keys, scores, threshold, 0.0, classes)
+            if said is None:
+                said = read_label_map(run.mask_path(name) if stage == "mask" else run.prediction_path(name))
+            measure.add(name, split, true, said)
+    return found
+
+
+def _scores(run: RunFolder, name: str, stage: str) -> tuple[np.ndarray, np.ndarray]:
+    stored = read_npz(run.seed_path(name) if stage == "seed" else run.mask_scores_path(name))
+    return stored["keys"], stored["cam" if stage == "seed" else "scores"]
+
+
+def _entry(measure: Measure, classes: tuple[str, ...], threshold: float | None, source: str | None) -> dict[str, Any]:
+    names = ("background", *classes)
+    whole = measure.parts["all"]
+    entry: dict[str, Any] = {
+        "miou": percent(whole.miou),
+        "iou": {name: percent(value) for name, value in zip(names, whole.iou, strict=True)},
+        "threshold": threshold,
+        "threshold_source": source,
+        "oracle": None,
+        "curve": None,
+        "images": len(measure.images),
+        "split": "all",
+        "undecided": round(whole.undecided, 5),
+        "by_split": {
+            split: {"miou": percent(part.miou), "images": part.images}
+            for split, part in measure.parts.items()
+            if split != "all" and part.counts.sum() + part.missed.sum() > 0
+        },
+    }
+    if measure.sweep is not None and np.isfinite(measure.sweep.miou).any():
+        best = int(np.nanargmax(measure.sweep.miou))
+        iou = intersection_over_union(measure.sweep.counts[best])
+        entry["oracle"] = {
+            "miou": percent(measure.sweep.miou[best]),
+            "threshold": float(THRESHOLDS[best]),
+            "iou": {name: percent(value) for name, value in zip(names, iou, strict=True)},
+        }
+        entry["curve"] = {
+            "thresholds": THRESHOLDS.tolist(), "miou": [percent(value) for value in measure.sweep.miou],
+        }  # fmt: skip
+    return entry
+
+
+def _write_images(run: RunFolder, data: TaggedImages, measures: dict[str, Measure]) -> None:
+    stages = ("seed", "mask", "prediction")
+    with atomic(run.path("evaluation_images.csv")) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("id", "split", *stages))
+        for index, name in enumerate(data.ids):
+            values = [measures[stage].images.get(name) if stage in measures else None for stage in stages]
+            if any(value is not None for value in values):
+                cells = ["" if value is None or np.isnan(value) else f"{100 * value:.3f}" for value in values]
+                writer.writerow((name, "validation" if data.validation[index] else "train", *cells))

@@ -1,0 +1,81 @@
+"""seed: class activation maps of every image, over scales and mirror images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate, relu
+
+from ktse.console import track
+from ktse.data.sample import TaggedImages
+from ktse.data.transforms import long_side_size, to_tensor
+from ktse.models.cam_head import CamNetwork
+from ktse.recipe import SeedRecipe
+from ktse.run_folder import RunFolder, write_npz
+from ktse.stages.classify import load_network
+from ktse.training import make_fabric
+
+
+def merge_cams(cams: Iterable[tuple[Tensor, bool]], keys: Tensor, size: tuple[int, int]) -> Tensor:
+    """One soft score per tagged class from the CAMs of several scales (paper, section 4.1).
+
+    Args:
+        cams: (1, C, h, w) signed CAMs, each with whether it is of the mirror image.
+        keys: (K,) indices of the tagged classes.
+        size: (height, width) of the result.
+
+    Returns:
+        (K, height, width) float in 0..1; all zero for a class without positive activation.
+    """
+    total = torch.zeros((len(keys), *size), device=keys.device)
+    for cam, mirrored in cams:
+        large = relu(interpolate(cam[:, keys].float(), size, mode="bilinear", align_corners=False))[0]
+        total += large.flip(-1) if mirrored else large
+    return total / (total.amax(dim=(-2, -1), keepdim=True) + 1e-5)
+
+
+@torch.no_grad()
+def image_cams(
+    network: CamNetwork, image: Image.Image, keys: np.ndarray, recipe: SeedRecipe, fabric: Fabric
+) -> tuple[np.ndarray, np.ndarray]:
+    """CAMs and class scores of one image.
+
+    Args:
+        network: trained network in evaluation mode.
+        image: RGB.
+        keys: (K,) indices of the tagged classes.
+        recipe: scales and sizes.
+        fabric: device and precision.
+
+    Returns:
+        cam (K, h, w) float16 in 0..1 and logits (C,) float32, averaged over scales.
+    """
+    base = long_side_size(image.size, recipe.long_side) if recipe.long_side else image.size
+    logits, cams = [], []
+    for scale in recipe.scales:
+        size = (max(32, round(base[0] * scale)), max(32, round(base[1] * scale)))
+        tensor = to_tensor(image, network.mean, network.std, size)
+        both = torch.stack([tensor, tensor.flip(-1)]).to(fabric.device, memory_format=torch.channels_last)
+        with fabric.autocast():
+            cam = network.scores(both)[:, 1:]
+            logits.append(network.head.classify(cam))
+        cams += [(cam[:1], False), (cam[1:], True)]
+    small = (-(-image.height // recipe.stride), -(-image.width // recipe.stride))
+    merged = merge_cams(cams, torch.from_numpy(keys).to(fabric.device), small)
+    return merged.half().cpu().numpy(), torch.cat(logits).float().mean(dim=0).cpu().numpy()
+
+
+def seed(run: RunFolder, data: TaggedImages, recipe: SeedRecipe) -> None:
+    """Write seeds/ID.npz for every image that has none yet."""
+    fabric = make_fabric(recipe.precision)
+    network = load_network(run).to(fabric.device).to(memory_format=torch.channels_last)
+    left = [index for index, name in enumerate(data.ids) if not run.seed_path(name).is_file()]
+    for index in track(left, "seed", total=len(data), done=len(data) - len(left)):
+        keys = np.flatnonzero(data.tags[index])
+        cam, logits = image_cams(network, data.read(index), keys, recipe, fabric)
+        write_npz(run.seed_path(data.ids[index]), keys=keys.astype(np.int32), cam=cam, logits=logits)

@@ -1,0 +1,307 @@
+"""The only training loop: precision, learning rate, many devices, checkpoints, exact resume (Lightning Fabric)."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from ktse.console import say, track
+from ktse.errors import CollapseError
+from ktse.weights import load_tensors, save_tensors
+
+CHECKPOINT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """How one epoch is trained.
+
+    Attributes:
+        phase: name of the phase, for the log.
+        batch_size: images in a batch, over all devices together.
+        weights: weight of each loss term by name, given the progress 0..1 within the epoch.
+        lr: factor on every group's learning rate, given the progress 0..1 within the epoch.
+        momentum: SGD momentum.
+        loader: makes the loader of the epoch, given the images of each batch.
+    """
+
+    phase: str
+    batch_size: int
+    weights: Callable[[float], Mapping[str, float]]
+    lr: Callable[[float], float]
+    momentum: float
+    loader: Callable[[list[list[int]]], DataLoader[Any]]
+
+
+@dataclass
+class State:
+    """Where training stands; everything that a resume needs besides tensors.
+
+    Attributes:
+        epoch: epochs finished.
+        step: batches finished within the epoch.
+        lines: lines of the log written so far.
+        totals: sums over the current epoch that the task keeps.
+        memory: what the task remembers over epochs (JSON values).
+    """
+
+    epoch: int = 0
+    step: int = 0
+    lines: int = 0
+    totals: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """What to do after an epoch.
+
+    Attributes:
+        remark: line for the log and the user, or empty.
+        keep: name under which this epoch's checkpoint is kept as well, or empty.
+    """
+
+    remark: str = ""
+    keep: str = ""
+
+
+class Task(Protocol):
+    """What is trained: network, data, losses, and the plan of each epoch."""
+
+    module: nn.Module
+
+    def plan(self, state: State) -> EpochPlan | None:
+        """The next epoch, or None when training has ended."""
+
+    def images(self) -> list[int]:
+        """Indices of the images to train on."""
+
+    def losses(self, module: nn.Module, batch: Any, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
+        """Unweighted loss terms by name; may add to state.totals."""
+
+    def end_epoch(self, state: State) -> EpochEnd:
+        """After an epoch: judge it and remember in state.memory; may raise CollapseError."""
+
+
+def make_fabric(precision: str) -> Fabric:
+    """A Fabric on the device at hand; under torchrun on all of its processes.
+
+    Args:
+        precision: "fp32", "bf16", or "auto": bfloat16 where the device computes it natively.
+    """
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    accelerator = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    mixed = precision == "bf16" or (precision == "auto" and native_bf16(accelerator))
+    fabric = Fabric(
+        accelerator=accelerator, devices="auto" if several and accelerator == "cuda" else int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if several else 1,
+        strategy="ddp" if several else "auto", precision="bf16-mixed" if mixed else "32-true",
+        num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", "1")) if several else 1,
+    )  # fmt: skip
+    fabric.launch()
+    return fabric
+
+
+def native_bf16(accelerator: str) -> bool:
+    """Whether bfloat16 is computed by the hardware; emulated, it can be thirty times slower than float32."""
+    if accelerator == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capable = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return accelerator == "cpu" and bool(capable.get("avx512_bf16") or capable.get("amx_bf16"))
+
+
+def parameter_groups(
+    backbone: nn.Module, head: nn.Module, lr: float, head_lr: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Four groups: backbone and head, each with (matrices) and without (biases, batch norm) weight decay."""
+    groups = []
+    for module, rate in ((backbone, lr), (head, lr * head_lr)):
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        matrices = [parameter for parameter in trained if parameter.dim() > 1]
+        vectors = [parameter for parameter in trained if parameter.dim() <= 1]
+        groups.append({"params": matrices, "lr": rate, "weight_decay": weight_decay})
+        groups.append({"params": vectors, "lr": rate, "weight_decay": 0.0})
+    return [{**group, "base_lr": group["lr"]} for group in groups if group["params"]]
+
+
+def poly(progress: float, power: float) -> float:
+    """Polynomial decay from 1 to 0: (1 - progress) ** power, progress clipped to 0..1."""
+    return float((1 - min(1.0, max(0.0, progress))) ** power)
+
+
+def epoch_batches(images: list[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """The images of an epoch, shuffled by (seed, epoch), in batches; the last one may be smaller.
+
+    A last batch of one image joins the one before, as a batch norm over a single value has no spread.
+    """
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    order = [images[i] for i in torch.randperm(len(images), generator=generator).tolist()]
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
+        last = batches.pop()
+        batches[-1] += last
+    return batches
+
+
+def _share(batches: list[list[int]], rank: int, world: int) -> list[list[int]]:
+    """This device's part of each batch; every device gets at least one image."""
+    return [[(batch * world)[i] for i in range(rank, max(len(batch), world), world)] for batch in batches]
+
+
+def make_loader(dataset: Dataset[Any], batches: list[list[int]], workers: int, collate: Any = None) -> DataLoader[Any]:
+    """A loader of given batches; -1 workers chooses by the number of cores."""
+    cores = os.cpu_count() or 1
+    count = min(8, cores - 1) if workers < 0 else workers
+    return DataLoader(
+        dataset, batch_sampler=batches, num_workers=count, collate_fn=collate, pin_memory=torch.cuda.is_available()
+    )
+
+
+def fit(
+    task: Task, groups: list[dict[str, Any]], fabric: Fabric, folder: Path, *, seed: int, clip: float = 0.0,
+    label: str = "train",
+) -> State:  # fmt: skip
+    """Train until the task's plan ends; continue from `folder/checkpoint.safetensors` if there is one.
+
+    Writes `folder/metrics.jsonl` and checkpoints, at every epoch's end, every two minutes, and when interrupted.
+
+    Args:
+        task: what is trained.
+        groups: parameter groups with "base_lr".
+        fabric: device and precision.
+        folder: where log and checkpoint go.
+        seed: seed of order and dropout.
+        clip: largest norm of the gradient; 0: no limit.
+        label: words before the progress bar.
+
+    Raises:
+        CollapseError: the loss is no number, or the task says so.
+    """
+    torch.manual_seed(seed)
+    optimizer: torch.optim.Optimizer = torch.optim.SGD(groups, lr=groups[0]["lr"], momentum=0.9)
+    state = State()
+    path, log = folder / "checkpoint.safetensors", folder / "metrics.jsonl"
+    folder.mkdir(parents=True, exist_ok=True)
+    task.module.to(memory_format=torch.channels_last)
+    module, optimizer = fabric.setup(task.module, optimizer)
+    if path.is_file():
+        state = _load(path, task.module, optimizer, fabric)
+    _truncate(log, state.lines)
+    saved = time.monotonic()
+    while (plan := task.plan(state)) is not None:
+        module.train()
+        every = epoch_batches(task.images(), plan.batch_size, seed, state.epoch)
+        mine = _share(every, fabric.global_rank, fabric.world_size)[state.step :]
+        batches: Iterator[Any] = track(
+            plan.loader(mine), f"{label} epoch {state.epoch + 1} ({plan.phase})", total=len(every), done=state.step
+        )
+        try:
+            for batch in batches:
+                progress = state.step / len(every)
+                entry = _step(task, module, optimizer, fabric, batch, plan, progress, clip, state)
+                state.step += 1
+                _log(log, {"epoch": round(state.epoch + progress, 4), "step": state.step, "phase": plan.phase, **entry}, state, fabric)
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    _save(path, task.module, optimizer, state, fabric)
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            _save(path, task.module, optimizer, state, fabric)
+            raise
+        state.epoch, state.step = state.epoch + 1, 0
+        end = task.end_epoch(state)
+        if end.remark:
+            say(f"{label}: {end.remark}")
+            _log(log, {"epoch": state.epoch, "event": end.remark}, state, fabric)
+        state.totals = {}
+        _save(path, task.module, optimizer, state, fabric)
+        if end.keep:
+            _save(folder / end.keep, task.module, optimizer, state, fabric)
+        saved = time.monotonic()
+    return state
+
+
+def go_back(kept: Path, folder: Path, memory: Mapping[str, Any], text: str) -> None:
+    """Make a kept checkpoint the one that training goes on from, with changes to the task's memory."""
+    tensors, header = load_tensors(kept)
+    header["state"]["memory"] |= memory
+    log = folder / "metrics.jsonl"
+    _truncate(log, header["state"]["lines"])
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"epoch": header["state"]["epoch"], "event": text}) + "\n")
+    header["state"]["lines"] += 1
+    save_tensors(folder / "checkpoint.safetensors", tensors, header)
+
+
+def _step(
+    task: Task, module: nn.Module, optimizer: Any, fabric: Fabric, batch: Any, plan: EpochPlan, progress: float,
+    clip: float, state: State,
+) -> dict[str, Any]:  # fmt: skip
+    weights = plan.weights(progress)
+    factor = plan.lr(progress)
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+        group["momentum"] = plan.momentum
+    batch = fabric.to_device(batch)
+    terms = task.losses(module, batch, weights, state)
+    total = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
+    if not torch.isfinite(total):
+        raise CollapseError(
+            "the loss is no longer a number",
+            where=[f"{name}: {value.item():.3g}" for name, value in terms.items()],
+            hint="Lower the learning rate (lr), or set clip, the largest norm of the gradient.",
+        )
+    optimizer.zero_grad(set_to_none=True)
+    fabric.backward(total)
+    if clip > 0:
+        fabric.clip_gradients(module, optimizer, max_norm=clip)
+    optimizer.step()
+    return {
+        "lr": optimizer.param_groups[0]["lr"], "total": round(total.item(), 6),
+        "terms": {name: round(value.item(), 6) for name, value in terms.items()},
+    }  # fmt: skip
+
+
+def _log(log: Path, entry: dict[str, Any], state: State, fabric: Fabric) -> None:
+    if fabric.global_rank == 0:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+    state.lines += 1
+
+
+def _truncate(log: Path, lines: int) -> None:
+    """Drop what was logged after the checkpoint, so that a resumed run logs every step once."""
+    kept = log.read_text(encoding="utf-8").splitlines(keepends=True)[:lines] if log.is_file() else []
+    log.write_text("".join(kept), encoding="utf-8")
+
+
+def _save(path: Path, module: nn.Module, optimizer: Any, state: State, fabric: Fabric) -> None:
+    if fabric.global_rank != 0:
+        return
+    tensors = {f"model/{key}": value for key, value in module.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{key}": value for key, value in values.items() if isinstance(value, Tensor)}
+    tensors["random"] = torch.get_rng_state()
+    save_tensors(path, tensors, {"state": vars(state)})
+
+
+def _load(path: Path, module: nn.Module, optimizer: Any, fabric: Fabric) -> State:
+    tensors, header = load_tensors(path)
+    module.load_state_dict({key[6:]: value for key, value in tensors.items() if key.startswith("model/")})
+    buffers: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer/"):
+            _, index, name = key.split("/")
+            buffers.setdefault(int(index), {})[name] = value.to(fabric.device)
+    content = optimizer.state_dict()
+    optimizer.load_state_dict({**content, "state": buffers})
+    torch.set_rng_state(tensors["random"])
+    return State(**header["state"])

@@ -1,0 +1,57 @@
+"""What all tests share: the reference tensors beside the checkout, and how close is close enough."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+# Tiny tensors: a second thread only gets in the way, most of all where other work shares the processor.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference material beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("needs ../shared (reference tensors, weights, data) beside the checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def golden(shared: Path) -> Callable[[str], dict[str, np.ndarray]]:
+    """Load a file of reference arrays by name, without .npz."""
+
+    def load(name: str) -> dict[str, np.ndarray]:
+        with np.load(shared / "golden" / f"{name}.npz", allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def golden_tensors(golden: Callable[[str], dict[str, np.ndarray]]) -> Callable[[str], dict[str, Any]]:
+    """The same as tensors."""
+    import torch  # here, because many tests do without
+
+    return lambda name: {key: torch.from_numpy(array) for key, array in golden(name).items()}
+
+
+@pytest.fixture(scope="session")
+def near() -> Callable[..., None]:
+    """Assert |actual - expected| <= absolute, or <= relative * max(1, largest |expected|)."""
+
+    def check(actual: Any, expected: Any, *, relative: float = 0.0, absolute: float = 0.0) -> None:
+        actual, expected = (np.asarray(getattr(x, "detach", lambda x=x: x)()) for x in (actual, expected))
+        assert actual.shape == expected.shape
+        limit = absolute + relative * max(1.0, float(np.abs(expected).max(initial=0)))
+        worst = float(np.abs(actual - expected).max(initial=0))
+        assert worst <= limit, f"differs by {worst:.3g}, allowed is {limit:.3g}"
+
+    return check

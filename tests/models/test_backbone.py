@@ -1,0 +1,162 @@
+"""Any timm model as a backbone."""
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from ktse.errors import RecipeError
+from ktse.models.backbone import Backbone
+
+BatchNorm = nn.modules.batchnorm._BatchNorm
+SUPPORTED = [
+    ("resnet18", 8, 512),
+    ("resnet18", 16, 512),
+    ("resnet18", 32, 512),
+    ("mobilenetv2_100", 8, 1280),
+    ("mobilenetv2_100", 16, 1280),
+    ("convnext_atto", 16, 320),
+    ("vgg11_bn", 32, 512),
+]
+
+
+@pytest.fixture(scope="module")
+def resnet_weights(tmp_path_factory):
+    """A file with weights of a resnet18, classifier included."""
+    path = tmp_path_factory.mktemp("weights") / "resnet18.safetensors"
+    torch.manual_seed(1)
+    save_file(timm.create_model("resnet18").state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize(("name", "stride", "channels"), SUPPORTED)
+def test_the_map_has_the_output_stride_and_the_channels_that_were_asked_for(name, stride, channels):
+    backbone = Backbone(name, stride, weights="none")
+    with torch.no_grad():
+        features = backbone.eval()(torch.zeros(1, 3, 64, 96))
+    assert features.shape == (1, channels, 64 // stride, 96 // stride)
+    assert backbone.channels == channels
+    assert backbone.mean.tolist() == pytest.approx([0.485, 0.456, 0.406])
+    assert backbone.std.tolist() == pytest.approx([0.229, 0.224, 0.225])
+
+
+@pytest.mark.parametrize(
+    ("name", "stride"), [("vgg11_bn", 8), ("vgg11_bn", 16), ("vit_tiny_patch16_224", 16), ("no_such_model", 16)]
+)
+def test_a_model_that_cannot_be_built_so_is_a_recipe_error(name, stride):
+    with pytest.raises(RecipeError, match=name) as caught:
+        Backbone(name, stride, weights="none")
+    assert "output_stride" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv2_100"])
+def test_frozen_batch_norm_stays_as_it_is_in_training(name):
+    backbone = Backbone(name, 32, weights="none")
+    backbone.freeze_batch_norm()
+    backbone.train()
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    backbone(torch.randn(2, 3, 64, 64)).square().mean().backward()
+    torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad], lr=0.1).step()
+    changed = {key for key, value in backbone.state_dict().items() if not torch.equal(value, before[key])}
+    owners = {name for name, module in backbone.named_modules() if isinstance(module, BatchNorm)}
+    assert owners
+    assert changed
+    assert not {key.rpartition(".")[0] for key in changed} & owners
+
+
+def test_batch_norm_learns_again_once_it_is_not_frozen():
+    backbone = Backbone("resnet18", 32, weights="none").train()
+    backbone.freeze_batch_norm()
+    backbone.freeze_batch_norm(False)
+    norm = next(module for module in backbone.modules() if isinstance(module, BatchNorm))
+    backbone(torch.randn(2, 3, 64, 64)).mean().backward()
+    assert norm.weight.grad is not None
+    assert norm.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv2_100", "convnext_atto"])
+@pytest.mark.parametrize("count", [0, 1, 3, 1000])
+def test_frozen_stages_come_first_and_have_no_gradient(name, count):
+    backbone = Backbone(name, 32, weights="none", frozen_stages=count).train()
+    used = [parameter for name, parameter in backbone.named_parameters() if ".head." not in name]
+    frozen = [not parameter.requires_grad for parameter in used]
+    assert frozen == sorted(frozen, reverse=True)
+    assert any(frozen) == (count > 0)
+    assert all(frozen) == (count == 1000)
+    if not all(frozen):
+        backbone(torch.randn(2, 3, 64, 64)).square().mean().backward()
+        assert [parameter.grad is None for parameter in used] == frozen
+
+
+def test_batch_norm_of_frozen_stages_stays_as_it_is_even_while_the_others_learn():
+    backbone = Backbone("resnet18", 32, weights="none", frozen_stages=2).train()
+    backbone.freeze_batch_norm(False)
+    backbone(torch.randn(2, 3, 64, 64)).square().mean().backward()
+    norms = [module for module in backbone.modules() if isinstance(module, BatchNorm)]
+    assert [int(norm.num_batches_tracked) for norm in norms[:2]] == [0, 1]
+    assert [norm.weight.grad is None for norm in norms[:2]] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convnext_atto"])
+def test_every_weight_that_asks_for_a_gradient_gets_one(name):
+    backbone = Backbone(name, 32, weights="none").train()
+    backbone(torch.randn(2, 3, 64, 64)).square().mean().backward()
+    assert all((parameter.grad is not None) == parameter.requires_grad for parameter in backbone.parameters())
+
+
+def test_a_backbone_can_be_built_where_no_gradients_are_wanted():
+    with torch.inference_mode():
+        assert Backbone("resnet18", 32, weights="none").channels == 512
+
+
+# --- weights
+
+
+def test_weights_come_from_the_file(shared):
+    path = shared / "weights" / "mobilenetv2_100.safetensors"
+    ours = Backbone("mobilenetv2_100", 32, str(path)).eval()
+    theirs = timm.create_model("mobilenetv2_100", checkpoint_path=str(path)).eval()
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(ours(image), theirs.forward_features(image))
+
+
+def test_weights_are_the_same_at_every_output_stride(resnet_weights):
+    first, second = (Backbone("resnet18", stride, str(resnet_weights)).state_dict() for stride in (8, 32))
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
+
+
+def test_a_missing_file_of_weights_is_a_recipe_error():
+    with pytest.raises(RecipeError, match=r"nowhere\.safetensors") as caught:
+        Backbone("resnet18", 32, "nowhere.safetensors")
+    assert "'hub', 'none'" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2_100", "convnext_atto", "resnet26"])
+def test_weights_of_another_architecture_are_a_recipe_error(resnet_weights, name):
+    with pytest.raises(RecipeError, match=name) as caught:
+        Backbone(name, 32, str(resnet_weights))
+    assert "weights of this very model" in caught.value.hint
+
+
+def test_weights_that_lack_a_layer_are_a_recipe_error(tmp_path):
+    state = timm.create_model("resnet18").state_dict()
+    del state["layer4.1.conv2.weight"]
+    save_file(state, tmp_path / "part.safetensors")
+    with pytest.raises(RecipeError, match=r"layer4\.1\.conv2\.weight"):
+        Backbone("resnet18", 32, str(tmp_path / "part.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["broken.safetensors", "broken.pth", "broken.txt"])
+@pytest.mark.parametrize("content", [b"", b"hello, this is no file of weights"])
+def test_a_broken_file_of_weights_is_a_recipe_error(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RecipeError, match="resnet18"):
+        Backbone("resnet18", 32, str(tmp_path / name))
+
+
+def test_weights_that_would_run_code_are_refused(tmp_path):
+    torch.save({"state_dict": pytest.fail}, tmp_path / "evil.pth")
+    with pytest.raises(RecipeError, match="resnet18"):
+        Backbone("resnet18", 32, str(tmp_path / "evil.pth"))

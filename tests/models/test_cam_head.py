@@ -1,0 +1,72 @@
+"""The CAM head: score maps, gated pyramid pooling, class scores."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ktse.models.cam_head import CamHead, CamNetwork, Gate
+
+
+@pytest.fixture
+def published(golden_tensors):
+    """The reference tensors and a head with their weights."""
+    b = golden_tensors("b_gpp_head")
+    head = CamHead(24, 20, 32)
+    weights = {"reduce.weight": b["w_fc8"], "score.weight": b["w_fc9"]}
+    for n in (1, 2, 3):
+        for sign in ("positive", "negative"):
+            weights[f"gates.{n - 1}.{sign}.weight"] = b[f"w_g{n}_{sign[:3]}"]
+    head.load_state_dict(weights)
+    return b, head
+
+
+@pytest.mark.parametrize("case", ["s16", "s10x13", "s40x20", "s5x7"])
+def test_head_and_its_gradient_are_the_published_ones(published, near, case):
+    b, head = published
+    features = b[f"{case}_x"].requires_grad_()
+    scores = head(features)
+    cam = scores[:, 1:]
+    logits = head.classify(cam)
+    loss = binary_cross_entropy_with_logits(logits, b[f"{case}_label"])
+    loss.backward()
+    for actual, key in ((scores, "camseg"), (cam, "cam"), (head.pyramid(cam), "gpp"), (logits, "out")):
+        near(actual, b[f"{case}_{key}"], relative=1e-5)
+    near(loss.view(1), b[f"{case}_bce"], relative=1e-5)
+    near(features.grad, b[f"{case}_grad_x"], relative=1e-5)
+
+
+def test_a_gate_is_the_published_one(published, near):
+    b, head = published
+    near(head.gates[1](b["gconv_x"], b["gconv_y"]), b["gconv_out"], relative=1e-5)
+
+
+def test_a_gate_treats_positive_and_negative_parts_apart():
+    gate = Gate(3)
+    first, second = torch.randn(2, 1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        positive = gate(first.clamp(min=0), second.clamp(min=0))
+        negative = gate(first.clamp(max=0), second.clamp(max=0))
+        torch.testing.assert_close(gate(first, second), positive + negative)
+    assert positive.min() >= 0
+    assert negative.max() <= 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 40)])
+@pytest.mark.parametrize("classes", [1, 7])
+def test_network_gives_a_cam_and_a_score_for_each_class(classes, size):
+    network = CamNetwork(nn.Conv2d(3, 6, 1), 6, classes, hidden=4)
+    image = torch.randn(2, 3, *size)
+    cam, logits = network(image)
+    assert cam.shape == (2, classes, *size)
+    assert logits.shape == (2, classes)
+    scores = network.scores(image)
+    assert scores.shape == (2, classes + 1, *size)
+    assert torch.equal(cam, scores[:, 1:])
+
+
+def test_scores_are_float32_under_autocast():
+    network = CamNetwork(nn.Conv2d(3, 6, 1), 6, 2, hidden=4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network.head(network.backbone(torch.randn(1, 3, 8, 8))).dtype == torch.bfloat16
+        assert network.scores(torch.randn(1, 3, 8, 8)).dtype == torch.float32
