@@ -57,7 +57,7 @@ def run(
     if folder.root.exists() and not (folder.root / "recipe.yaml").is_file() and any(folder.root.iterdir()):
         raise RunError(f"{folder.root} exists and is not a run folder", hint="Give another --out, or remove it.")
     job = Job(folder, _changed(base, given))
-    _ = job.truth  # bad input is said before anything is written
+    _ = job.data, job.truth  # bad input is said before anything is written
     folder.write_recipe(job.recipe)
     run_all(job)
     return folder

@@ -45,7 +45,9 @@ def make_parser() -> ArgumentParser:
     for name, (verb, stages) in VERBS.items():
         summary = (verb.__doc__ or "").partition("\n")[0]
         command = ArgumentParser(description=summary)
-        command.add_function_arguments(verb, as_group=False, as_positional=True, skip={"settings", *OPTIONAL.get(name, {})})
+        command.add_function_arguments(
+            verb, as_group=False, as_positional=True, skip={"settings", *OPTIONAL.get(name, {})}
+        )
         for argument, text in OPTIONAL.get(name, {}).items():
             command.add_argument(argument, nargs="?", help=text)
         add_recipe_arguments(command, tuple(stage for stage in stages if stage != "data"))
@@ -103,7 +105,9 @@ def _do(name: str, arguments: Namespace) -> int:
 
 
 def _show(checked: Checked) -> None:
-    table = Table("class", "images", title=f"{checked.images} images, {checked.untagged} without tags", title_justify="left")
+    table = Table(
+        "class", "images", title=f"{checked.images} images, {checked.untagged} without tags", title_justify="left"
+    )
     for name, count in checked.classes.items():
         table.add_row(name, str(count))
     console.print(table)

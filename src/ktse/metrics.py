@@ -96,13 +96,14 @@ class ThresholdSweep:
 
         Args:
             truth: (H, W) labels 0..C; larger values are not counted.
-            keys: (K,) class indices 0..C-1 of the scores.
+            keys: (K,) increasing class indices 0..C-1 of the scores; of equally strong classes the first one wins.
             scores: (K, H, W) float; K may be 0.
         """
         valid = truth < self.size
         exceeded, label = np.zeros(truth.shape, dtype=np.int64), np.zeros(truth.shape, dtype=np.int64)
         if len(keys):
-            exceeded = np.searchsorted(self.thresholds, scores.max(axis=0), side="left")
+            # In the scores' precision, so that a score of 0.2 does not exceed the threshold 0.2.
+            exceeded = np.searchsorted(self.thresholds.astype(scores.dtype), scores.max(axis=0), side="left")
             label = keys[scores.argmax(axis=0)].astype(np.int64) + 1
         flat = (truth[valid].astype(np.int64) * self.size + label[valid]) * (len(self.thresholds) + 1) + exceeded[valid]
         self.histogram += np.bincount(flat, minlength=self.histogram.size).reshape(self.histogram.shape)

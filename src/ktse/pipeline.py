@@ -89,7 +89,7 @@ class Job:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def state(self, stage: str) -> str:
-        """ "done", "stale" (made from something else), "unfinished", or "missing"."""
+        """Return "done", "stale" (made from something else), "unfinished", or "missing"."""
         entry = self.run.manifest().get(stage)
         if entry is None or not any(self.run.path(name).exists() for name in OUTPUTS[stage]):
             return "missing"
@@ -121,7 +121,12 @@ class Job:
         started, clock = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.monotonic()
         before = self.run.manifest().get(stage, {})
         spent = before.get("seconds", 0.0) if state == "unfinished" else 0.0
-        entry: dict[str, Any] = {"state": "running", "key": self.key(stage), "started": started, "versions": _versions()}
+        entry: dict[str, Any] = {
+            "state": "running",
+            "key": self.key(stage),
+            "started": started,
+            "versions": _versions(),
+        }
         self.run.record(stage, {**entry, "seconds": spent})
         try:
             stage_function(stage)(self)

@@ -1,4 +1,4 @@
-"""Every setting of a run: one frozen dataclass per stage, read from YAML, set by name from Python or the command line."""
+"""Every setting of a run: one frozen dataclass per stage; read from YAML, set by name from Python or the shell."""
 
 from __future__ import annotations
 
@@ -316,7 +316,9 @@ def recipe_path(name: str | Path) -> Path:
     if str(name) in RECIPES:
         return Path(str(resources.files("ktse") / "recipes" / f"{name}.yaml"))
     if not Path(name).is_file():
-        raise RecipeError(f"there is no recipe {str(name)!r}", hint=f"Give one of {', '.join(RECIPES)}, or the path of a YAML file.")
+        raise RecipeError(
+            f"there is no recipe {str(name)!r}", hint=f"Give one of {', '.join(RECIPES)}, or the path of a YAML file."
+        )
     return Path(name)
 
 
@@ -385,18 +387,42 @@ def validate(recipe: Recipe) -> None:
         need(stage.crop >= 32, f"{name}.crop", "32 or more", stage.crop)
         need(stage.lr > 0, f"{name}.lr", "above 0", stage.lr)
         need(0 <= stage.momentum < 1, f"{name}.momentum", "in 0..1", stage.momentum)
-        need(32 <= stage.long_side[0] <= stage.long_side[1], f"{name}.long_side", "an increasing range from 32", stage.long_side)
+        need(
+            32 <= stage.long_side[0] <= stage.long_side[1],
+            f"{name}.long_side",
+            "an increasing range from 32",
+            stage.long_side,
+        )
     need(classify.warmup_batch_size >= 1, "classify.warmup_batch_size", "1 or more", classify.warmup_batch_size)
     need(classify.output_stride in (8, 16, 32), "classify.output_stride", "8, 16 or 32", classify.output_stride)
     need(0 <= classify.warmup <= classify.epochs, "classify.warmup", "in 0..classify.epochs", classify.warmup)
     need(0 <= objective.pairs <= 1, "classify.objective.pairs", "in 0..1", objective.pairs)
-    need(0 < objective.background_low <= objective.background_high < 1, "classify.objective.background_low",
-         "above 0 and at most background_high", objective.background_low)
-    need(len(recipe.seed.scales) > 0 and min(recipe.seed.scales) > 0, "seed.scales", "positive numbers", recipe.seed.scales)
-    need(len(recipe.predict.scales) > 0 and min(recipe.predict.scales) > 0, "predict.scales", "positive numbers", recipe.predict.scales)
+    need(
+        0 < objective.background_low <= objective.background_high < 1,
+        "classify.objective.background_low",
+        "above 0 and at most background_high",
+        objective.background_low,
+    )
+    need(
+        len(recipe.seed.scales) > 0 and min(recipe.seed.scales) > 0,
+        "seed.scales",
+        "positive numbers",
+        recipe.seed.scales,
+    )
+    need(
+        len(recipe.predict.scales) > 0 and min(recipe.predict.scales) > 0,
+        "predict.scales",
+        "positive numbers",
+        recipe.predict.scales,
+    )
     need(recipe.seed.stride >= 1, "seed.stride", "1 or more", recipe.seed.stride)
     need(recipe.refine.stride >= 1, "refine.stride", "1 or more", recipe.refine.stride)
-    need(recipe.refine.threshold == "auto" or 0 <= float(recipe.refine.threshold) <= 1, "refine.threshold", "auto or in 0..1", recipe.refine.threshold)
+    need(
+        recipe.refine.threshold == "auto" or 0 <= float(recipe.refine.threshold) <= 1,
+        "refine.threshold",
+        "auto or in 0..1",
+        recipe.refine.threshold,
+    )
     need(0 <= recipe.data.validation < 1, "data.validation", "in 0..1, below 1", recipe.data.validation)
     if problems:
         raise RecipeError("some settings are out of range", where=problems)

@@ -1,14 +1,14 @@
 """The run folder: the one place where stages meet. Atomic writes, manifest, seeds and masks; nothing is pickled.
 
-    recipe.yaml       every setting, resolved
-    manifest.json     per stage: state, key (hash of its inputs and settings), versions, seconds, peak memory
-    classes.txt       one name a line, line k is class k
-    classify/         model.safetensors, checkpoint.safetensors, metrics.jsonl, tags.json
-    seeds/ID.npz      keys, cam, logits
-    masks/ID.png      pseudo-mask, 255 undecided;  masks/ID.npz  keys, scores;  masks/summary.json
-    segment/          model.safetensors, checkpoint.safetensors, metrics.jsonl
-    predictions/ID.png
-    evaluation.json   report.html
+recipe.yaml       every setting, resolved
+manifest.json     per stage: state, key (hash of its inputs and settings), versions, seconds, peak memory
+classes.txt       one name a line, line k is class k
+classify/         model.safetensors, checkpoint.safetensors, metrics.jsonl, tags.json
+seeds/ID.npz      keys, cam, logits
+masks/ID.png      pseudo-mask, 255 undecided;  masks/ID.npz  keys, scores;  masks/summary.json
+segment/          model.safetensors, checkpoint.safetensors, metrics.jsonl
+predictions/ID.png
+evaluation.json   report.html
 """
 
 from __future__ import annotations

@@ -99,14 +99,17 @@ def make_fabric(precision: str) -> Fabric:
     Args:
         precision: "fp32", "bf16", or "auto": bfloat16 where the device computes it natively.
     """
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     accelerator = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     mixed = precision == "bf16" or (precision == "auto" and native_bf16(accelerator))
     fabric = Fabric(
-        accelerator=accelerator, devices="auto" if several and accelerator == "cuda" else int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if several else 1,
-        strategy="ddp" if several else "auto", precision="bf16-mixed" if mixed else "32-true",
-        num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", "1")) if several else 1,
-    )  # fmt: skip
+        accelerator=accelerator,
+        devices=here,
+        num_nodes=max(1, world // here),
+        strategy="ddp" if world > 1 else "auto",
+        precision="bf16-mixed" if mixed else "32-true",
+    )
     fabric.launch()
     return fabric
 
@@ -153,7 +156,7 @@ def epoch_batches(images: list[int], batch_size: int, seed: int, epoch: int) -> 
 
 
 def _share(batches: list[list[int]], rank: int, world: int) -> list[list[int]]:
-    """This device's part of each batch; every device gets at least one image."""
+    """Cut out this device's part of each batch; every device gets at least one image."""
     return [[(batch * world)[i] for i in range(rank, max(len(batch), world), world)] for batch in batches]
 
 
@@ -209,7 +212,12 @@ def fit(
                 progress = state.step / len(every)
                 entry = _step(task, module, optimizer, fabric, batch, plan, progress, clip, state)
                 state.step += 1
-                _log(log, {"epoch": round(state.epoch + progress, 4), "step": state.step, "phase": plan.phase, **entry}, state, fabric)
+                _log(
+                    log,
+                    {"epoch": round(state.epoch + progress, 4), "step": state.step, "phase": plan.phase, **entry},
+                    state,
+                    fabric,
+                )
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
                     _save(path, task.module, optimizer, state, fabric)
                     saved = time.monotonic()

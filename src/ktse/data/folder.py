@@ -60,7 +60,9 @@ def read_tags(path: Path, image_column: str = "image", tag_column: str = "tags")
             )
         return _rows(reader, path, image_column, tag_column)
     except csv.Error as error:
-        raise DataError(f"the tag file {path} is not a valid CSV table", where=f"row {reader.line_num}: {error}") from error
+        raise DataError(
+            f"the tag file {path} is not a valid CSV table", where=f"row {reader.line_num}: {error}"
+        ) from error
 
 
 def _rows(reader: csv.DictReader[str], path: Path, image_column: str, tag_column: str) -> dict[str, tuple[str, ...]]:
@@ -136,7 +138,8 @@ def open_truth(masks: Path, data: TaggedImages) -> Truth:
     paths = {name: masks / f"{name}.png" for name in data.ids if (masks / f"{name}.png").is_file()}
     if not paths:
         raise DataError(
-            f"no file in {masks} is the mask of an image", where=f"looked for {data.ids[0]}.png and {len(data) - 1} more"
+            f"no file in {masks} is the mask of an image",
+            where=f"looked for {data.ids[0]}.png and {len(data) - 1} more",
         )
     problems = []
     for number, name in enumerate(data.ids):
@@ -177,7 +180,8 @@ def _classes(tags: Path, table: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     if unknown or doubled:
         raise DataError(
             f"{listed} does not fit {tags}",
-            where=[f"the tag {tag!r} is not listed" for tag in unknown] + [f"{tag!r} is listed twice" for tag in doubled],
+            where=[f"the tag {tag!r} is not listed" for tag in unknown]
+            + [f"{tag!r} is listed twice" for tag in doubled],
             hint="List each tag once, or remove classes.txt to take the tags that occur, sorted.",
         )
     return classes

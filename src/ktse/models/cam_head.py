@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -99,6 +99,10 @@ class CamNetwork(nn.Module):
     def std(self) -> Tensor:
         """(3,) spread of colours that images are normalised by."""
         return cast(Tensor, self.backbone.std)
+
+    def freeze_batch_norm(self, frozen: bool) -> None:
+        """Keep the backbone's batch norm as it is, or let it learn."""
+        cast(Any, self.backbone).freeze_batch_norm(frozen)
 
     def scores(self, image: Tensor) -> Tensor:
         """Score maps, background first, signed: (B, 3, H, W) to (B, C+1, h, w), in float32."""

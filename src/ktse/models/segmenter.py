@@ -39,12 +39,12 @@ class Segmenter(nn.Module):
         pretrained = arguments.pop("pretrained")
         try:
             self.network: nn.Module = smp.create_model(
-                architecture, f"tu-{encoder}", "imagenet" if pretrained else None, classes=classes + 1, **arguments
+                architecture, f"tu-{encoder}", True if pretrained else None, classes=classes + 1, **arguments
             )
             config = timm.get_pretrained_cfg(encoder)
-        except (RuntimeError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        except Exception as error:  # smp, timm, its hub and the readers of the file formats share no base class
             raise RecipeError(
-                f"the segmentation model {architecture!r} with encoder {encoder!r} and weights {weights!r} cannot be built",
+                f"the model {architecture!r} with encoder {encoder!r} and weights {weights!r} cannot be built",
                 where=str(error).splitlines()[0] if str(error) else type(error).__name__,
                 hint="Check the names (timm.list_models()), give --weights FILE with weights of this very encoder, or "
                 "--weights none to start from random ones.",

@@ -88,11 +88,10 @@ class ClassifyTask:
     """The classification network as a training task: warm-up on tags, then the whole objective."""
 
     def __init__(self, data: TaggedImages, recipe: ClassifyRecipe, network: CamNetwork) -> None:
-        self.data, self.recipe, self.backbone = data, recipe, network.backbone
-        backbone = network.backbone
-        self.module: nn.Module = Objective(network, recipe.objective, backbone.mean, backbone.std)
+        self.data, self.recipe, self.network = data, recipe, network
+        self.module: nn.Module = Objective(network, recipe.objective, network.mean, network.std)
         self.transform = TrainingTransform(
-            recipe.long_side, recipe.crop, recipe.jitter, backbone.mean.tolist(), backbone.std.tolist()
+            recipe.long_side, recipe.crop, recipe.jitter, network.mean.tolist(), network.std.tolist()
         )
         self.terms = dataclasses.asdict(recipe.objective.weights)
         self.plain = {"classification": recipe.objective.weights.classification}
@@ -107,7 +106,7 @@ class ClassifyTask:
         if state.epoch >= recipe.epochs:
             return None
         start: int | None = state.memory.get("warmup_ended", 0 if recipe.warmup == 0 else None)
-        self.backbone.freeze_batch_norm(recipe.batch_norm == "frozen" or start is not None)
+        self.network.freeze_batch_norm(recipe.batch_norm == "frozen" or start is not None)
         scale = 1.0 if start is None else recipe.lr_after * state.memory.get("lr_scale", 1.0)
 
         def weights(progress: float) -> Mapping[str, float]:
@@ -187,9 +186,8 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None
     fabric = make_fabric(recipe.precision)
     torch.manual_seed(recipe.seed)
     network = build(recipe, len(data.classes))
-    backbone = network.backbone
     task = ClassifyTask(data, recipe, network)
-    groups = parameter_groups(backbone, network.head, recipe.lr, recipe.head_lr, recipe.weight_decay)
+    groups = parameter_groups(network.backbone, network.head, recipe.lr, recipe.head_lr, recipe.weight_decay)
     scale = 1.0
     for attempt in range(recipe.retries + 1):
         try:
@@ -204,7 +202,7 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None
             go_back(folder / WARMUP, folder, {"lr_scale": scale}, text)
     header = {
         "classes": list(data.classes), "backbone": recipe.backbone, "output_stride": recipe.output_stride,
-        "hidden": recipe.hidden, "mean": backbone.mean.tolist(), "std": backbone.std.tolist(),
+        "hidden": recipe.hidden, "mean": network.mean.tolist(), "std": network.std.tolist(),
         "long_side": list(recipe.long_side),
     }  # fmt: skip
     if fabric.global_rank == 0:

@@ -102,14 +102,14 @@ def _measure(run: RunFolder, data: TaggedImages, truth: Truth) -> dict[str, tupl
         name = data.ids[index]
         true = read_label_map(truth.paths[name])
         split = "validation" if data.validation[index] else "train"
-        for stage, (measure, threshold, _) in found.items():
+        for stage, (measure, limit, _) in found.items():
             said = None
             if measure.sweep is not None:
                 keys, small = _scores(run, name, stage)
                 scores = enlarge(small, (true.shape[0], true.shape[1]))
                 measure.sweep.add(true, keys, scores)
-                if stage == "seed" and threshold is not None:
-                    said = cut(keys, scores, threshold, 0.0, classes)
+                if stage == "seed" and limit is not None:
+                    said = cut(keys, scores, limit, 0.0, classes)
             if said is None:
                 said = read_label_map(run.mask_path(name) if stage == "mask" else run.prediction_path(name))
             measure.add(name, split, true, said)

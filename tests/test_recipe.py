@@ -1,0 +1,58 @@
+"""Settings: from YAML and by name, checked, and the same after a round trip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ktse.errors import RecipeError
+from ktse.recipe import RECIPES, load_recipe, recipe_from_dict, to_dict
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_packaged_recipes_are_valid_and_survive_a_round_trip(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe_from_dict(to_dict(recipe)) == recipe
+
+
+def test_settings_may_be_dotted_or_nested() -> None:
+    dotted = load_recipe("fast", {"classify.objective.weights.transfer": 0.5, "refine.threshold": 0.3})
+    nested = load_recipe(
+        "fast", {"classify": {"objective": {"weights": {"transfer": 0.5}}}, "refine": {"threshold": 0.3}}
+    )
+    assert dotted == nested
+    assert dotted.classify.objective.weights.transfer == 0.5
+    assert dotted.classify.objective.weights.background == load_recipe("fast").classify.objective.weights.background
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"classify.epoch": 5}, "epoch"),
+        ({"classify.epochs": "many"}, "many"),
+        ({"classify": 3}, "classify"),
+        ({"nonsense": 1}, "nonsense"),
+        ({"refine.method": "magic"}, "magic"),
+        ({"seed.scales": []}, "seed.scales"),
+    ],
+)
+def test_a_bad_setting_is_named(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("fast", settings)
+
+
+def test_settings_out_of_range_are_listed_together() -> None:
+    with pytest.raises(RecipeError) as error:
+        load_recipe("fast", {"classify.epochs": 0, "seed.stride": 0, "data.validation": 1.0})
+    for name in ("classify.epochs", "seed.stride", "data.validation"):
+        assert name in str(error.value)
+
+
+def test_an_unknown_recipe_or_broken_yaml_is_a_message(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no recipe 'quick'"):
+        load_recipe("quick")
+    path = tmp_path / "broken.yaml"
+    path.write_text("classify: [")
+    with pytest.raises(RecipeError, match=r"broken\.yaml is not valid YAML"):
+        load_recipe(path)
