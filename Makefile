@@ -24,8 +24,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 
+# A data set with masks for the comparison: make bench DATA=path/to/data [WEIGHTS=file]
+WEIGHTS ?= hub
 bench: $(STAMP)
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/plain_against_ktse.py $(DATA) --weights $(WEIGHTS)
 
 clean:
 	rm -rf $(VENV) runs/demo runs/demo-scenes

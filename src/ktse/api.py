@@ -63,7 +63,7 @@ def run(
     return folder
 
 
-def demo(*, out: str | Path = "runs/demo", images: int = 400, settings: Settings | None = None) -> RunFolder:
+def demo(*, out: str | Path = "runs/demo", images: int = 240, settings: Settings | None = None) -> RunFolder:
     """Do the whole job on drawn scenes, without any download.
 
     Args:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -164,8 +167,14 @@ def make_loader(dataset: Dataset[Any], batches: list[list[int]], workers: int, c
     """A loader of given batches; -1 workers chooses by the number of cores."""
     cores = os.cpu_count() or 1
     count = min(8, cores - 1) if workers < 0 else workers
+    # A generator of its own: making a loader draws a number, which must not disturb dropout after a resume.
     return DataLoader(
-        dataset, batch_sampler=batches, num_workers=count, collate_fn=collate, pin_memory=torch.cuda.is_available()
+        dataset,
+        batch_sampler=batches,
+        generator=torch.Generator(),
+        num_workers=count,
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
     )
 
 
@@ -200,41 +209,60 @@ def fit(
         state = _load(path, task.module, optimizer, fabric)
     _truncate(log, state.lines)
     saved = time.monotonic()
-    while (plan := task.plan(state)) is not None:
-        module.train()
-        every = epoch_batches(task.images(), plan.batch_size, seed, state.epoch)
-        mine = _share(every, fabric.global_rank, fabric.world_size)[state.step :]
-        batches: Iterator[Any] = track(
-            plan.loader(mine), f"{label} epoch {state.epoch + 1} ({plan.phase})", total=len(every), done=state.step
-        )
-        try:
-            for batch in batches:
+    with _stop_between_steps() as stop:
+        while (plan := task.plan(state)) is not None:
+            module.train()
+            every = epoch_batches(task.images(), plan.batch_size, seed, state.epoch)
+            mine = _share(every, fabric.global_rank, fabric.world_size)[state.step :]
+            title = f"{label} epoch {state.epoch + 1} ({plan.phase})"
+            for batch in track(plan.loader(mine), title, total=len(every), done=state.step):
                 progress = state.step / len(every)
                 entry = _step(task, module, optimizer, fabric, batch, plan, progress, clip, state)
                 state.step += 1
-                _log(
-                    log,
-                    {"epoch": round(state.epoch + progress, 4), "step": state.step, "phase": plan.phase, **entry},
-                    state,
-                    fabric,
-                )
-                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                place = {"epoch": round(state.epoch + progress, 4), "step": state.step, "phase": plan.phase}
+                _log(log, {**place, **entry}, state, fabric)
+                if stop.is_set() or time.monotonic() - saved > CHECKPOINT_SECONDS:
                     _save(path, task.module, optimizer, state, fabric)
                     saved = time.monotonic()
-        except KeyboardInterrupt:
+                if stop.is_set():
+                    raise KeyboardInterrupt
+            state.epoch, state.step = state.epoch + 1, 0
+            end = task.end_epoch(state)
+            if end.remark:
+                say(f"{label}: {end.remark}")
+                _log(log, {"epoch": state.epoch, "event": end.remark}, state, fabric)
+            state.totals = {}
             _save(path, task.module, optimizer, state, fabric)
-            raise
-        state.epoch, state.step = state.epoch + 1, 0
-        end = task.end_epoch(state)
-        if end.remark:
-            say(f"{label}: {end.remark}")
-            _log(log, {"epoch": state.epoch, "event": end.remark}, state, fabric)
-        state.totals = {}
-        _save(path, task.module, optimizer, state, fabric)
-        if end.keep:
-            _save(folder / end.keep, task.module, optimizer, state, fabric)
-        saved = time.monotonic()
+            if end.keep:
+                _save(folder / end.keep, task.module, optimizer, state, fabric)
+            saved = time.monotonic()
     return state
+
+
+@contextmanager
+def _stop_between_steps() -> Iterator[threading.Event]:
+    """Turn an interruption into a wish that is granted after the step, so that a checkpoint is never half a step.
+
+    A second interruption ends the process at once.
+    """
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def wish(*_: object) -> None:
+        stop.set()
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+    for number in former:
+        signal.signal(number, wish)
+    try:
+        yield stop
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def go_back(kept: Path, folder: Path, memory: Mapping[str, Any], text: str) -> None:

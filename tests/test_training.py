@@ -1,0 +1,110 @@
+"""The training loop: an interrupted training ends exactly like an uninterrupted one, and a collapse is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from ktse.errors import CollapseError
+from ktse.training import EpochEnd, EpochPlan, State, epoch_batches, fit, go_back, make_fabric, make_loader, poly
+
+
+class Numbers(Dataset[Tensor]):
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.full((3,), float(index) / 10)
+
+
+class Line:
+    """A line with dropout, so that the random state matters."""
+
+    def __init__(self, epochs: int = 3, stop_at: int = -1, blow_up: bool = False) -> None:
+        torch.manual_seed(0)
+        self.module: nn.Module = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+        self.epochs, self.stop_at, self.blow_up, self.seen = epochs, stop_at, blow_up, 0
+
+    def images(self) -> list[int]:
+        return list(range(10))
+
+    def plan(self, state: State) -> EpochPlan | None:
+        if state.epoch >= self.epochs:
+            return None
+        return EpochPlan(
+            "line", 4, lambda _: {"square": 1.0}, lambda p: poly((state.epoch + p) / self.epochs, 0.9), 0.9, self.loader
+        )
+
+    def loader(self, batches: list[list[int]]) -> DataLoader[Any]:
+        return make_loader(Numbers(), batches, 0)
+
+    def losses(self, module: nn.Module, batch: Tensor, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
+        self.seen += 1
+        if self.seen == self.stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        factor = float("nan") if self.blow_up else 1.0
+        return {"square": ((module(batch) - 1) ** 2).mean() * factor}
+
+    def end_epoch(self, state: State) -> EpochEnd:
+        return EpochEnd(f"epoch {state.epoch}", keep="first.safetensors" if state.epoch == 1 else "")
+
+
+def train(task: Line, folder: Path) -> dict[str, Tensor]:
+    groups = [{"params": list(task.module.parameters()), "lr": 0.05, "base_lr": 0.05}]
+    fit(task, groups, make_fabric("fp32"), folder, seed=1)
+    return task.module.state_dict()
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 5, 9])
+def test_an_interrupted_training_ends_like_an_uninterrupted_one(tmp_path: Path, stop_at: int) -> None:
+    expected = train(Line(), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(Line(stop_at=stop_at), tmp_path / "parts")
+    resumed = train(Line(), tmp_path / "parts")
+    assert all(torch.equal(resumed[key], expected[key]) for key in expected)
+    assert (tmp_path / "parts/metrics.jsonl").read_text() == (tmp_path / "whole/metrics.jsonl").read_text()
+
+
+def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
+    expected = train(Line(), tmp_path)
+    again = Line()
+    assert all(torch.equal(value, expected[key]) for key, value in train(again, tmp_path).items())
+    assert again.seen == 0
+
+
+def test_going_back_repeats_what_followed_the_kept_checkpoint(tmp_path: Path) -> None:
+    expected = train(Line(), tmp_path)
+    go_back(tmp_path / "first.safetensors", tmp_path, {"lr_scale": 0.25}, "went back")
+    again = Line()
+    assert all(torch.equal(value, expected[key]) for key, value in train(again, tmp_path).items())
+    assert again.seen == 6
+    events = [json.loads(line).get("event") for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [event for event in events if event] == ["epoch 1", "went back", "epoch 2", "epoch 3"]
+
+
+def test_a_loss_that_is_no_number_is_a_collapse(tmp_path: Path) -> None:
+    with pytest.raises(CollapseError, match="no longer a number"):
+        train(Line(blow_up=True), tmp_path)
+
+
+@given(count=st.integers(1, 60), batch_size=st.integers(1, 9), epoch=st.integers(0, 5))
+def test_an_epoch_holds_every_image_once(count: int, batch_size: int, epoch: int) -> None:
+    batches = epoch_batches(list(range(count)), batch_size, seed=0, epoch=epoch)
+    assert sorted(index for batch in batches for index in batch) == list(range(count))
+    assert batches == epoch_batches(list(range(count)), batch_size, seed=0, epoch=epoch)
+    assert batch_size == 1 or count == 1 or min(len(batch) for batch in batches) > 1
+
+
+def test_the_learning_rate_falls_like_the_published_one(golden: Any) -> None:
+    stored = golden("k_poly_sgd")["small_lr_f64"]
+    for step in range(20):
+        for column, base in enumerate((0.01, 0.02, 0.1, 0.2)):
+            assert base * poly(step / 20, 0.9) == pytest.approx(stored[step, column], abs=1e-12)
