@@ -30,6 +30,9 @@ def ktse(*arguments: object) -> subprocess.CompletedProcess[str]:
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "scenes"
     make_scenes(folder, images=14, size=(96, 80))
+    table = (folder / "tags.csv").read_text().splitlines()
+    table[1] = table[1].split(",")[0] + ","  # an image without tags is legal
+    (folder / "tags.csv").write_text("\n".join(table))
     return folder
 
 

@@ -30,6 +30,10 @@ def test_the_long_side_is_resized_as_published(golden_tensors: Callable[[str], d
         assert long_side_size((width, height), target) == (out_width, out_height)
 
 
+def test_an_image_without_tags_has_no_cams() -> None:
+    assert merge_cams([(torch.ones(1, 2, 4, 4), False)], torch.zeros(0, dtype=torch.long), (8, 8)).shape == (0, 8, 8)
+
+
 @pytest.mark.parametrize("size", [(1, 500), (500, 1)])
 def test_a_side_never_becomes_nothing(size: tuple[int, int]) -> None:
     assert min(long_side_size(size, 64)) == 1

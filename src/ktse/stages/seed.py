@@ -33,6 +33,8 @@ def merge_cams(cams: Iterable[tuple[Tensor, bool]], keys: Tensor, size: tuple[in
         (K, height, width) float in 0..1; all zero for a class without positive activation.
     """
     total = torch.zeros((len(keys), *size), device=keys.device)
+    if len(keys) == 0:  # an image without tags; interpolate refuses zero channels
+        return total
     for cam, mirrored in cams:
         large = relu(interpolate(cam[:, keys].float(), size, mode="bilinear", align_corners=False))[0]
         total += large.flip(-1) if mirrored else large
