@@ -26,7 +26,9 @@ def test_a_class_without_positive_activation_stays_zero() -> None:
 
 
 def test_the_long_side_is_resized_as_published(golden_tensors: Callable[[str], dict[str, Any]]) -> None:
-    for target, width, height, out_width, out_height in golden_tensors("p_preprocessing")["resize_long_target_w_h_outw_outh"].tolist():
+    for target, width, height, out_width, out_height in golden_tensors("p_preprocessing")[
+        "resize_long_target_w_h_outw_outh"
+    ].tolist():
         assert long_side_size((width, height), target) == (out_width, out_height)
 
 
