@@ -93,8 +93,8 @@ def gallery(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Gallery:
     by, ranking = "", {}
     for by, table in (("mask", scores), ("prediction", scores), ("seed", scores), ("confidence", confidence)):
         ranking = {image_id: row[by] for image_id, row in table.items() if by in row and image_id in number}
-        if by == "confidence":  # without a tag there is nothing to be unsure about
-            ranking = {image_id: value for image_id, value in ranking.items() if data.tags[number[image_id]].any()}
+        # Without a tag the mask is background by rule: right or wrong, it shows nothing of the method.
+        ranking = {image_id: value for image_id, value in ranking.items() if data.tags[number[image_id]].any()}
         if ranking:
             break
     if not ranking:
