@@ -11,8 +11,9 @@ from ktse.data.folder import open_folder, open_truth
 from ktse.data.scenes import make_scenes
 from ktse.errors import RunError
 from ktse.pipeline import Job, run_all
-from ktse.recipe import Recipe, load_recipe, merged, recipe_from_dict, to_dict
+from ktse.recipe import Recipe
 from ktse.run_folder import RunFolder, read_json
+from ktse.settings import load_recipe, merged, recipe_from_dict, to_dict
 
 Settings = Mapping[str, Any]
 

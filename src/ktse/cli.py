@@ -16,8 +16,8 @@ from ktse import __version__, api
 from ktse.console import console, say
 from ktse.data.check import Checked, to_json
 from ktse.errors import KtseError
-from ktse.recipe import add_recipe_arguments
 from ktse.run_folder import RunFolder
+from ktse.settings import add_recipe_arguments
 
 SETTINGS = ("data", "classify", "seed", "refine", "segment", "predict")
 VERBS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {

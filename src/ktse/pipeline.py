@@ -21,8 +21,9 @@ from ktse.data.check import check_images, to_json
 from ktse.data.folder import open_folder, open_truth
 from ktse.data.sample import TaggedImages, Truth
 from ktse.errors import RunError
-from ktse.recipe import Recipe, to_dict
+from ktse.recipe import Recipe
 from ktse.run_folder import RunFolder, write_json
+from ktse.settings import to_dict
 
 ORDER = ("check", "classify", "seed", "refine", "segment", "predict", "evaluate", "report")
 NEEDS = {

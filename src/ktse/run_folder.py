@@ -26,7 +26,8 @@ import yaml
 from PIL import Image
 
 from ktse.errors import RunError
-from ktse.recipe import Recipe, recipe_from_dict, to_dict
+from ktse.recipe import Recipe
+from ktse.settings import recipe_from_dict, to_dict
 from ktse.visual import PALETTE
 
 STAGES = ("classify", "seed", "refine", "segment", "predict", "evaluate", "report")

@@ -9,7 +9,8 @@ from ktse.method.erasing import erase
 from ktse.method.objective import Batch, Objective
 from ktse.method.regularisation import UNDECIDED
 from ktse.models.cam_head import CamNetwork
-from ktse.recipe import LossWeights, ObjectiveRecipe, to_dict
+from ktse.recipe import LossWeights, ObjectiveRecipe
+from ktse.settings import to_dict
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 WEIGHTS = to_dict(LossWeights())

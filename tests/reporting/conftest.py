@@ -12,8 +12,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ktse.data.sample import TaggedImages, Truth
-from ktse.recipe import Recipe, recipe_from_dict
+from ktse.recipe import Recipe
 from ktse.run_folder import RunFolder, write_json, write_label_map, write_npz
+from ktse.settings import recipe_from_dict
 
 CLASSES = ("bag", "dress", "trousers", "skirt", "outerwear", "hat", "shorts")
 SIZE = (64, 96)

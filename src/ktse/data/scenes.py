@@ -28,12 +28,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from ktse.data.toys import (
+    CLASSES,
+    CREAM,
+    GROUNDS,
+    INK,
+    KINDS,
+    LIMBS,
+    LOOKS,
+    TOY_COLOURS,
+    Colour,
+    Field,
+    Ground,
+    Points,
+    Shape,
+    superellipse,
+)
+
 __all__ = ["CLASSES", "make_scenes"]
 
-_Points: TypeAlias = NDArray[np.float64]  # (n, 2), x and y
-_Field: TypeAlias = NDArray[np.float32]  # (height, width)
-_Colour: TypeAlias = tuple[int, int, int]
-_Shape: TypeAlias = tuple[_Points, _Colour]
 _Size: TypeAlias = tuple[int, int]  # width, height
 
 _GENERATOR = 1  # raise it with every change that alters what is drawn
@@ -43,174 +56,49 @@ _MIN_VISIBLE, _MIN_PART = 0.35, 0.5  # shares of a toy and its part that must sh
 _SIDES = {1: (0.5, 0.65), 2: (0.4, 0.64), 3: (0.32, 0.58), 4: (0.26, 0.5)}  # of toys, by how many there are
 _AT_HOME, _AWAY, _ROAMING = 10.0, 0.4, 1.8  # odds of a class on its home ground, on others, without a home
 
-# fmt: off
-_INK, _WHITE, _CREAM, _PINK = (44, 40, 54), (252, 252, 250), (255, 246, 226), (246, 150, 160)
-_RED, _YELLOW, _ORANGE, _LIME = (222, 62, 58), (250, 214, 50), (242, 118, 30), (196, 226, 74)
-_TOY_COLOURS = (
-    (206, 92, 74), (226, 150, 70), (214, 176, 92), (128, 158, 92),
-    (84, 146, 150), (92, 122, 176), (146, 108, 160), (168, 124, 92),
-)
-# fmt: on
-
-
-def _round(x: float, y: float, rx: float, ry: float, power: float = 2.0) -> _Points:
-    """Superellipse at (x, y): ``power`` 2 is an ellipse, 5 nearly a box, below 1 a star with four points."""
-    angle = np.linspace(0.0, 2.0 * np.pi, 48, endpoint=False)
-    unit = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return np.asarray(np.sign(unit) * np.abs(unit) ** (2.0 / power) * (rx, ry) + (x, y))
-
-
-def _pair(points: _Points, colour: _Colour) -> tuple[_Shape, _Shape]:
-    """A shape and its mirror image."""
-    return (points, colour), (points * (-1.0, 1.0), colour)
-
-
-# fmt: off
-# The discriminative parts, each about one unit in radius and always the same: they are what a tag names.
-_CAT_FACE: tuple[_Shape, ...] = (
-    (_round(0, 0, 1.05, 0.88), _INK), *_pair(np.array([(1, -0.1), (0.9, -1.25), (0.1, -0.75)]), _INK),
-    *_pair(np.array([(0.86, -0.45), (0.8, -0.98), (0.4, -0.72)]), _PINK),
-    *_pair(_round(0.45, -0.12, 0.3, 0.28), _LIME), *_pair(_round(0.45, -0.12, 0.1, 0.22), _INK),
-    (_round(0, 0.45, 0.46, 0.28), _CREAM), (_round(0, 0.3, 0.16, 0.11), _PINK),
-)
-_COW_FACE: tuple[_Shape, ...] = (
-    *_pair(np.array([(0.3, -0.7), (0.85, -1.25), (0.7, -0.5)]), (226, 190, 120)),
-    *_pair(_round(0.95, -0.36, 0.36, 0.2), _INK), (_round(0, -0.1, 0.78, 0.92, 2.6), _WHITE),
-    (_round(-0.38, -0.3, 0.36, 0.46), _INK), (_round(-0.36, -0.25, 0.17, 0.17), _WHITE),
-    *_pair(_round(0.36, -0.25, 0.11, 0.13), _INK), (_round(0, 0.55, 0.82, 0.45), _PINK),
-    *_pair(_round(0.32, 0.52, 0.12, 0.15), (176, 74, 92)),
-)
-_DUCK_HEAD: tuple[_Shape, ...] = (
-    (np.array([(-0.3, -0.8), (-0.25, -1.25), (0, -0.95), (0.2, -1.2), (0.3, -0.8)]), _YELLOW),
-    (_round(0, 0, 0.98, 0.98), _YELLOW),
-    (np.array([(0.55, -0.3), (1.1, -0.16), (1.68, 0.12), (1.5, 0.32), (0.6, 0.3)]), _ORANGE),
-    (np.array([(0.6, 0.26), (1.4, 0.34), (1.2, 0.56), (0.62, 0.58)]), (206, 84, 24)),
-    (_round(0.22, -0.26, 0.3, 0.3), _WHITE), (_round(0.28, -0.26, 0.16, 0.16), _INK),
-)
-_WHEELS: tuple[_Shape, ...] = (
-    *_pair(_round(1.75, 0, 1, 1), _INK), *_pair(_round(1.75, 0, 0.68, 0.68), _CREAM),
-    *_pair(_round(1.75, 0, 0.66, 0.66, 0.8), _RED),
-)
-_DIAL: tuple[_Shape, ...] = (
-    (_round(0, 0, 1.05, 1.05), _RED), (_round(0, 0, 0.84, 0.84), _WHITE),
-    *((_round(0.66 * np.cos(h), 0.66 * np.sin(h), 0.07, 0.07), _INK) for h in np.arange(12) * np.pi / 6),
-    (np.array([(-0.1, 0.12), (0.1, 0.1), (0.06, -0.6), (-0.06, -0.6)]), _INK),
-    (np.array([(0, 0.12), (-0.08, -0.08), (0.42, -0.24), (0.44, -0.1)]), _INK),
-)
-# fmt: on
-
-
-def _wave(x: _Field) -> _Field:
-    return np.asarray(0.5 + 0.5 * np.sin(2.0 * np.pi * x))
-
-
-# What bodies are made of: position in the toy's frame -> share of the accent colour, 0..1.
-_LOOKS: dict[str, Callable[[_Field, _Field], _Field]] = {
-    "felt": lambda u, v: 0.3 * _wave(3.0 * u + 0.4 * _wave(2.0 * v)) * _wave(3.0 * v),
-    "plaid": lambda u, v: 0.5 * (_wave(5.0 * u) > 0.6) + 0.5 * (_wave(5.0 * v) > 0.6),
-    "dots": lambda u, v: 1.0 * (_wave(5.0 * u) + _wave(5.0 * v) > 1.45),
-    "stripes": lambda u, v: 1.0 * (_wave(4.5 * u + 1.5 * v) > 0.5),
-    "wood": lambda u, v: 0.8 * _wave(6.0 * v + 0.5 * _wave(1.3 * u) + 0.2 * _wave(3.0 * u)) ** 2,
-    "chevron": lambda u, v: 1.0 * (_wave(5.0 * v + 0.8 * np.abs((4.0 * u) % 1.0 - 0.5)) > 0.55),
-}
-
-
-class _Ground(NamedTuple):
-    share: float  # of all images
-    far: _Colour  # of the strip at the top
-    near: _Colour
-    accent: _Colour  # of the brightest marks
-    marks: int
-    mark: Callable[[ImageDraw.ImageDraw, float, float, float, float, _Colour], None]  # at x, y; form a, b
-
-
-_GROUNDS = {
-    "meadow": _Ground(0.28, (190, 220, 232), (112, 164, 78), (178, 208, 96), 190,
-        lambda draw, x, y, a, b, fill: draw.line((x, y, x + 14 * a - 7, y - 8 - 14 * b), fill, 3)),
-    "water": _Ground(0.28, (236, 224, 206), (84, 156, 190), (226, 240, 244), 46,
-        lambda draw, x, y, a, b, fill: draw.arc((x, y, x + 32 + 90 * a, y + 8 + 14 * b), 200, 340, fill, 3)),
-    "road": _Ground(0.27, (214, 196, 176), (132, 130, 134), (196, 192, 190), 200,
-        lambda draw, x, y, a, b, fill: draw.ellipse((x, y, x + 3 + 9 * a * a, y + 3 + 5 * a * b), fill)),
-    "room": _Ground(0.17, (238, 222, 204), (196, 152, 108), (168, 122, 82), 60,
-        lambda draw, x, y, a, b, fill: draw.line((x, -y // 28 * -28, x + 200 * a, -y // 28 * -28), fill, 3)),
-}  # fmt: skip
-
-
-class _Kind(NamedTuple):
-    name: str
-    outline: tuple[float, float, float]  # of the body: aspect, power of its superellipse, widening downwards
-    limbs: tuple[str, ...]  # each is there or not, by chance
-    looks: tuple[str, ...]
-    part: tuple[_Shape, ...]
-    anchor: tuple[float, float]  # of the part, in half axes of the body
-    reach: float  # radius of the part, in mean half axes
-    home: str = ""  # the ground it is mostly seen on
-
-
-_KINDS = (
-    _Kind("cat", (0.95, 2.3, 0.16), ("feet", "tail"), ("felt", "plaid", "stripes", "dots"),
-        _CAT_FACE, anchor=(0.1, -0.85), reach=0.44),
-    _Kind("cow", (1.35, 2.8, 0.0), ("feet", "tail"), ("dots", "felt", "wood", "chevron"),
-        _COW_FACE, anchor=(0.8, -0.5), reach=0.44, home="meadow"),
-    _Kind("duck", (1.25, 2.1, 0.08), ("tail", "knob"), ("stripes", "wood", "plaid", "chevron"),
-        _DUCK_HEAD, anchor=(0.7, -0.95), reach=0.44, home="water"),
-    _Kind("wagon", (1.45, 3.6, -0.06), ("knob",), ("wood", "plaid", "dots", "stripes"),
-        _WHEELS, anchor=(0.0, 0.95), reach=0.35, home="road"),
-    _Kind("clock", (1.0, 3.0, 0.08), ("feet", "knob"), ("wood", "felt", "chevron", "plaid"),
-        _DIAL, anchor=(0.0, -0.05), reach=0.44),
-)  # fmt: skip
-_LIMBS = {
-    "feet": [_round(x, 0.98, 0.2, 0.24, 3.0) for x in (-0.5, 0.5)],
-    "tail": [np.array([(-0.8, 0.1), (-1.1, -0.2), (-1.2, -0.6), (-1.35, -0.6), (-1.35, -0.1), (-0.9, 0.5)])],
-    "knob": [_round(-0.15, -1.05, 0.22, 0.2, 2.5)],
-}
-
-CLASSES: tuple[str, ...] = tuple(kind.name for kind in _KINDS)
-"""Class names; ``CLASSES[k - 1]`` is class ``k`` of the masks, in which 0 is the background."""
-
 
 class _Toy(NamedTuple):  # in pixels of the supersampled canvas
     label: int
-    body: list[_Points]
-    part: list[_Shape]
-    centre: _Points
-    axes: _Points  # (2, 2), from the toy's frame to pixels
+    body: list[Points]
+    part: list[Shape]
+    centre: Points
+    axes: Points  # (2, 2), from the toy's frame to pixels
     look: str
-    colours: tuple[_Colour, _Colour]
+    colours: tuple[Colour, Colour]
 
 
-def _toy(rng: np.random.Generator, label: int, centre: _Points, side: float, ground: _Ground) -> _Toy:
-    kind = _KINDS[label - 1]
+def _toy(rng: np.random.Generator, label: int, centre: Points, side: float, ground: Ground) -> _Toy:
+    kind = KINDS[label - 1]
     aspect, power, taper = kind.outline * rng.uniform((0.85, 0.85, 1.0), (1.18, 1.2, 1.0))
-    trunk = _round(0.0, 0.0, 1.0, 1.0, power)
+    trunk = superellipse(0.0, 0.0, 1.0, 1.0, power)
     swell = np.sin(3.0 * np.arctan2(trunk[:, 1], trunk[:, 0]) + rng.uniform(0.0, 2.0 * np.pi))
     trunk[:, 0] *= 1.0 + (taper + rng.uniform(-0.08, 0.08)) * trunk[:, 1]
     trunk *= 1.0 + rng.uniform(0.0, 0.05) * swell[:, None]
-    body = [trunk, *(points for limb in kind.limbs if rng.random() < 0.6 for points in _LIMBS[limb])]
+    body = [trunk, *(points for limb in kind.limbs if rng.random() < 0.6 for points in LIMBS[limb])]
     half = 0.42 * np.array([aspect**0.5, aspect**-0.5])
     turn, flip = rng.uniform(-0.3, 0.3), rng.choice([-1.0, 1.0])
     axes = side * np.array([[flip * np.cos(turn), -np.sin(turn)], [flip * np.sin(turn), np.cos(turn)]])
 
-    def place(points: _Points) -> _Points:
+    def place(points: Points) -> Points:
         return np.rint(points @ axes.T + centre)  # whole pixels: the mask must not hang on the last bit
 
-    base = _mix(_TOY_COLOURS[rng.integers(len(_TOY_COLOURS))], ground.near, rng.uniform(0.0, 0.45))
-    accent = _mix(base, _CREAM if rng.random() < 0.6 else _INK, rng.uniform(0.35, 0.6))
+    base = _mix(TOY_COLOURS[rng.integers(len(TOY_COLOURS))], ground.near, rng.uniform(0.0, 0.45))
+    accent = _mix(base, CREAM if rng.random() < 0.6 else INK, rng.uniform(0.35, 0.6))
     part = [(place(0.42 * kind.reach * points + half * kind.anchor), colour) for points, colour in kind.part]
     look = kind.looks[rng.integers(len(kind.looks))]
     return _Toy(label, [place(points * half) for points in body], part, centre, axes, look, (base, accent))
 
 
-def _plan(rng: np.random.Generator, size: _Size) -> tuple[_Ground, list[_Toy]]:
+def _plan(rng: np.random.Generator, size: _Size) -> tuple[Ground, list[_Toy]]:
     """Choose the ground and place the toys on a canvas of ``size`` pixels, the farthest toy first."""
-    name = rng.choice(list(_GROUNDS), p=[ground.share for ground in _GROUNDS.values()])
-    ground = _GROUNDS[name]
+    name = rng.choice(list(GROUNDS), p=[ground.share for ground in GROUNDS.values()])
+    ground = GROUNDS[name]
     if rng.random() < _EMPTY:
         return ground, []
     count = int(rng.choice(list(_SIDES), p=[0.24, 0.36, 0.27, 0.13]))
     classes = min(count, int(rng.choice([1, 2, 3], p=[0.2, 0.45, 0.35])))
-    odds = np.array([_AT_HOME if kind.home == name else _AWAY if kind.home else _ROAMING for kind in _KINDS])
-    labels = rng.choice(len(_KINDS), size=classes, replace=False, p=odds / odds.sum()) + 1
+    odds = np.array([_AT_HOME if kind.home == name else _AWAY if kind.home else _ROAMING for kind in KINDS])
+    labels = rng.choice(len(KINDS), size=classes, replace=False, p=odds / odds.sum()) + 1
     toys: list[_Toy] = []
     for label in [*labels, *rng.choice(labels, size=count - classes)]:
         side = rng.uniform(*_SIDES[count]) * min(size)
@@ -222,7 +110,7 @@ def _plan(rng: np.random.Generator, size: _Size) -> tuple[_Ground, list[_Toy]]:
     return ground, sorted(toys, key=lambda toy: float(toy.centre[1]))
 
 
-def _stencil(size: _Size, polygons: Sequence[_Points]) -> Image.Image:
+def _stencil(size: _Size, polygons: Sequence[Points]) -> Image.Image:
     """Union of polygons as a mask image of 0 and 255."""
     stencil = Image.new("L", size)
     draw = ImageDraw.Draw(stencil)
@@ -247,12 +135,12 @@ def _visible(toys: Sequence[_Toy], size: _Size) -> tuple[list[_Toy], NDArray[np.
     return kept[::-1], mask
 
 
-def _mix(one: _Colour, other: _Colour, share: float) -> _Colour:
+def _mix(one: Colour, other: Colour, share: float) -> Colour:
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
     return red, green, blue
 
 
-def _noise(rng: np.random.Generator, size: _Size, cells: int) -> _Field:
+def _noise(rng: np.random.Generator, size: _Size, cells: int) -> Field:
     """Smooth noise of about ``cells`` bumps a row, (height, width), about -1..1."""
     grid = rng.uniform(-1.0, 1.0, (cells * size[1] // size[0] + 2, cells)).astype(np.float32)
     return np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.BICUBIC))
@@ -262,7 +150,7 @@ def _to_image(pixels: NDArray[np.floating]) -> Image.Image:
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
 
 
-def _paint_ground(rng: np.random.Generator, ground: _Ground, size: _Size) -> Image.Image:
+def _paint_ground(rng: np.random.Generator, ground: Ground, size: _Size) -> Image.Image:
     """Paint a far strip, the near ground with its marks, and debris in the colours of the toys."""
     (width, height), unit = size, min(size)
     top = int(height * rng.uniform(0.1, 0.32))
@@ -272,17 +160,17 @@ def _paint_ground(rng: np.random.Generator, ground: _Ground, size: _Size) -> Ima
     canvas = _to_image(pixels + rng.uniform(-10.0, 10.0, 3))
     draw = ImageDraw.Draw(canvas)
     for x, y, a, b, tone in rng.random((ground.marks, 5)):
-        fill = _mix(_mix(ground.near, _INK, 0.3), ground.accent, tone)
+        fill = _mix(_mix(ground.near, INK, 0.3), ground.accent, tone)
         ground.mark(draw, x * 1.2 * width - 0.1 * width, top + 2 + y * (height - top), a, b, fill)
     for _ in range(rng.integers(8, 22)):
         x, y = rng.uniform((0, top), size)
-        fill = _mix(_TOY_COLOURS[rng.integers(len(_TOY_COLOURS))], ground.near, rng.uniform(0.0, 0.45))
+        fill = _mix(TOY_COLOURS[rng.integers(len(TOY_COLOURS))], ground.near, rng.uniform(0.0, 0.45))
         if rng.random() < 0.4:
             dx, dy = rng.uniform(-0.13, 0.13, 2) * unit
             draw.line((x, y, x + dx, y + dy), fill, width=int(rng.integers(3, 8)))
         else:
             rx, ry = rng.uniform(0.015, 0.075, 2) * unit
-            draw.polygon(_round(x, y, rx, ry, rng.uniform(1.2, 5.0)).ravel().tolist(), fill)
+            draw.polygon(superellipse(x, y, rx, ry, rng.uniform(1.2, 5.0)).ravel().tolist(), fill)
     return canvas
 
 
@@ -298,7 +186,7 @@ def _paint_toy(canvas: Image.Image, toy: _Toy) -> None:
     u, v = np.tensordot(np.linalg.inv(toy.axes), np.stack([x, y]), axes=1).astype(np.float32)
     base, accent = np.array(toy.colours, dtype=np.float32)
     shade = (1.04 - 0.36 * v - 0.5 * u * u)[:, :, None]
-    pixels = (base + (accent - base) * _LOOKS[toy.look](u, v)[:, :, None]) * shade
+    pixels = (base + (accent - base) * LOOKS[toy.look](u, v)[:, :, None]) * shade
     canvas.paste(_to_image(pixels), box[:2], body.crop(box))
     draw = ImageDraw.Draw(canvas)
     for points, colour in toy.part:
@@ -328,7 +216,7 @@ def _scene(seed: int, index: int, size: _Size) -> tuple[Image.Image, Image.Image
     for toy in toys:
         _paint_toy(canvas, toy)
     mask = Image.fromarray(labels)
-    mask.putpalette([0, 0, 0, *sum(_TOY_COLOURS, ())])
+    mask.putpalette([0, 0, 0, *sum(TOY_COLOURS, ())])
     return _light(rng, canvas), mask, [CLASSES[label - 1] for label in sorted({toy.label for toy in toys})]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -96,12 +98,10 @@ def create(name: str, weights: str, **arguments: Any) -> nn.Module:
         RecipeError: the model, its stride or its weights are not to be had.
     """
     arguments |= pretrained_arguments(weights)
-    log = logging.getLogger("timm")
-    level = log.level
-    log.setLevel(logging.ERROR)  # timm lists the classifier's keys, which a backbone has no use for
     random_state = torch.get_rng_state()
     try:
-        model = timm.create_model(name, **arguments)
+        with quiet_timm():
+            model = timm.create_model(name, **arguments)
         if "pretrained_cfg_overlay" in arguments and (left := _left_random(model, name, arguments, random_state)):
             raise ValueError(f"the file lacks {len(left)} weights of this model, such as {left[0]}")
         return model
@@ -112,6 +112,16 @@ def create(name: str, weights: str, **arguments: Any) -> nn.Module:
             hint="Check the name (timm.list_models()), give --weights FILE with weights of this very model, "
             "--weights none to start from random ones, or another output_stride.",
         ) from error
+
+
+@contextmanager
+def quiet_timm() -> Iterator[None]:
+    """Keep timm from listing the classifier's weights, which a backbone has no use for."""
+    log = logging.getLogger("timm")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
     finally:
         log.setLevel(level)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ktse.errors import RecipeError
-from ktse.models.backbone import pretrained_arguments
+from ktse.models.backbone import pretrained_arguments, quiet_timm
 
 DIVISOR = 32
 
@@ -38,9 +38,10 @@ class Segmenter(nn.Module):
         arguments = pretrained_arguments(weights)
         pretrained = arguments.pop("pretrained")
         try:
-            self.network: nn.Module = smp.create_model(
-                architecture, f"tu-{encoder}", True if pretrained else None, classes=classes + 1, **arguments
-            )
+            with quiet_timm():
+                self.network: nn.Module = smp.create_model(
+                    architecture, f"tu-{encoder}", True if pretrained else None, classes=classes + 1, **arguments
+                )
             config = timm.get_pretrained_cfg(encoder)
         except Exception as error:  # smp, timm, its hub and the readers of the file formats share no base class
             raise RecipeError(

@@ -10,12 +10,12 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ktse.data.sample import TaggedImages, Truth
-from ktse.recipe import to_dict
 from ktse.reporting import scores, wording
 from ktse.reporting.charts import bar
 from ktse.reporting.curves import read_metrics, training
 from ktse.reporting.gallery import colour, gallery
 from ktse.run_folder import STAGES, RunFolder, atomic, read_json
+from ktse.settings import to_dict
 
 MANY_CLASSES = 30
 """From this number of classes on, tables by class start folded."""

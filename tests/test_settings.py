@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ktse.errors import RecipeError
-from ktse.recipe import RECIPES, load_recipe, recipe_from_dict, to_dict
+from ktse.settings import RECIPES, load_recipe, recipe_from_dict, to_dict
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -1,0 +1,183 @@
+"""Settings from YAML, from Python and from the shell: read, merged and checked into a recipe."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from ktse.errors import RecipeError
+from ktse.recipe import Recipe
+
+RECIPES = ("demo", "fast")
+_STAGES = tuple(stage.name for stage in dataclasses.fields(Recipe))
+
+
+def add_recipe_arguments(parser: ArgumentParser, stages: tuple[str, ...] = _STAGES) -> None:
+    """Add settings to a parser, as ``--classify.epochs`` and so on."""
+    for stage in dataclasses.fields(Recipe):
+        if stage.name in stages:
+            parser.add_class_arguments(stage.default_factory, stage.name)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False)
+    add_recipe_arguments(parser)
+    return parser
+
+
+def recipe_path(name: str | Path) -> Path:
+    """The file of a recipe given by the name of a packaged one or by path.
+
+    Raises:
+        RecipeError: there is no such recipe.
+    """
+    if str(name) in RECIPES:
+        return Path(str(resources.files("ktse") / "recipes" / f"{name}.yaml"))
+    if not Path(name).is_file():
+        raise RecipeError(
+            f"there is no recipe {str(name)!r}", hint=f"Give one of {', '.join(RECIPES)}, or the path of a YAML file."
+        )
+    return Path(name)
+
+
+def load_recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe and change settings in it.
+
+    Args:
+        name: name of a packaged recipe, or path of a YAML file.
+        settings: changes, nested (``{"classify": {"epochs": 5}}``) or dotted (``{"classify.epochs": 5}``).
+
+    Raises:
+        RecipeError: there is no such recipe, or a setting is unknown or has the wrong type.
+    """
+    path = recipe_path(name)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not valid YAML", where=str(error)) from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path} does not hold settings", hint="Write lines such as 'classify: {epochs: 10}'.")
+    return recipe_from_dict(merged(content, settings or {}), source=str(path))
+
+
+def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Recipe:
+    """Turn nested plain values into a checked recipe.
+
+    Raises:
+        RecipeError: a setting is unknown or has the wrong type.
+    """
+    parser = _parser()
+    flat = [key for key, value in content.items() if key in _STAGES and not isinstance(value, Mapping)]
+    if flat:
+        raise RecipeError(f"{flat[0]} in {source} must hold settings", hint=f"For example: {flat[0]}: {{seed: 1}}")
+    try:
+        parsed = parser.instantiate(parser.parse_object(dict(content)))
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise RecipeError(
+            f"a setting in {source} cannot be used", where=str(error), hint="All settings: ktse run --help"
+        ) from error
+    recipe = Recipe(**{stage.name: parsed[stage.name] for stage in dataclasses.fields(Recipe)})
+    validate(recipe)
+    return recipe
+
+
+def to_dict(recipe: Any) -> dict[str, Any]:
+    """Plain nested values of a recipe or of one stage's part, ready for YAML and JSON."""
+    return {key: _plain(value) for key, value in dataclasses.asdict(recipe).items()}
+
+
+def validate(recipe: Recipe) -> None:
+    """Check the ranges that types cannot express, all at once.
+
+    Raises:
+        RecipeError: settings out of range, each named.
+    """
+    problems = []
+
+    def need(fine: bool, key: str, rule: str, value: object) -> None:
+        if not fine:
+            problems.append(f"{key} is {value}, but must be {rule}")
+
+    classify, objective = recipe.classify, recipe.classify.objective
+    for name, stage in (("classify", classify), ("segment", recipe.segment)):
+        need(stage.epochs >= 1, f"{name}.epochs", "1 or more", stage.epochs)
+        need(stage.batch_size >= 1, f"{name}.batch_size", "1 or more", stage.batch_size)
+        need(stage.crop >= 32, f"{name}.crop", "32 or more", stage.crop)
+        need(stage.lr > 0, f"{name}.lr", "above 0", stage.lr)
+        need(0 <= stage.momentum < 1, f"{name}.momentum", "in 0..1", stage.momentum)
+        need(
+            32 <= stage.long_side[0] <= stage.long_side[1],
+            f"{name}.long_side",
+            "an increasing range from 32",
+            stage.long_side,
+        )
+    need(classify.warmup_batch_size >= 1, "classify.warmup_batch_size", "1 or more", classify.warmup_batch_size)
+    need(classify.output_stride in (8, 16, 32), "classify.output_stride", "8, 16 or 32", classify.output_stride)
+    need(0 <= classify.warmup <= classify.epochs, "classify.warmup", "in 0..classify.epochs", classify.warmup)
+    need(0 <= objective.pairs <= 1, "classify.objective.pairs", "in 0..1", objective.pairs)
+    need(
+        0 < objective.background_low <= objective.background_high < 1,
+        "classify.objective.background_low",
+        "above 0 and at most background_high",
+        objective.background_low,
+    )
+    need(
+        len(recipe.seed.scales) > 0 and min(recipe.seed.scales) > 0,
+        "seed.scales",
+        "positive numbers",
+        recipe.seed.scales,
+    )
+    need(
+        len(recipe.predict.scales) > 0 and min(recipe.predict.scales) > 0,
+        "predict.scales",
+        "positive numbers",
+        recipe.predict.scales,
+    )
+    need(recipe.seed.stride >= 1, "seed.stride", "1 or more", recipe.seed.stride)
+    need(recipe.refine.stride >= 1, "refine.stride", "1 or more", recipe.refine.stride)
+    need(
+        recipe.refine.threshold == "auto" or 0 <= float(recipe.refine.threshold) <= 1,
+        "refine.threshold",
+        "auto or in 0..1",
+        recipe.refine.threshold,
+    )
+    need(0 <= recipe.data.validation < 1, "data.validation", "in 0..1, below 1", recipe.data.validation)
+    if problems:
+        raise RecipeError("some settings are out of range", where=problems)
+
+
+def merged(content: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain nested values with changes, which may be nested or dotted."""
+    result = copy.deepcopy(dict(content))
+    for key, value in settings.items():
+        _merge(result, _nested(key, value))
+    return result
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
+    for key, value in change.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value
