@@ -21,7 +21,7 @@ def list_images(folder: Path) -> list[str]:
         DataError: the folder does not exist or holds no image.
     """
     if not folder.is_dir():
-        raise DataError(f"the image folder {folder} does not exist")
+        raise DataError(f"the image folder {folder} does not exist", hint="Check the path of the images.")
     endings = set(Image.registered_extensions())
     files = sorted(
         path.relative_to(folder).as_posix()
@@ -45,9 +45,11 @@ def read_tags(path: Path, image_column: str = "image", tag_column: str = "tags")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise DataError(f"the tag file {path} does not exist") from error
+        raise DataError(f"the tag file {path} does not exist", hint="Check the path given as --tags.") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the tag file {path} cannot be read as UTF-8 text", where=str(error)) from error
+        raise DataError(
+            f"the tag file {path} cannot be read as UTF-8 text", where=str(error), hint="Save it as CSV in UTF-8."
+        ) from error
     reader = csv.DictReader(text.splitlines(), strict=True)
     try:
         names = reader.fieldnames or []
@@ -134,19 +136,20 @@ def open_truth(masks: Path, data: TaggedImages) -> Truth:
         DataError: the folder does not exist, fits no image, or holds masks of another size or with unknown classes.
     """
     if not masks.is_dir():
-        raise DataError(f"the mask folder {masks} does not exist")
+        raise DataError(f"the mask folder {masks} does not exist", hint="Check the path given as --masks.")
     paths = {name: masks / f"{name}.png" for name in data.ids if (masks / f"{name}.png").is_file()}
     if not paths:
         raise DataError(
             f"no file in {masks} is the mask of an image",
             where=f"looked for {data.ids[0]}.png and {len(data) - 1} more",
+            hint="A mask is named like its image, with the ending .png, in the same subfolder.",
         )
     problems = []
     for number, name in enumerate(data.ids):
         if name in paths:
             problems += _mask_problems(paths[name], data.path(number), len(data.classes))
     if problems:
-        raise DataError(f"some masks in {masks} cannot be used", where=problems)
+        raise DataError(f"some masks in {masks} cannot be used", where=problems, hint="Mend or remove these masks.")
     return Truth(paths)
 
 
