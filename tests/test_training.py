@@ -32,6 +32,7 @@ class Line:
         torch.manual_seed(0)
         self.module: nn.Module = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
         self.epochs, self.stop_at, self.blow_up, self.seen = epochs, stop_at, blow_up, 0
+        self.watched: list[tuple[int, int]] = []
 
     def images(self) -> list[int]:
         return list(range(10))
@@ -52,6 +53,9 @@ class Line:
             os.kill(os.getpid(), signal.SIGINT)
         factor = float("nan") if self.blow_up else 1.0
         return {"square": ((module(batch) - 1) ** 2).mean() * factor}
+
+    def watch(self, state: State) -> None:
+        self.watched.append((state.epoch, state.step))
 
     def end_epoch(self, state: State) -> EpochEnd:
         return EpochEnd(f"epoch {state.epoch}", keep="first.safetensors" if state.epoch == 1 else "")
@@ -88,6 +92,15 @@ def test_going_back_repeats_what_followed_the_kept_checkpoint(tmp_path: Path) ->
     assert again.seen == 6
     events = [json.loads(line).get("event") for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [event for event in events if event] == ["epoch 1", "went back", "epoch 2", "epoch 3"]
+
+
+def test_a_task_is_asked_to_watch_within_an_epoch_and_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ktse.training.WATCH_STEPS", 2)
+    task = Line(epochs=2)
+    train(task, tmp_path)
+    assert task.watched == [(0, 2), (1, 0), (1, 2), (2, 0)]
 
 
 def test_a_loss_that_is_no_number_is_a_collapse(tmp_path: Path) -> None:

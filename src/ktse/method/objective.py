@@ -37,10 +37,17 @@ class Batch(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """Loss terms by the names of LossWeights (unweighted scalars), and the class scores (B, C) of the anchors."""
+    """What a step is judged by.
+
+    Attributes:
+        losses: unweighted scalars by the names of LossWeights.
+        logits: (B, C) class scores of the anchors.
+        strongest: (B, C) largest signed activation of the anchors.
+    """
 
     losses: dict[str, Tensor]
     logits: Tensor
+    strongest: Tensor
 
 
 class Objective(nn.Module):
@@ -88,7 +95,7 @@ class Objective(nn.Module):
             losses |= self._transfer(anchor[:pairs], paired, batch, label, on)
         if on & {"global_alignment", "local_alignment"}:
             losses |= self._alignment(cam, image, tags)
-        return Terms({name: loss for name, loss in losses.items() if name in on}, logits)
+        return Terms({name: loss for name, loss in losses.items() if name in on}, logits, cam.amax(dim=(-2, -1)))
 
     def _self_supervision(
         self, scores: Tensor, image: Tensor, tags: Tensor, label: Tensor | None, on: set[str]
