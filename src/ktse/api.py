@@ -10,7 +10,8 @@ from ktse.data.check import Checked, check_images
 from ktse.data.folder import open_folder, open_truth
 from ktse.data.scenes import make_scenes
 from ktse.errors import RunError
-from ktse.pipeline import Job, run_all
+from ktse.pipeline import Job, meet, run_all
+from ktse.processes import rank
 from ktse.recipe import Recipe
 from ktse.run_folder import RunFolder, read_json
 from ktse.settings import load_recipe, merged, recipe_from_dict, to_dict
@@ -59,7 +60,7 @@ def run(
         raise RunError(f"{folder.root} exists and is not a run folder", hint="Give another --out, or remove it.")
     job = Job(folder, _changed(base, given))
     _ = job.data, job.truth  # bad input is said before anything is written
-    folder.write_recipe(job.recipe)
+    _begin(job)
     run_all(job)
     return folder
 
@@ -204,9 +205,15 @@ def report(run: str | Path) -> Path:
 def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
     folder = RunFolder.existing(run)
     job = Job(folder, _changed(folder.read_recipe(), settings or {}))
-    folder.write_recipe(job.recipe)
+    _begin(job)
     job.do(stage)
     return folder
+
+
+def _begin(job: Job) -> None:
+    meet()  # every process has looked at the run folder before the first one writes
+    if rank() == 0:
+        job.run.write_recipe(job.recipe)
 
 
 def _changed(recipe: Recipe, settings: Settings) -> Recipe:

@@ -117,7 +117,8 @@ def make_fabric(precision: str) -> Fabric:
         accelerator=accelerator,
         devices=here,
         num_nodes=max(1, world // here),
-        strategy="ddp" if world > 1 else "auto",
+        # Batch norm freezes after the warm-up and terms are switched off: not every parameter learns in every step.
+        strategy="ddp_find_unused_parameters_true" if world > 1 else "auto",
         precision="bf16-mixed" if mixed else "32-true",
     )
     fabric.launch()

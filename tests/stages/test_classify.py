@@ -27,8 +27,14 @@ def task(**changes: Any) -> ClassifyTask:
 
 
 def totals(right: float = 80, empty: float = 2, loss: float = 30) -> dict[str, float]:
-    """Sums over 100 images with 100 tags, of which the network says 100."""
-    return {"right": right, "said": 100, "true": 100, "exact": 50, "images": 100, "loss": loss, "empty": empty}
+    """Sums over 10,000 images with 10,000 tags, of which the network says as many; arguments in percent."""
+    counts = {"right": right, "said": 100, "true": 100, "exact": 50, "images": 100, "loss": loss, "empty": empty}
+    return {name: 100 * value for name, value in counts.items()}
+
+
+def few(sums: dict[str, float]) -> dict[str, float]:
+    """The same shares over 10 images."""
+    return {name: value / 1000 for name, value in sums.items()}
 
 
 def after_warmup(trained: ClassifyTask) -> State:
@@ -69,10 +75,13 @@ def test_without_a_warmup_the_objective_is_whole_from_the_start() -> None:
     ("later", "said"),
     [
         (totals(right=80), None),
-        (totals(right=66), None),
+        (totals(right=64), None),
         (totals(right=60), "F1 fell from 80.0% to 60.0%"),
-        (totals(empty=20), None),
-        (totals(empty=30), "without any activation rose from 2.0% to 30.0%"),
+        (few(totals(right=60)), None),
+        (few(totals(right=20)), "F1 fell from 80.0% to 20.0%"),
+        (totals(empty=50), None),
+        (totals(empty=55), "without any activation rose from 2.0% to 55.0%"),
+        (few(totals(empty=55)), None),
     ],
 )
 @pytest.mark.parametrize("step", [0, 100])

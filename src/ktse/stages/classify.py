@@ -28,8 +28,8 @@ from ktse.weights import load_into, load_tensors, save_tensors
 COLLAPSED = 0.8
 """Share of the warm-up's F1 of the tags below which training has collapsed."""
 
-EMPTY = 0.2
-"""Share of tagged classes without any positive activation, beyond that of the warm-up, above which it has collapsed."""
+EMPTY = 0.5
+"""Share of tagged classes without any positive activation above which it has collapsed."""
 
 WARMUP = "warmup.safetensors"
 """Checkpoint of the end of the warm-up."""
@@ -157,9 +157,10 @@ class ClassifyTask:
             return
         found, before = _sums(state.totals), state.memory["warm"]
         when = f"in epoch {state.epoch + (state.step > 0)}"
-        if found["f1"] < COLLAPSED * before["f1"]:
+        noise = 1 / math.sqrt(max(1.0, state.totals["true"]))  # two standard errors of a share, at most
+        if found["f1"] < COLLAPSED * before["f1"] - noise:
             text = f"the tags' F1 fell from {before['f1']:.1%} to {found['f1']:.1%}"
-        elif found["empty"] > before["empty"] + EMPTY:
+        elif found["empty"] - noise > EMPTY > before["empty"]:
             text = f"tagged classes without any activation rose from {before['empty']:.1%} to {found['empty']:.1%}"
         else:
             return
