@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, cast
 
@@ -106,7 +107,7 @@ class Objective(nn.Module):
         if label is not None:
             count = tags.sum(dim=1)
             teaches = count == 1 if recipe.foreground_images == "single-tag" else count > 0
-            terms = segmentation_terms(large, label[: len(image)], teaches)
+            terms = segmentation_terms(large, label[: len(image)], teaches, recipe.foreground_balance)
             losses |= {"background": terms.background, "foreground": terms.foreground}
         if "inter_class" in on:
             with torch.no_grad():
@@ -128,12 +129,16 @@ class Objective(nn.Module):
         if label is not None and on & STITCHED:
             joined = stitch(label[:pairs, None], label[len(batch.image) :, None], axis)[:, 0]
             everyone = torch.ones(pairs, dtype=torch.bool, device=joined.device)
-            terms = segmentation_terms(_enlarge(stitched, joined.shape[-2:]), joined, everyone)
+            terms = segmentation_terms(
+                _enlarge(stitched, joined.shape[-2:]), joined, everyone, recipe.foreground_balance
+            )
             losses |= {"stitched_background": terms.background, "stitched_foreground": terms.foreground}
         return losses
 
     def _alignment(self, cam: Tensor, image: Tensor, tags: Tensor) -> dict[str, Tensor]:
         recipe = self.recipe
+        count = math.ceil(recipe.erased * len(image))
+        cam, image, tags = cam[:count], image[:count], tags[:count]
         with torch.no_grad():
             erased_image = erase(image, cam, tags, recipe.erase_above)
             keep = keep_mask(cam, tags, recipe.erase_above)
