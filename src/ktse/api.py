@@ -53,7 +53,8 @@ def run(
     if weights is not None:
         given["classify"] = {"weights": weights}
         # A file holds the weights of one model, so that another encoder cannot start from it.
-        if base.segment.encoder == base.classify.backbone or weights in ("hub", "none"):
+        fits = base.segment.encoder == base.classify.backbone or weights in ("hub", "none")
+        if fits and base.segment.weights != "classify":
             given["segment"] = {"weights": weights}
     folder = RunFolder(out)
     if folder.root.exists() and not (folder.root / "recipe.yaml").is_file() and any(folder.root.iterdir()):

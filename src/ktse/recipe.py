@@ -184,7 +184,7 @@ class SegmentRecipe:
     Attributes:
         architecture: any segmentation_models_pytorch architecture.
         encoder: any timm model name.
-        weights: initial weights of the encoder: as in classify.
+        weights: initial weights of the encoder: as in classify, or "classify": what its backbone has learned.
         batch_norm: that of the encoder "frozen", or "trained".
         epochs: passes over the images.
         batch_size: images in a batch, over all devices together.
