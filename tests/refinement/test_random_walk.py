@@ -52,8 +52,8 @@ def test_the_transition_is_the_published_one(golden_tensors, near):
 def test_the_walk_is_the_dense_matrix_power(near, height, width, steps):
     maps, edge = scene(height, width)
     expected = (maps * (1 - edge)).double().flatten(1) @ torch.linalg.matrix_power(dense(edge), steps)
-    # A row that sums to 1 but for a rounding error of 6e-8 is applied that many times.
-    near(random_walk(maps, edge, steps=steps).double(), expected.view_as(maps), absolute=1e-6 + 1e-7 * steps)
+    # Each step rounds, and where the maps have become flat it rounds the same way every time.
+    near(random_walk(maps, edge, steps=steps).double(), expected.view_as(maps), absolute=1e-6 + 2e-7 * steps)
 
 
 def test_nothing_crosses_a_closed_boundary():
