@@ -94,6 +94,12 @@ def test_maps_may_be_none(near):
     near(walk_scores(torch.zeros(2, 6, 7), (24, 25)), torch.zeros(2, 24, 25))
 
 
+def test_a_map_of_zeros_stays_one(near):
+    _, edge = scene(11, 14)
+    walked = random_walk(torch.zeros(2, 11, 14), edge)
+    near(walk_scores(walked, (44, 56)), torch.zeros(2, 44, 56), absolute=1e-6)
+
+
 def test_scores_at_image_size_are_the_published_ones(golden_tensors, near):
     stored = golden_tensors("l4_irn_per_image")
     walked = random_walk(stored["strided_cam"], stored["edge"][0])

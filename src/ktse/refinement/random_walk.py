@@ -101,4 +101,5 @@ def walk_scores(walked: Tensor, size: tuple[int, int]) -> Tensor:
         return walked.new_zeros((len(walked), *size))
     large = interpolate(walked[None], scale_factor=STRIDE, mode="bilinear", align_corners=False)[0]
     large = large[:, : size[0], : size[1]]
-    return large / large.max().clamp(min=torch.finfo(large.dtype).tiny)
+    # What random_walk leaves of a map of zeros is no signal.
+    return large / large.max().clamp(min=_WEAKEST)

@@ -65,7 +65,7 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     measures = _measure(run, data, truth) if truth is not None else {}
     settings = {
         "seed": {"tags_used": True, "scales": list(recipe.seed.scales)},
-        "mask": {"tags_used": True, "scales": list(recipe.seed.scales), "method": recipe.refine.method},
+        "mask": {"tags_used": True, "scales": list(recipe.seed.scales), "method": recipe.refine.chain},
         "prediction": {"tags_used": False, "scales": list(recipe.predict.scales)},
     }
     for stage, (measure, threshold, source) in measures.items():

@@ -1,21 +1,27 @@
-"""refine: from CAMs to masks, by PAR and a background threshold that needs no truth."""
+"""refine: from CAMs to masks, by a chain of refiners and a background threshold that needs no truth."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ktse.console import say, track
 from ktse.data.sample import TaggedImages
 from ktse.errors import CollapseError
 from ktse.recipe import RefineRecipe
-from ktse.refinement.par import pixel_adaptive_refinement
+from ktse.refinement.confidence import confident_half
+from ktse.refinement.dense_crf import in_processes
 from ktse.refinement.threshold import choose_threshold, score_histogram
 from ktse.run_folder import RunFolder, atomic, label_type, read_npz, write_json, write_label_map, write_npz
+from ktse.stages.affinity import load_affinity
+from ktse.stages.refiners import CRF_THRESHOLD, crf_class_scores, soft_refiner
+from ktse.training import make_fabric
 
 EMPTY_REFUSED = 0.5
 """Share of tagged images without any foreground above which masks are refused."""
@@ -23,28 +29,6 @@ EMPTY_REFUSED = 0.5
 EMPTY_WARNED = 0.1
 STABILITY = 0.15
 """Relative change of the threshold under which a trustworthy mask hardly changes."""
-
-
-def refine_scores(image: Tensor, cam: Tensor, recipe: RefineRecipe) -> Tensor:
-    """Soft scores at the refinement's size.
-
-    Args:
-        image: (3, H, W) float in 0..1.
-        cam: (K, h, w) float in 0..1.
-        recipe: method, iterations, stride.
-
-    Returns:
-        (K, ceil(H / stride), ceil(W / stride)) float in 0..1.
-    """
-    size = (-(-image.shape[-2] // recipe.stride), -(-image.shape[-1] // recipe.stride))
-    if len(cam) == 0:
-        return cam.new_zeros((0, *size))
-    if recipe.method == "none":
-        return interpolate(cam[None], size, mode="bilinear", align_corners=False)[0]
-    small = interpolate(image[None], size, mode="bilinear", align_corners=False, antialias=True)
-    large = interpolate(cam[None], size, mode="bilinear", align_corners=False)
-    refined = pixel_adaptive_refinement(small, large, recipe.iterations)[0]
-    return (refined / 1.01**recipe.iterations).clamp(0, 1)
 
 
 def cut(keys: np.ndarray, scores: np.ndarray, threshold: float, band: float, classes: int) -> np.ndarray:
@@ -89,13 +73,19 @@ def enlarge(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
-    """Write masks/ID.npz (refined scores), then masks/ID.png, confidence.csv and summary.json.
+    """Write masks/ID.npz (refined scores), then masks/ID.png, confident/ID.png, confidence.csv and summary.json.
 
     Raises:
         CollapseError: the CAMs hold nothing to make masks from.
+        RunError: the chain needs an extra or a stage that is not there.
     """
-    histogram = _refine_all(run, data, recipe)
-    threshold, source = choose_threshold(histogram, recipe.threshold)
+    with_crf = "crf" in recipe.method
+    path = run.soft_scores_path if with_crf else run.mask_scores_path
+    threshold, source = choose_threshold(_refine_all(run, data, recipe, path), recipe.threshold)
+    if with_crf:
+        _crf_all(run, data, recipe, threshold)
+        source = f"where the dense CRF decides, given the background score {threshold:.2f} ({source})"
+        threshold = CRF_THRESHOLD
     rows, empty, tagged = [], 0, 0
     for index in track(range(len(data)), "cut masks", total=len(data)):
         name, size = data.ids[index], data.read(index).size[::-1]
@@ -104,6 +94,8 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
         label = cut(stored["keys"], scores, threshold, recipe.undecided, len(data.classes))
         write_label_map(run.mask_path(name), label)
         open_pixels = label == np.iinfo(label.dtype).max
+        planes = np.concatenate([np.full((1, *size), threshold, dtype=np.float32), scores])
+        write_label_map(run.confident_path(name), (confident_half(planes) & ~open_pixels).astype(np.uint8))
         foreground = float(((label > 0) & ~open_pixels).mean())
         rows.append((name, stability(scores, threshold), float(open_pixels.mean()), foreground))
         tagged += bool(len(stored["keys"]))
@@ -119,18 +111,42 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
     say(f"refine: threshold {threshold:.2f} ({source})")
 
 
-def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> np.ndarray:
+def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, path: Callable[[str], Path]) -> np.ndarray:
+    """Soft refinement of every image that has none yet; the histogram of all scores."""
     histogram = score_histogram(np.zeros((0, 1, 1)))
-    missing = [index for index, name in enumerate(data.ids) if not run.mask_scores_path(name).is_file()]
-    for index in track(missing, f"refine ({recipe.method})", total=len(data), done=len(data) - len(missing)):
-        image = torch.from_numpy(np.array(data.read(index))).permute(2, 0, 1).float() / 255
+    fabric = make_fabric(recipe.precision)
+    network = load_affinity(run).to(fabric.device) if "irn" in recipe.method else None
+    refiner = soft_refiner(recipe, fabric, network)
+    missing = [index for index, name in enumerate(data.ids) if not path(name).is_file()]
+    label = "+".join(name for name in recipe.method if name != "crf") or "none"
+    for index in track(missing, f"refine ({label})", total=len(data), done=len(data) - len(missing)):
         seed = read_npz(run.seed_path(data.ids[index]))
-        scores = refine_scores(image, torch.from_numpy(seed["cam"].astype(np.float32)), recipe)
-        stored = (scores * 255).round().to(torch.uint8).numpy()
-        write_npz(run.mask_scores_path(data.ids[index]), keys=seed["keys"], scores=stored)
+        scores = refiner(data.read(index), torch.from_numpy(seed["cam"].astype(np.float32)))
+        write_npz(path(data.ids[index]), keys=seed["keys"], scores=_stored(scores.cpu().numpy()))
     for name in data.ids:
-        histogram += score_histogram(read_npz(run.mask_scores_path(name))["scores"].astype(np.float32) / 255)
+        histogram += score_histogram(read_npz(path(name))["scores"].astype(np.float32) / 255)
     return histogram
+
+
+def _crf_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, background: float) -> None:
+    """Dense CRF, at the images' own size, of every image that has none yet."""
+    left = [index for index, name in enumerate(data.ids) if not run.mask_scores_path(name).is_file()]
+
+    def jobs() -> Iterator[tuple[Any, ...]]:
+        for index in left:
+            image = np.array(data.read(index))
+            scores = read_npz(run.soft_scores_path(data.ids[index]))["scores"]
+            yield image, enlarge(scores, (image.shape[0], image.shape[1])), background, recipe
+
+    results = in_processes(crf_class_scores, jobs(), recipe.workers)
+    shown = track(left, "refine (crf)", total=len(data), done=len(data) - len(left))
+    for index, scores in zip(shown, results, strict=True):
+        keys = np.flatnonzero(data.tags[index]).astype(np.int32)
+        write_npz(run.mask_scores_path(data.ids[index]), keys=keys, scores=_stored(scores))
+
+
+def _stored(scores: np.ndarray) -> np.ndarray:
+    return (scores * 255).round().astype(np.uint8)
 
 
 def _judge(empty: int, tagged: int) -> list[str]:
