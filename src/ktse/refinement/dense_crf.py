@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -106,7 +107,8 @@ def in_processes(
         yield from (function(*job) for job in jobs)
         return
     waiting: deque[Future[np.ndarray]] = deque()
-    with ProcessPoolExecutor(count) as pool:
+    # An interruption is for the process that gives out the jobs; it tells the others.
+    with ProcessPoolExecutor(count, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
         try:
             for job in jobs:
                 waiting.append(pool.submit(function, *job))
