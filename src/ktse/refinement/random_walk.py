@@ -53,7 +53,9 @@ def transition(edge: Tensor, radius: int = 5, beta: float = 10.0) -> Tensor:
     columns = torch.arange(height * width, dtype=torch.int32, device=edge.device)[:, None] + offsets
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")
-        return torch.sparse_csr_tensor(ends, columns[kept], values[kept], (height * width, height * width))
+        return torch.sparse_csr_tensor(
+            ends, columns.masked_select(kept), values.masked_select(kept), (height * width,) * 2
+        )
 
 
 @torch.no_grad()
