@@ -230,8 +230,8 @@ class RefineRecipe:
     """Masks from CAMs.
 
     Attributes:
-        method: refiners, one after another: "par" (pixel-adaptive refinement), "irn" (random walk between the
-            boundaries of the affinity stage), and, as the last, "crf" (dense CRF, an extra); none for the plain CAM.
+        method: refiners, one after another, such as [par] or [irn, crf]: par (pixel-adaptive refinement), irn (random
+            walk between the boundaries of the affinity stage), and, as the last, crf (dense CRF, an extra); [] is none.
         iterations: iterations of PAR.
         walk_radius: a step of the random walk leads to pixels, at a quarter of the image's size, closer than this.
         walk_power: exponent of the affinity in the random walk.

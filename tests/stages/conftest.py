@@ -11,6 +11,7 @@ from PIL import Image
 from ktse.data.folder import open_folder
 from ktse.data.sample import TaggedImages
 from ktse.data.scenes import make_scenes
+from ktse.recipe import AffinityRecipe
 from ktse.run_folder import RunFolder, read_label_map, write_npz
 
 
@@ -44,3 +45,12 @@ def run(tmp_path: Path, scenes: Path, data: TaggedImages) -> RunFolder:
             cam[place] = 0 if index == len(data) - 1 else np.asarray(soft) * 0.9
         write_npz(folder.seed_path(name), keys=keys, cam=cam, logits=np.zeros(len(data.classes), dtype=np.float32))
     return folder
+
+
+@pytest.fixture
+def tiny() -> AffinityRecipe:
+    """A boundary network that trains in seconds."""
+    return AffinityRecipe(
+        backbone="resnet10t", weights="none", backbone_lr=1.0, head_lr=1.0, labels="par", radius=4, crop=64,
+        long_side=(64, 90), batch_size=4, epochs=2, workers=0, precision="fp32",
+    )  # fmt: skip

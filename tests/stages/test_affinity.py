@@ -21,11 +21,6 @@ from ktse.stages.affinity import affinity, background_maps, confident_label, loa
 from ktse.stages.refiners import boundary
 from ktse.training import make_fabric
 
-TINY = AffinityRecipe(
-    backbone="resnet10t", weights="none", backbone_lr=1.0, head_lr=1.0, labels="par", radius=4, crop=64,
-    long_side=(64, 90), batch_size=4, epochs=2, workers=0, precision="fp32",
-)  # fmt: skip
-
 
 def test_confident_labels_are_the_published_ones(golden: Callable[[str], dict[str, np.ndarray]]) -> None:
     stored = golden("l4_irn_per_image")
@@ -40,10 +35,12 @@ def test_confident_labels_are_the_published_ones(golden: Callable[[str], dict[st
 
 
 @pytest.mark.parametrize("way", ["none", "par", "crf"])
-def test_labels_of_a_run_agree_with_the_seeds(run: RunFolder, data: TaggedImages, scenes: Path, way: Any) -> None:
+def test_labels_of_a_run_agree_with_the_seeds(
+    run: RunFolder, data: TaggedImages, scenes: Path, way: Any, tiny: AffinityRecipe
+) -> None:
     if way == "crf":
         pytest.importorskip("pydensecrf", reason='needs the extra crf: pip install "ktse[crf]"')
-    make_labels(run, data, replace(TINY, labels=way, workers=1))
+    make_labels(run, data, replace(tiny, labels=way, workers=1))
     right = []
     for index, name in enumerate(data.ids):
         assert run.affinity_label_path(name).is_file() != data.validation[index]  # validation images teach nothing
@@ -62,8 +59,10 @@ def test_labels_of_a_run_agree_with_the_seeds(run: RunFolder, data: TaggedImages
     assert np.mean(right) > 0.9
 
 
-def test_training_lowers_the_loss_and_goes_on_where_it_stopped(run: RunFolder, data: TaggedImages) -> None:
-    affinity(run, data, replace(TINY, epochs=8, lr=0.2))
+def test_training_lowers_the_loss_and_goes_on_where_it_stopped(
+    run: RunFolder, data: TaggedImages, tiny: AffinityRecipe
+) -> None:
+    affinity(run, data, replace(tiny, epochs=8, lr=0.2))
     lines = [json.loads(line) for line in run.path("affinity", "metrics.jsonl").read_text().splitlines()]
     terms = [line["terms"] for line in lines if "terms" in line]
     assert set(terms[0]) == {"same", "different", "displacement_foreground", "displacement_background"}
@@ -73,12 +72,14 @@ def test_training_lowers_the_loss_and_goes_on_where_it_stopped(run: RunFolder, d
     apart = [term["different"] + term["same"] for term in terms]
     assert np.mean(apart[-4:]) < 0.9 * np.mean(apart[:4])
     before = run.path("affinity", "metrics.jsonl").read_text()
-    affinity(run, data, replace(TINY, epochs=8, lr=0.2))
+    affinity(run, data, replace(tiny, epochs=8, lr=0.2))
     assert run.path("affinity", "metrics.jsonl").read_text() == before
 
 
-def test_the_model_comes_back_and_knows_left_from_right(run: RunFolder, data: TaggedImages) -> None:
-    affinity(run, data, TINY)
+def test_the_model_comes_back_and_knows_left_from_right(
+    run: RunFolder, data: TaggedImages, tiny: AffinityRecipe
+) -> None:
+    affinity(run, data, tiny)
     network, fabric = load_affinity(run), make_fabric("fp32")
     image = data.read(1).resize((64, 64))
     edge = boundary(network, image, fabric)

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_affinity import TINY
 
 from ktse.data.sample import TaggedImages
 from ktse.errors import RunError
-from ktse.recipe import RefineRecipe
+from ktse.recipe import AffinityRecipe, RefineRecipe
 from ktse.run_folder import RunFolder, read_json, read_label_map, read_npz
 from ktse.stages.affinity import affinity
 from ktse.stages.refine import enlarge, refine
@@ -45,14 +44,19 @@ def true_boundary(data: TaggedImages, scenes: Path) -> Callable[..., torch.Tenso
 
 @pytest.mark.parametrize("method", [(), ("par",), ("irn",), ("par", "irn"), ("crf",), ("par", "crf"), ("irn", "crf")])
 def test_every_chain_makes_good_masks_of_good_cams(
-    run: RunFolder, data: TaggedImages, scenes: Path, method: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    run: RunFolder,
+    data: TaggedImages,
+    scenes: Path,
+    method: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    tiny: AffinityRecipe,
 ) -> None:
     if "crf" in method:
         pytest.importorskip("pydensecrf", reason='needs the extra crf: pip install "ktse[crf]"')
     if "irn" in method:
         # Eight scenes teach no network where objects end.
         monkeypatch.setattr("ktse.stages.refiners.boundary", true_boundary(data, scenes))
-        affinity(run, data, replace(TINY, epochs=1))
+        affinity(run, data, replace(tiny, epochs=1))
     refine(run, data, replace(RECIPE, method=method))  # type: ignore[arg-type]
     assert agreement(run, data, scenes) > 0.85
     summary = read_json(run.path("masks", "summary.json"))
