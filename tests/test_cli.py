@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,6 +119,21 @@ def test_the_same_command_again_does_nothing_and_a_changed_setting_only_what_fol
     assert json.loads((finished / "evaluation.json").read_text())["mask"]["threshold"] == 0.37
 
 
+def test_another_chain_of_refiners_needs_its_stage_and_no_other(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "walk"
+    shutil.copytree(finished, run)
+    lacking = ktse("refine", run, "--refine.method", "[par,irn]")
+    assert lacking.returncode == 1
+    assert f"ktse affinity {run}" in lacking.stderr
+    done = ktse("affinity", run, "--affinity.epochs", "1", "--affinity.crop", "96", "--affinity.workers", "0")
+    assert done.returncode == 0, done.stderr
+    seeds = {path: path.stat().st_mtime_ns for path in (run / "seeds").iterdir()}
+    refined = ktse("refine", run, "--refine.method", "[par,irn]")
+    assert refined.returncode == 0, refined.stderr
+    assert {path: path.stat().st_mtime_ns for path in (run / "seeds").iterdir()} == seeds
+    assert len(list((run / "confident").glob("*.png"))) == len(list((run / "masks").glob("*.png"))) == 14
+
+
 def test_predict_takes_a_photo_or_a_folder_and_keeps_its_size(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "in" / "deep").mkdir(parents=True)
     Image.new("RGB", (37, 91), "green").save(tmp_path / "in" / "deep" / "ö.PNG")
@@ -126,6 +142,23 @@ def test_predict_takes_a_photo_or_a_folder_and_keeps_its_size(finished: Path, tm
         assert prediction.size == (37, 91)
     assert ktse("predict", finished, tmp_path / "in" / "deep" / "ö.PNG", "--out", tmp_path / "one").returncode == 0
     assert (tmp_path / "one" / "ö.png").is_file()
+
+
+def test_predictions_may_go_through_the_crf(finished: Path, scenes: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pydensecrf", reason='needs the extra crf: pip install "ktse[crf]"')
+    for name, iterations in (("plain", "0"), ("crf", "10")):
+        done = ktse(
+            "predict", finished, scenes / "images", "--out", tmp_path / name, "--predict.crf.iterations", iterations
+        )
+        assert done.returncode == 0, done.stderr
+    pairs = [
+        [np.asarray(Image.open(tmp_path / name / f"{photo.stem}.png")) for name in ("plain", "crf")]
+        for photo in (scenes / "images").iterdir()
+    ]
+    changes = [
+        np.mean([(np.diff(label, axis=1) != 0).mean() for label in labels]) for labels in zip(*pairs, strict=True)
+    ]
+    assert changes[1] < changes[0]  # the CRF leaves fewer borders than the network alone
 
 
 def test_an_unreadable_photo_does_not_lose_the_others(finished: Path, tmp_path: Path) -> None:

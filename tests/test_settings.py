@@ -34,6 +34,10 @@ def test_settings_may_be_dotted_or_nested() -> None:
         ({"classify": 3}, "classify"),
         ({"nonsense": 1}, "nonsense"),
         ({"refine.method": "magic"}, "magic"),
+        ({"refine.method": ["par", "magic"]}, "magic"),
+        ({"refine.method": ["crf", "par"]}, "refine.method"),
+        ({"refine.method": ["par", "par"]}, "refine.method"),
+        ({"affinity.crop": 70}, "affinity.crop"),
         ({"seed.scales": []}, "seed.scales"),
     ],
 )

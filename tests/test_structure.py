@@ -42,7 +42,7 @@ def test_imports_point_downwards(path: Path) -> None:
     assert all(ORDER.index(name) >= rank for name in imports(path))
 
 
-@pytest.mark.parametrize("stage", ["classify", "seed", "refine", "segment", "predict"])
+@pytest.mark.parametrize("stage", ["classify", "seed", "affinity", "refine", "refiners", "segment", "predict"])
 def test_nothing_that_trains_mentions_the_truth(stage: str) -> None:
     text = (SOURCE / "stages" / f"{stage}.py").read_text(encoding="utf-8")
     assert "Truth" not in text

@@ -31,6 +31,8 @@ def run(
 ) -> RunFolder:
     """Do the whole job: check, classify, seed, refine, segment, predict, evaluate, report.
 
+    The refiner irn adds the stage affinity before refine.
+
     The same call again on the same run folder does what is left, or what a changed setting invalidates.
 
     Args:
@@ -56,11 +58,14 @@ def run(
         fits = base.segment.encoder == base.classify.backbone or weights in ("hub", "none")
         if fits and base.segment.weights != "classify":
             given["segment"] = {"weights": weights}
+        if base.affinity.backbone == base.classify.backbone or weights in ("hub", "none"):
+            given["affinity"] = {"weights": weights}
     folder = RunFolder(out)
     if folder.root.exists() and not (folder.root / "recipe.yaml").is_file() and any(folder.root.iterdir()):
         raise RunError(f"{folder.root} exists and is not a run folder", hint="Give another --out, or remove it.")
     job = Job(folder, _changed(base, given))
     _ = job.data, job.truth  # bad input is said before anything is written
+    job.require_extras()
     _begin(job)
     run_all(job)
     return folder
@@ -122,6 +127,16 @@ def seed(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
         settings: changes to the recipe.
     """
     return _stage("seed", run, settings)
+
+
+def affinity(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
+    """Train the boundary network that the refiner irn needs on the confident seeds of a run.
+
+    Args:
+        run: run folder.
+        settings: changes to the recipe.
+    """
+    return _stage("affinity", run, settings)
 
 
 def refine(run: str | Path, *, settings: Settings | None = None) -> RunFolder:

@@ -20,13 +20,14 @@ from ktse.processes import rank
 from ktse.run_folder import RunFolder
 from ktse.settings import add_recipe_arguments
 
-SETTINGS = ("data", "classify", "seed", "refine", "segment", "predict")
+SETTINGS = ("data", "classify", "seed", "affinity", "refine", "segment", "predict")
 VERBS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "run": (api.run, SETTINGS),
     "demo": (api.demo, SETTINGS),
     "check": (api.check, ()),
     "classify": (api.classify, ("classify",)),
     "seed": (api.seed, ("seed",)),
+    "affinity": (api.affinity, ("affinity",)),
     "refine": (api.refine, ("refine",)),
     "segment": (api.segment, ("segment",)),
     "predict": (api.predict, ("predict",)),

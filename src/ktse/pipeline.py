@@ -23,16 +23,19 @@ from ktse.data.sample import TaggedImages, Truth
 from ktse.errors import RunError
 from ktse.processes import rank, wait_for_all, world_size
 from ktse.recipe import Recipe
+from ktse.refinement.dense_crf import require_crf
 from ktse.run_folder import RunFolder, write_json
 from ktse.settings import to_dict
 
-ORDER = ("check", "classify", "seed", "refine", "segment", "predict", "evaluate", "report")
+ORDER = ("check", "classify", "seed", "affinity", "refine", "segment", "predict", "evaluate", "report")
 NEEDS = {
-    "check": (), "classify": ("check",), "seed": ("classify",), "refine": ("seed",), "segment": ("refine",),
+    "check": (), "classify": ("check",), "seed": ("classify",), "affinity": ("seed",), "refine": ("seed",),
+    "segment": ("refine",),
     "predict": ("segment",), "evaluate": ("seed", "refine", "predict"), "report": ("evaluate",),
 }  # fmt: skip
 OUTPUTS = {
-    "check": ("check.json",), "classify": ("classify",), "seed": ("seeds",), "refine": ("masks",),
+    "check": ("check.json",), "classify": ("classify",), "seed": ("seeds",), "affinity": ("affinity",),
+    "refine": ("masks", "scores", "confident"),
     "segment": ("segment",), "predict": ("predictions",), "evaluate": ("evaluation.json", "evaluation_images.csv"),
     "report": ("report.html",),
 }  # fmt: skip
@@ -80,6 +83,22 @@ class Job:
         """Hash of images and tags."""
         return self.data.fingerprint()
 
+    def needs(self, stage: str) -> tuple[str, ...]:
+        """The stages that a stage reads from."""
+        walks = stage == "refine" and "irn" in self.recipe.refine.method
+        return (*NEEDS[stage], "affinity") if walks else NEEDS[stage]
+
+    def require_extras(self) -> None:
+        """Make sure, before hours of training, that what the recipe names is installed.
+
+        Raises:
+            RunError: an extra is missing.
+        """
+        recipe = self.recipe
+        labels = "irn" in recipe.refine.method and recipe.affinity.labels == "crf"
+        if labels or "crf" in recipe.refine.method or recipe.predict.crf.iterations > 0:
+            require_crf()
+
     def key(self, stage: str) -> str:
         """Hash of everything that a stage's result depends on."""
         parts: list[Any] = [stage]
@@ -90,7 +109,7 @@ class Job:
         elif stage != "report":
             settings = to_dict(getattr(self.recipe, stage))
             parts.append({name: value for name, value in settings.items() if name not in IRRELEVANT})
-        parts += [self.key(before) for before in NEEDS[stage]]
+        parts += [self.key(before) for before in self.needs(stage)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def state(self, stage: str) -> str:
@@ -114,7 +133,7 @@ class Job:
         if state == "done":
             say(f"{stage}: done already")
             return
-        needed = {before: self.state(before) for before in NEEDS[stage]}
+        needed = {before: self.state(before) for before in self.needs(stage)}
         # What has never been made is simply not measured.
         fine = ("done", "missing") if stage == "evaluate" else ("done",)
         missing = [before for before, found in needed.items() if found not in fine]
@@ -177,6 +196,10 @@ def stage_function(stage: str) -> Callable[[Job], object]:
             from ktse.stages.seed import seed
 
             return lambda job: seed(job.run, job.data, job.recipe.seed)
+        case "affinity":
+            from ktse.stages.affinity import affinity
+
+            return lambda job: affinity(job.run, job.data, job.recipe.affinity)
         case "refine":
             from ktse.stages.refine import refine
 
@@ -225,8 +248,10 @@ def meet() -> None:
 
 def run_all(job: Job) -> None:
     """All stages in order; what is done already is left alone."""
+    job.require_extras()
     for stage in ORDER:
-        job.do(stage)
+        if stage != "affinity" or stage in job.needs("refine"):
+            job.do(stage)
 
 
 def _versions() -> dict[str, str]:

@@ -5,7 +5,10 @@ manifest.json     per stage: state, key (hash of its inputs and settings), versi
 classes.txt       one name a line, line k is class k
 classify/         model.safetensors, checkpoint.safetensors, metrics.jsonl, tags.json
 seeds/ID.npz      keys, cam, logits
+affinity/         labels/ID.png, model.safetensors, checkpoint.safetensors, metrics.jsonl (only for the refiner irn)
 masks/ID.png      pseudo-mask, 255 undecided;  masks/ID.npz  keys, scores;  masks/summary.json
+scores/ID.npz     keys, scores before the dense CRF (only for the refiner crf)
+confident/ID.png  1 where the mask is to be trusted
 segment/          model.safetensors, checkpoint.safetensors, metrics.jsonl
 predictions/ID.png
 evaluation.json   report.html
@@ -30,7 +33,7 @@ from ktse.recipe import Recipe
 from ktse.settings import recipe_from_dict, to_dict
 from ktse.visual import PALETTE
 
-STAGES = ("classify", "seed", "refine", "segment", "predict", "evaluate", "report")
+STAGES = ("classify", "seed", "affinity", "refine", "segment", "predict", "evaluate", "report")
 
 
 @contextmanager
@@ -164,6 +167,18 @@ class RunFolder:
     def seed_path(self, image_id: str) -> Path:
         """The CAMs of an image."""
         return self.root / "seeds" / f"{image_id}.npz"
+
+    def affinity_label_path(self, image_id: str) -> Path:
+        """The confident seed of an image, 255 undecided."""
+        return self.root / "affinity" / "labels" / f"{image_id}.png"
+
+    def soft_scores_path(self, image_id: str) -> Path:
+        """The refined scores that the dense CRF starts from."""
+        return self.root / "scores" / f"{image_id}.npz"
+
+    def confident_path(self, image_id: str) -> Path:
+        """Which pixels of the pseudo-mask are to be trusted."""
+        return self.root / "confident" / f"{image_id}.png"
 
     def mask_path(self, image_id: str) -> Path:
         """The pseudo-mask of an image."""

@@ -106,7 +106,7 @@ def validate(recipe: Recipe) -> None:
             problems.append(f"{key} is {value}, but must be {rule}")
 
     classify, objective = recipe.classify, recipe.classify.objective
-    for name, stage in (("classify", classify), ("segment", recipe.segment)):
+    for name, stage in (("classify", classify), ("affinity", recipe.affinity), ("segment", recipe.segment)):
         need(stage.epochs >= 1, f"{name}.epochs", "1 or more", stage.epochs)
         need(stage.batch_size >= 1, f"{name}.batch_size", "1 or more", stage.batch_size)
         need(stage.crop >= 32, f"{name}.crop", "32 or more", stage.crop)
@@ -142,6 +142,29 @@ def validate(recipe: Recipe) -> None:
         recipe.predict.scales,
     )
     need(recipe.seed.stride >= 1, "seed.stride", "1 or more", recipe.seed.stride)
+    affinity, method = recipe.affinity, recipe.refine.method
+    need(affinity.radius >= 2, "affinity.radius", "2 or more", affinity.radius)
+    need(affinity.output_stride in (8, 16, 32), "affinity.output_stride", "8, 16 or 32", affinity.output_stride)
+    need(
+        affinity.crop % 4 == 0 and affinity.crop > 8 * (affinity.radius - 1),
+        "affinity.crop",
+        "a multiple of 4 and more than 8 (affinity.radius - 1)",
+        affinity.crop,
+    )
+    need(
+        0 < affinity.background_low <= affinity.background_high < 1,
+        "affinity.background_low",
+        "above 0 and at most background_high",
+        affinity.background_low,
+    )
+    need(
+        len(set(method)) == len(method) and "crf" not in method[:-1],
+        "refine.method",
+        "a chain of different refiners, crf the last",
+        method,
+    )
+    need(recipe.refine.walk_radius >= 2, "refine.walk_radius", "2 or more", recipe.refine.walk_radius)
+    need(recipe.refine.walk_steps >= 0, "refine.walk_steps", "0 or more", recipe.refine.walk_steps)
     need(recipe.refine.stride >= 1, "refine.stride", "1 or more", recipe.refine.stride)
     need(
         recipe.refine.threshold == "auto" or 0 <= float(recipe.refine.threshold) <= 1,

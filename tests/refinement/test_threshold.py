@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ktse.refinement.threshold import boundary_contrast, contrast_threshold
+from ktse.refinement.threshold import (
+    boundary_contrast,
+    choose_threshold,
+    contrast_threshold,
+    score_histogram,
+    threshold_of_area,
+)
 
 
 @given(number=st.integers(0, 10**6), height=st.integers(1, 9), width=st.integers(1, 9), count=st.integers(1, 3))
@@ -44,3 +50,18 @@ def test_no_threshold_where_nothing_stands_out() -> None:
     flat = np.full((16, 16, 3), 7, dtype=np.uint8)
     assert contrast_threshold(boundary_contrast(flat, np.random.default_rng(0).random((1, 16, 16)))) is None
     assert contrast_threshold(boundary_contrast(flat, np.zeros((0, 16, 16)))) is None
+
+
+@given(area=st.floats(0, 1), number=st.integers(0, 10**6))
+def test_the_threshold_of_an_area_leaves_that_share_above_it(area: float, number: int) -> None:
+    scores = np.random.default_rng(number).random((1, 40, 50))
+    threshold = threshold_of_area(score_histogram(scores), area)
+    assert np.mean(scores >= threshold) == pytest.approx(area, abs=0.02)
+
+
+def test_a_threshold_says_where_it_came_from() -> None:
+    flat, histogram = np.zeros((2, 256)), score_histogram(np.random.default_rng(0).random((1, 8, 8)))
+    edges = flat + np.eye(256)[77] * 9
+    assert choose_threshold(histogram, edges, 0.3) == (0.3, "set in the recipe")
+    assert choose_threshold(histogram, edges, "auto")[0] == pytest.approx(77 / 256, abs=1e-3)
+    assert choose_threshold(histogram, flat, "auto")[1].startswith("Otsu")

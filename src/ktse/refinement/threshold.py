@@ -104,13 +104,28 @@ def contrast_threshold(sums: np.ndarray) -> float | None:
     return best / sums.shape[1] if significance[best] > 0 else None
 
 
-def choose_threshold(histogram: np.ndarray, setting: float | str) -> tuple[float, str]:
+def choose_threshold(histogram: np.ndarray, contrast: np.ndarray, setting: float | str) -> tuple[float, str]:
     """The background threshold of a data set and where it came from.
 
     Args:
         histogram: (bins,) counts of every pixel's largest score, over all images.
+        contrast: (2, bins) boundary contrast, over all images; zeros if scores do not end at edges.
         setting: a number, or "auto".
     """
-    if setting == "auto":
-        return round(otsu(histogram), 4), "Otsu on the scores of all images, no truth used"
-    return float(setting), "set in the recipe"
+    if setting != "auto":
+        return float(setting), "set in the recipe"
+    at_edges = contrast_threshold(contrast)
+    if at_edges is not None:
+        return round(at_edges, 4), "where masks end at the edges of the images, no truth used"
+    return round(otsu(histogram), 4), "Otsu on the scores of all images, no truth used"
+
+
+def threshold_of_area(histogram: np.ndarray, area: float) -> float:
+    """The threshold above which a share of all scores lies.
+
+    Args:
+        histogram: (bins,) counts over 0..1.
+        area: share in 0..1.
+    """
+    above = 1 - histogram.cumsum() / max(1, histogram.sum())
+    return float((np.abs(above - area).argmin() + 1) / len(histogram))

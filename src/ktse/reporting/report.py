@@ -93,7 +93,7 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> dict[str,
         "manifest": {stage: manifest[stage] for stage in _ordered(manifest)},
         "versions": _versions(manifest),
         "recipe": yaml.safe_dump(to_dict(recipe), sort_keys=False, allow_unicode=True),
-        "refinement": recipe.refine.method,
+        "refinement": recipe.refine.chain,
         "commands": _commands(run, measured=truth is not None),
         "many": MANY_CLASSES,
     }

@@ -12,7 +12,7 @@ from ktse.console import track
 from ktse.data.sample import TaggedImages, Truth
 from ktse.metrics import Confusion, ThresholdSweep, intersection_over_union, percent, tag_metrics
 from ktse.recipe import Recipe
-from ktse.refinement.threshold import choose_threshold, score_histogram
+from ktse.refinement.threshold import BINS, choose_threshold, score_histogram, threshold_of_area
 from ktse.run_folder import RunFolder, atomic, read_json, read_label_map, read_npz, write_json
 from ktse.stages.refine import cut, enlarge
 
@@ -65,7 +65,7 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     measures = _measure(run, data, truth) if truth is not None else {}
     settings = {
         "seed": {"tags_used": True, "scales": list(recipe.seed.scales)},
-        "mask": {"tags_used": True, "scales": list(recipe.seed.scales), "method": recipe.refine.method},
+        "mask": {"tags_used": True, "scales": list(recipe.seed.scales), "method": recipe.refine.chain},
         "prediction": {"tags_used": False, "scales": list(recipe.predict.scales)},
     }
     for stage, (measure, threshold, source) in measures.items():
@@ -89,12 +89,11 @@ def _measure(run: RunFolder, data: TaggedImages, truth: Truth) -> dict[str, tupl
     classes = len(data.classes)
     measured = [index for index, name in enumerate(data.ids) if name in truth.paths]
     found: dict[str, tuple[Measure, float | None, str | None]] = {}
+    masks = run.path("masks", "summary.json")
+    summary = read_json(masks) if masks.is_file() else None
     if run.path("seeds").is_dir():
-        histogram = sum(score_histogram(read_npz(run.seed_path(name))["cam"]) for name in data.ids)
-        threshold, source = choose_threshold(np.asarray(histogram), "auto")
-        found["seed"] = (Measure.new(classes, sweep=True), threshold, source)
-    if run.path("masks", "summary.json").is_file():
-        summary = read_json(run.path("masks", "summary.json"))
+        found["seed"] = (Measure.new(classes, sweep=True), *_seed_threshold(run, data, summary))
+    if summary is not None:
         found["mask"] = (Measure.new(classes, sweep=True), summary["threshold"], summary["threshold_source"])
     if run.path("predictions").is_dir():
         found["prediction"] = (Measure.new(classes, sweep=False), None, None)
@@ -114,6 +113,16 @@ def _measure(run: RunFolder, data: TaggedImages, truth: Truth) -> dict[str, tupl
                 said = read_label_map(run.mask_path(name) if stage == "mask" else run.prediction_path(name))
             measure.add(name, split, true, said)
     return found
+
+
+def _seed_threshold(run: RunFolder, data: TaggedImages, masks: dict[str, Any] | None) -> tuple[float, str]:
+    """CAMs are too smooth to show where objects end; the masks made from them show how much is object."""
+    histogram = np.asarray(sum(score_histogram(read_npz(run.seed_path(name))["cam"]) for name in data.ids))
+    if masks is None:
+        return choose_threshold(histogram, np.zeros((2, BINS)), "auto")
+    return round(
+        threshold_of_area(histogram, masks["area"]), 4
+    ), "where seeds cover as much as the masks, no truth used"
 
 
 def _scores(run: RunFolder, name: str, stage: str) -> tuple[np.ndarray, np.ndarray]:

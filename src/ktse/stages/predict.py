@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from PIL import Image
@@ -17,7 +20,8 @@ from ktse.data.transforms import long_side_size, to_tensor
 from ktse.errors import DataError
 from ktse.models.segmenter import Segmenter
 from ktse.processes import my_share
-from ktse.recipe import PredictRecipe
+from ktse.recipe import CrfRecipe, PredictRecipe
+from ktse.refinement.dense_crf import crf_scores, in_processes
 from ktse.run_folder import RunFolder, label_type, write_label_map
 from ktse.stages.segment import load_model
 from ktse.training import make_fabric
@@ -80,16 +84,27 @@ def _predict_files(run: RunFolder, paths: dict[Path, Path], recipe: PredictRecip
     model, classes = load_model(run)
     model = model.to(fabric.device).to(memory_format=torch.channels_last)
     problems = []
-    for target, source in track(paths.items(), "predict", total=len(paths)):
-        try:
-            image = read_image(source)
-        except DataError as error:
-            problems.append(error.what)
-            continue
-        label = predict_image(model, image, recipe, fabric).argmax(dim=0).cpu().numpy()
-        write_label_map(target, label.astype(label_type(len(classes))))
+    targets: deque[Path] = deque()
+
+    def jobs() -> Iterator[tuple[np.ndarray, np.ndarray, CrfRecipe]]:
+        for target, source in track(paths.items(), "predict", total=len(paths)):
+            try:
+                image = read_image(source)
+            except DataError as error:
+                problems.append(error.what)
+                continue
+            targets.append(target)
+            yield np.array(image), predict_image(model, image, recipe, fabric).cpu().numpy(), recipe.crf
+
+    with_crf = recipe.crf.iterations > 0
+    for scores in in_processes(crf_scores if with_crf else _as_they_are, jobs(), recipe.workers if with_crf else 0):
+        write_label_map(targets.popleft(), scores.argmax(axis=0).astype(label_type(len(classes))))
     if problems:
         raise DataError(
             f"{len(problems)} of {len(paths)} images cannot be read", where=problems,
             hint="The predictions of all others are written.",
         )  # fmt: skip
+
+
+def _as_they_are(image: np.ndarray, scores: np.ndarray, settings: CrfRecipe) -> np.ndarray:
+    return scores

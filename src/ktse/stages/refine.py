@@ -1,12 +1,15 @@
-"""refine: from CAMs to masks, by PAR and a background threshold that needs no truth."""
+"""refine: from CAMs to masks, by a chain of refiners and a background threshold that needs no truth."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from PIL import Image
 from torch.nn.functional import interpolate
 
 from ktse.console import say, track
@@ -14,38 +17,23 @@ from ktse.data.sample import TaggedImages
 from ktse.errors import CollapseError
 from ktse.processes import my_share, rank, wait_for_all
 from ktse.recipe import RefineRecipe
-from ktse.refinement.par import pixel_adaptive_refinement
-from ktse.refinement.threshold import choose_threshold, score_histogram
+from ktse.refinement.confidence import confident_half
+from ktse.refinement.dense_crf import in_processes
+from ktse.refinement.threshold import BINS, boundary_contrast, choose_threshold, score_histogram
 from ktse.run_folder import RunFolder, atomic, label_type, read_npz, write_json, write_label_map, write_npz
+from ktse.stages.affinity import load_affinity
+from ktse.stages.refiners import CRF_THRESHOLD, crf_class_scores, soft_refiner
+from ktse.training import make_fabric
 
 EMPTY_REFUSED = 0.5
 """Share of tagged images without any foreground above which masks are refused."""
 
 EMPTY_WARNED = 0.1
+SHARPENED = {"par", "irn"}
+"""Refiners after which scores fall at the edges of objects; a raw CAM is too smooth for that."""
+
 STABILITY = 0.15
 """Relative change of the threshold under which a trustworthy mask hardly changes."""
-
-
-def refine_scores(image: Tensor, cam: Tensor, recipe: RefineRecipe) -> Tensor:
-    """Soft scores at the refinement's size.
-
-    Args:
-        image: (3, H, W) float in 0..1.
-        cam: (K, h, w) float in 0..1.
-        recipe: method, iterations, stride.
-
-    Returns:
-        (K, ceil(H / stride), ceil(W / stride)) float in 0..1.
-    """
-    size = (-(-image.shape[-2] // recipe.stride), -(-image.shape[-1] // recipe.stride))
-    if len(cam) == 0:
-        return cam.new_zeros((0, *size))
-    if recipe.method == "none":
-        return interpolate(cam[None], size, mode="bilinear", align_corners=False)[0]
-    small = interpolate(image[None], size, mode="bilinear", align_corners=False, antialias=True)
-    large = interpolate(cam[None], size, mode="bilinear", align_corners=False)
-    refined = pixel_adaptive_refinement(small, large, recipe.iterations)[0]
-    return (refined / 1.01**recipe.iterations).clamp(0, 1)
 
 
 def cut(keys: np.ndarray, scores: np.ndarray, threshold: float, band: float, classes: int) -> np.ndarray:
@@ -90,16 +78,24 @@ def enlarge(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
-    """Write masks/ID.npz (refined scores), then masks/ID.png, confidence.csv and summary.json.
+    """Write masks/ID.npz (refined scores), then masks/ID.png, confident/ID.png, confidence.csv and summary.json.
 
     Raises:
         CollapseError: the CAMs hold nothing to make masks from.
+        RunError: the chain needs an extra or a stage that is not there.
     """
-    histogram = _refine_all(run, data, recipe)
+    with_crf = "crf" in recipe.method
+    path = run.soft_scores_path if with_crf else run.mask_scores_path
+    histogram, contrast = _refine_all(run, data, recipe, path)
+    threshold, source = choose_threshold(histogram, contrast, recipe.threshold)
+    if with_crf:
+        _crf_all(run, data, recipe, threshold)
+        wait_for_all()
+        source = f"where the dense CRF decides, given the background score {threshold:.2f} ({source})"
+        threshold = CRF_THRESHOLD
     if rank() > 0:
         return
-    threshold, source = choose_threshold(histogram, recipe.threshold)
-    rows, empty, tagged = [], 0, 0
+    rows, empty, tagged, covered, pixels = [], 0, 0, 0, 0
     for index in track(range(len(data)), "cut masks", total=len(data)):
         name, size = data.ids[index], data.read(index).size[::-1]
         stored = read_npz(run.mask_scores_path(name))
@@ -107,8 +103,12 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
         label = cut(stored["keys"], scores, threshold, recipe.undecided, len(data.classes))
         write_label_map(run.mask_path(name), label)
         open_pixels = label == np.iinfo(label.dtype).max
+        planes = np.concatenate([np.full((1, *size), threshold, dtype=np.float32), scores])
+        write_label_map(run.confident_path(name), (confident_half(planes) & ~open_pixels).astype(np.uint8))
         foreground = float(((label > 0) & ~open_pixels).mean())
         rows.append((name, stability(scores, threshold), float(open_pixels.mean()), foreground))
+        if len(stored["keys"]):
+            covered, pixels = covered + int((label > 0).sum()), pixels + label.size
         tagged += bool(len(stored["keys"]))
         empty += bool(len(stored["keys"])) and foreground == 0
     warnings = _judge(empty, tagged)
@@ -116,26 +116,56 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
         writer = csv.writer(file)
         writer.writerow(("id", "confidence", "undecided", "foreground"))
         writer.writerows((name, *(f"{value:.4f}" for value in values)) for name, *values in rows)
-    write_json(
-        run.path("masks", "summary.json"), {"threshold": threshold, "threshold_source": source, "warnings": warnings}
-    )
+    area = covered / max(1, pixels)  # of the images with tags
+    summary = {"threshold": threshold, "threshold_source": source, "area": area, "warnings": warnings}
+    write_json(run.path("masks", "summary.json"), summary)
     say(f"refine: threshold {threshold:.2f} ({source})")
 
 
-def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> np.ndarray:
-    histogram = score_histogram(np.zeros((0, 1, 1)))
+def _refine_all(
+    run: RunFolder, data: TaggedImages, recipe: RefineRecipe, path: Callable[[str], Path]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Soft refinement of every image that has none yet; histogram and boundary contrast of the scores of all."""
+    fabric = make_fabric(recipe.precision)
+    network = load_affinity(run).to(fabric.device) if "irn" in recipe.method else None
+    refiner = soft_refiner(recipe, fabric, network)
     mine = my_share(range(len(data)))
-    missing = [index for index in mine if not run.mask_scores_path(data.ids[index]).is_file()]
-    for index in track(missing, f"refine ({recipe.method})", total=len(mine), done=len(mine) - len(missing)):
-        image = torch.from_numpy(np.array(data.read(index))).permute(2, 0, 1).float() / 255
-        seed = read_npz(run.seed_path(data.ids[index]))
-        scores = refine_scores(image, torch.from_numpy(seed["cam"].astype(np.float32)), recipe)
-        stored = (scores * 255).round().to(torch.uint8).numpy()
-        write_npz(run.mask_scores_path(data.ids[index]), keys=seed["keys"], scores=stored)
+    missing = [index for index in mine if not path(data.ids[index]).is_file()]
+    label = "+".join(name for name in recipe.method if name != "crf") or "none"
+    for index in track(missing, f"refine ({label})", total=len(mine), done=len(mine) - len(missing)):
+        seed, image = read_npz(run.seed_path(data.ids[index])), data.read(index)
+        scores = refiner(image, torch.from_numpy(seed["cam"].astype(np.float32))).cpu().numpy()
+        small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
+        contrast = boundary_contrast(small, scores).astype(np.float32)
+        write_npz(path(data.ids[index]), keys=seed["keys"], scores=_stored(scores), contrast=contrast)
     wait_for_all()
+    histogram, contrasts = score_histogram(np.zeros((0, 1, 1))), np.zeros((2, BINS))
     for name in data.ids:
-        histogram += score_histogram(read_npz(run.mask_scores_path(name))["scores"].astype(np.float32) / 255)
-    return histogram
+        stored = read_npz(path(name))
+        histogram += score_histogram(stored["scores"].astype(np.float32) / 255)
+        contrasts += stored["contrast"]
+    return histogram, contrasts if SHARPENED & set(recipe.method) else np.zeros_like(contrasts)
+
+
+def _crf_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, background: float) -> None:
+    """Dense CRF, at the images' own size, of every image that has none yet."""
+    left = [index for index in my_share(range(len(data))) if not run.mask_scores_path(data.ids[index]).is_file()]
+
+    def jobs() -> Iterator[tuple[Any, ...]]:
+        for index in left:
+            image = np.array(data.read(index))
+            scores = read_npz(run.soft_scores_path(data.ids[index]))["scores"]
+            yield image, enlarge(scores, (image.shape[0], image.shape[1])), background, recipe
+
+    results = in_processes(crf_class_scores, jobs(), recipe.workers)
+    shown = track(left, "refine (crf)", total=len(data), done=len(data) - len(left))
+    for index, scores in zip(shown, results, strict=True):
+        keys = np.flatnonzero(data.tags[index]).astype(np.int32)
+        write_npz(run.mask_scores_path(data.ids[index]), keys=keys, scores=_stored(scores))
+
+
+def _stored(scores: np.ndarray) -> np.ndarray:
+    return (scores * 255).round().astype(np.uint8)
 
 
 def _judge(empty: int, tagged: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -26,13 +26,15 @@ from ktse.weights import load_into, load_tensors, save_tensors
 
 
 class MaskedImages(Dataset[tuple[Tensor, Tensor]]):
-    """Images with their pseudo-masks."""
+    """Images with label maps, such as their pseudo-masks."""
 
-    def __init__(self, run: RunFolder, data: TaggedImages, transform: TrainingTransform, seed: int, epoch: int) -> None:
-        self.run, self.data, self.transform, self.seed, self.epoch = run, data, transform, seed, epoch
+    def __init__(
+        self, path: Callable[[str], Path], data: TaggedImages, transform: TrainingTransform, seed: int, epoch: int
+    ) -> None:
+        self.path, self.data, self.transform, self.seed, self.epoch = path, data, transform, seed, epoch
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        label = read_label_map(self.run.mask_path(self.data.ids[index]))
+        label = read_label_map(self.path(self.data.ids[index]))
         with seeded(self.seed, self.epoch, index):
             image, mask = self.transform(self.data.read(index), label)
         if mask is None:
@@ -80,7 +82,7 @@ class SegmentTask:
         )  # fmt: skip
 
     def _loader(self, epoch: int, batches: list[list[int]]) -> DataLoader[Any]:
-        dataset = MaskedImages(self.run, self.data, self.transform, self.recipe.seed, epoch)
+        dataset = MaskedImages(self.run.mask_path, self.data, self.transform, self.recipe.seed, epoch)
         return make_loader(dataset, batches, self.recipe.workers, collate)
 
     def losses(

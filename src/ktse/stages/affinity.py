@@ -1,0 +1,193 @@
+"""affinity: train IRN's boundary network on confident seeds; only the refiner irn needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torch.utils.data import DataLoader
+
+from ktse.console import track
+from ktse.data.sample import TaggedImages
+from ktse.data.transforms import TrainingTransform
+from ktse.models.affinity import STRIDE, AffinityNetwork
+from ktse.recipe import AffinityRecipe
+from ktse.refinement.dense_crf import crf_labels, in_processes
+from ktse.refinement.pairs import IrnTerms, irn_terms, pair_labels
+from ktse.refinement.par import pixel_adaptive_refinement
+from ktse.run_folder import RunFolder, label_type, read_npz, write_label_map
+from ktse.stages.segment import MaskBatch, MaskedImages, collate
+from ktse.training import EpochEnd, EpochPlan, State, fit, make_fabric, make_loader, parameter_groups, poly
+from ktse.weights import load_into, load_tensors, save_tensors
+
+HALF = 0.5
+"""Published weight of each loss term."""
+
+
+def confident_label(for_high: np.ndarray, for_low: np.ndarray, keys: np.ndarray, classes: int) -> np.ndarray:
+    """Combine two label maps: class where the first says so, background where both do, undecided elsewhere.
+
+    Args:
+        for_high: (H, W) integer, 0 background, k the k-th key; from the high background score.
+        for_low: the same from the low background score.
+        keys: (K,) class indices 0..C-1.
+        classes: number of classes C.
+
+    Returns:
+        (H, W) uint8 or uint16 (see label_type).
+    """
+    kind = label_type(classes)
+    names = np.concatenate([[0], keys + 1]).astype(kind)
+    label: np.ndarray = names[for_high]
+    label[(for_high == 0) & (for_low > 0)] = np.iinfo(kind).max
+    return label
+
+
+def background_maps(image: np.ndarray, cam: np.ndarray, recipe: AffinityRecipe) -> list[np.ndarray]:
+    """Label maps with the high and with the low background score, before the CRF.
+
+    Args:
+        image: (H, W, 3) uint8.
+        cam: (K, h, w) float in 0..1; K may be 0.
+        recipe: background scores, and whether PAR makes the scores follow the image.
+
+    Returns:
+        two (H, W) int64, 0 background, k the k-th class of the CAM.
+    """
+    size = image.shape[:2]
+    if not cam.any():
+        # No tag: background. A tag without any activation: the CAM has failed, so that nothing is known.
+        return [np.zeros(size, dtype=np.int64), np.full(size, min(1, len(cam)), dtype=np.int64)]
+    large = interpolate(torch.from_numpy(cam)[None].float(), size, mode="bilinear", align_corners=False)
+    maps = []
+    for background in (recipe.background_high, recipe.background_low):
+        scores = torch.cat([torch.full_like(large[:, :1], background), large], dim=1)
+        if recipe.labels == "par":
+            picture = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+            scores = pixel_adaptive_refinement(picture, scores)
+        maps.append(scores[0].argmax(dim=0).numpy())
+    return maps
+
+
+def _finish(image: np.ndarray, maps: list[np.ndarray], labels: int, recipe: AffinityRecipe) -> np.ndarray:
+    """Both label maps, stacked, after what is to be done in many processes."""
+    if recipe.labels == "crf":
+        maps = [crf_labels(image, label, labels, recipe.crf) for label in maps]
+    return np.stack(maps)
+
+
+def make_labels(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe) -> None:
+    """Write affinity/labels/ID.png for every training image that has none yet.
+
+    Raises:
+        RunError: the labels are to go through the CRF, and the extra is not installed.
+    """
+    training = [int(index) for index in data.training]
+    left = [index for index in training if not run.affinity_label_path(data.ids[index]).is_file()]
+
+    def jobs() -> Iterator[tuple[Any, ...]]:
+        for index in left:
+            image, cam = np.array(data.read(index)), read_npz(run.seed_path(data.ids[index]))["cam"]
+            yield image, background_maps(image, cam, recipe), len(cam) + 1, recipe
+
+    results = in_processes(_finish, jobs(), recipe.workers if recipe.labels == "crf" else 0)
+    shown = track(left, f"confident seeds ({recipe.labels})", total=len(training), done=len(training) - len(left))
+    for index, (for_high, for_low) in zip(shown, results, strict=True):
+        label = confident_label(for_high, for_low, np.flatnonzero(data.tags[index]), len(data.classes))
+        write_label_map(run.affinity_label_path(data.ids[index]), label)
+
+
+class AffinityTask:
+    """The boundary network as a training task."""
+
+    def __init__(self, run: RunFolder, data: TaggedImages, recipe: AffinityRecipe, network: AffinityNetwork) -> None:
+        self.run, self.data, self.recipe = run, data, recipe
+        self.module: nn.Module = network
+        self.undecided = int(np.iinfo(label_type(len(data.classes))).max)
+        self.transform = TrainingTransform(
+            recipe.long_side, recipe.crop, 0.0, network.mean.tolist(), network.std.tolist(), self.undecided
+        )
+
+    def images(self) -> list[int]:
+        """Indices of the training images."""
+        return [int(index) for index in self.data.training]
+
+    def plan(self, state: State) -> EpochPlan | None:
+        """Every epoch alike, the learning rate falling to zero."""
+        recipe = self.recipe
+        if state.epoch >= recipe.epochs:
+            return None
+        return EpochPlan(
+            phase="affinity", batch_size=recipe.batch_size, weights=lambda _: dict.fromkeys(IrnTerms._fields, HALF),
+            lr=lambda progress: poly((state.epoch + progress) / recipe.epochs, recipe.power),
+            momentum=recipe.momentum, loader=partial(self._loader, state.epoch),
+        )  # fmt: skip
+
+    def _loader(self, epoch: int, batches: list[list[int]]) -> DataLoader[Any]:
+        dataset = MaskedImages(self.run.affinity_label_path, self.data, self.transform, self.recipe.seed, epoch)
+        return make_loader(dataset, batches, self.recipe.workers, collate)
+
+    def losses(
+        self, module: nn.Module, batch: MaskBatch, weights: Mapping[str, float], state: State
+    ) -> dict[str, Tensor]:
+        """IRN's terms on the label map at the network's stride."""
+        small = batch.label[:, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
+        labels = pair_labels(small, self.recipe.radius, self.undecided)
+        maps = module(batch.image)
+        terms = irn_terms(maps.edge.sigmoid(), maps.displacement, labels, self.recipe.radius)
+        for name, value in {**terms._asdict(), "batches": torch.tensor(1)}.items():
+            state.totals[name] = state.totals.get(name, 0.0) + value.item()
+        return terms._asdict()
+
+    def watch(self, state: State) -> None:
+        """Labels are fixed: nothing collapses."""
+
+    def end_epoch(self, state: State) -> EpochEnd:
+        """Say the mean of the two terms that the masks depend on."""
+        same, different = (state.totals[name] / state.totals["batches"] for name in ("same", "different"))
+        return EpochEnd(f"epoch {state.epoch}: loss of pairs alike {same:.3f}, of pairs apart {different:.3f}")
+
+
+def affinity(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe) -> None:
+    """Write affinity/labels/ID.png, then affinity/model.safetensors; an interrupted call goes on where it stopped."""
+    folder = run.path("affinity")
+    fabric = make_fabric(recipe.precision)
+    if fabric.global_rank == 0:
+        make_labels(run, data, recipe)
+    fabric.barrier()
+    torch.manual_seed(recipe.seed)
+    network = AffinityNetwork(recipe.backbone, recipe.output_stride, recipe.weights, recipe.backbone_lr > 0)
+    branches = parameter_groups(
+        network.edge_layers(), network.displacement_layers(), recipe.lr, recipe.head_lr, recipe.weight_decay
+    )
+    backbone = parameter_groups(
+        network.backbone, nn.Identity(), recipe.lr * recipe.backbone_lr, 1.0, recipe.weight_decay
+    )
+    task = AffinityTask(run, data, recipe, network)
+    fit(task, branches + backbone, fabric, folder, seed=recipe.seed, clip=recipe.clip, label="affinity")
+    header = {
+        "backbone": recipe.backbone, "output_stride": recipe.output_stride, "mean": network.mean.tolist(),
+        "std": network.std.tolist(),
+    }  # fmt: skip
+    if fabric.global_rank == 0:
+        save_tensors(folder / "model.safetensors", network.state_dict(), header)
+    fabric.barrier()
+
+
+def load_affinity(run: RunFolder) -> AffinityNetwork:
+    """The trained boundary network of a run, in evaluation mode.
+
+    Raises:
+        RunError: there is none.
+    """
+    path = run.path("affinity", "model.safetensors")
+    tensors, header = load_tensors(path)
+    network = AffinityNetwork(header["backbone"], header["output_stride"], "none")
+    network.mean, network.std = torch.tensor(header["mean"]), torch.tensor(header["std"])
+    load_into(network, tensors, path)
+    return network.eval()

@@ -1,0 +1,109 @@
+"""The soft refiners of a chain: an image and its CAM in, scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ktse.data.transforms import to_tensor
+from ktse.models.affinity import AffinityNetwork
+from ktse.recipe import RefineRecipe
+from ktse.refinement.dense_crf import crf_scores
+from ktse.refinement.par import GROWTH, pixel_adaptive_refinement
+from ktse.refinement.random_walk import random_walk, walk_scores
+
+Refiner = Callable[[Image.Image, Tensor], Tensor]
+"""RGB image and (K, h, w) scores, K at least 1, to (K, h', w') scores; float in 0..1, on the scores' device."""
+
+CRF_THRESHOLD = 0.5
+"""Where crf_class_scores cut into background and classes as the CRF does."""
+
+
+def soft_refiner(recipe: RefineRecipe, fabric: Fabric, network: AffinityNetwork | None) -> Refiner:
+    """The refiners before the CRF, one after another.
+
+    Args:
+        recipe: the chain and its settings.
+        fabric: device and precision.
+        network: the trained boundary network, if the chain holds irn.
+
+    Returns:
+        refiner whose scores have the recipe's stride, and no size at all where there is no class.
+    """
+
+    def refine(image: Image.Image, scores: Tensor) -> Tensor:
+        size = (-(-image.height // recipe.stride), -(-image.width // recipe.stride))
+        if len(scores) == 0:
+            return scores.new_zeros((0, *size))
+        scores = scores.to(fabric.device)
+        for name in recipe.method:
+            if name == "par":
+                scores = _flow(image, scores, size, recipe)
+            elif name == "irn" and network is not None:
+                scores = _walk(image, scores, network, fabric, recipe)
+        return _resized(scores, size)
+
+    return refine
+
+
+def _resized(scores: Tensor, size: tuple[int, int]) -> Tensor:
+    return interpolate(scores[None], size, mode="bilinear", align_corners=False)[0]
+
+
+def _flow(image: Image.Image, scores: Tensor, size: tuple[int, int], recipe: RefineRecipe) -> Tensor:
+    picture = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(scores.device).float() / 255
+    small = interpolate(picture, size, mode="bilinear", align_corners=False, antialias=True)
+    refined = pixel_adaptive_refinement(small, _resized(scores, size)[None], recipe.iterations)[0]
+    return (refined / GROWTH**recipe.iterations).clamp(0, 1)
+
+
+def _walk(image: Image.Image, scores: Tensor, network: AffinityNetwork, fabric: Fabric, recipe: RefineRecipe) -> Tensor:
+    edge = boundary(network, image, fabric)
+    walked = random_walk(
+        _resized(scores, (edge.shape[0], edge.shape[1])), edge, radius=recipe.walk_radius, beta=recipe.walk_power,
+        steps=recipe.walk_steps,
+    )  # fmt: skip
+    return walk_scores(walked, (image.height, image.width))
+
+
+@torch.no_grad()
+def boundary(network: AffinityNetwork, image: Image.Image, fabric: Fabric) -> Tensor:
+    """The boundary map of an image, from the mean logit of the image and its mirror image.
+
+    Returns:
+        (ceil(H / 4), ceil(W / 4)) float32 in 0..1.
+    """
+    tensor = to_tensor(image, network.mean, network.std)
+    batch = torch.stack([tensor, tensor.flip(-1)]).to(fabric.device, memory_format=torch.channels_last)
+    with fabric.autocast():
+        edge: Tensor = network(batch).edge
+    return ((edge[0] + edge[1].flip(-1)) / 2).sigmoid()
+
+
+def crf_class_scores(image: np.ndarray, scores: np.ndarray, background: float, recipe: RefineRecipe) -> np.ndarray:
+    """Class scores after the dense CRF, such that CRF_THRESHOLD cuts them exactly where the CRF decides.
+
+    Args:
+        image: (H, W, 3) uint8.
+        scores: (K, H, W) float in 0..1.
+        background: background score.
+        recipe: settings of the CRF.
+
+    Returns:
+        (K, H, W) float32 in 0..1: the class's probability against background and the strongest class.
+
+    Raises:
+        RunError: the extra is not installed.
+    """
+    if len(scores) == 0:
+        return scores
+    planes = np.concatenate([np.full_like(scores[:1], background), scores])
+    after = crf_scores(image, planes / planes.sum(axis=0), recipe.crf)
+    classes: np.ndarray = after[1:] / (after[:1] + after[1:].max(axis=0))
+    return classes

@@ -1,0 +1,118 @@
+"""The refine stage with every chain, on CAMs that are known to be good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ktse.data.sample import TaggedImages
+from ktse.errors import RunError
+from ktse.recipe import AffinityRecipe, RefineRecipe
+from ktse.run_folder import RunFolder, read_json, read_label_map, read_npz
+from ktse.stages.affinity import affinity
+from ktse.stages.refine import enlarge, refine
+from ktse.stages.refiners import crf_class_scores, soft_refiner
+from ktse.training import make_fabric
+
+RECIPE = RefineRecipe(threshold=0.3, workers=1, precision="fp32")
+
+
+def agreement(run: RunFolder, data: TaggedImages, scenes: Path) -> float:
+    """Share of the pixels of the images with a CAM that are as in the true mask."""
+    pairs = [
+        (read_label_map(run.mask_path(name)), read_label_map(scenes / "masks" / f"{name}.png")) for name in data.ids
+    ]
+    return float(np.mean([(said == true).mean() for said, true in pairs[1:-1]]))
+
+
+def true_boundary(data: TaggedImages, scenes: Path) -> Callable[..., torch.Tensor]:
+    """A stand-in for the network that sees where the true mask changes."""
+    edges = {}
+    for index, name in enumerate(data.ids):
+        true = torch.from_numpy(read_label_map(scenes / "masks" / f"{name}.png")).float()[None]
+        # One pixel more than a cell, so that an object that ends between two cells has a boundary too.
+        padded = torch.nn.functional.pad(true, (0, 1 + -true.shape[2] % 4, 0, 1 + -true.shape[1] % 4), mode="replicate")
+        highest, lowest = (sign * torch.nn.functional.max_pool2d(sign * padded, 5, stride=4) for sign in (1, -1))
+        edges[data.read(index).tobytes()] = (highest != lowest)[0].float()
+    return lambda network, image, fabric: edges[image.tobytes()]
+
+
+@pytest.mark.parametrize("method", [(), ("par",), ("irn",), ("par", "irn"), ("crf",), ("par", "crf"), ("irn", "crf")])
+def test_every_chain_makes_good_masks_of_good_cams(
+    run: RunFolder,
+    data: TaggedImages,
+    scenes: Path,
+    method: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    tiny: AffinityRecipe,
+) -> None:
+    if "crf" in method:
+        pytest.importorskip("pydensecrf", reason='needs the extra crf: pip install "ktse[crf]"')
+    if "irn" in method:
+        # Eight scenes teach no network where objects end.
+        monkeypatch.setattr("ktse.stages.refiners.boundary", true_boundary(data, scenes))
+        affinity(run, data, replace(tiny, epochs=1))
+    refine(run, data, replace(RECIPE, method=method))  # type: ignore[arg-type]
+    assert agreement(run, data, scenes) > 0.85
+    summary = read_json(run.path("masks", "summary.json"))
+    assert summary["threshold"] == (0.5 if "crf" in method else 0.3)
+    assert run.path("scores").is_dir() == ("crf" in method)
+    for index, name in enumerate(data.ids):
+        mask, trusted = read_label_map(run.mask_path(name)), read_label_map(run.confident_path(name))
+        assert mask.shape == trusted.shape == data.read(index).size[::-1]
+        if data.tags[index].any():
+            assert trusted.sum() == sum(count // 2 for count in np.unique(mask, return_counts=True)[1])
+        else:
+            assert not mask.any()
+            assert trusted.all()
+
+
+def test_par_and_none_are_what_they_were(run: RunFolder, data: TaggedImages) -> None:
+    """Scores of PAR are means of the CAM's, those of no refiner the CAM itself."""
+    fabric, image = make_fabric("fp32"), data.read(1)
+    cam = torch.from_numpy(read_npz(run.seed_path(data.ids[1]))["cam"].astype(np.float32))
+    plain = soft_refiner(replace(RECIPE, method=(), stride=4), fabric, None)(image, cam)
+    torch.testing.assert_close(plain, cam)
+    refined = soft_refiner(RECIPE, fabric, None)(image, cam)
+    assert refined.shape[1:] == (-(-image.height // 2), -(-image.width // 2))
+    assert 0 <= refined.min() <= refined.max() <= cam.max() + 1e-5
+
+
+def test_the_threshold_cuts_where_the_crf_decides(data: TaggedImages, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    after = generator.dirichlet(np.ones(4), (20, 30)).transpose(2, 0, 1)
+    monkeypatch.setattr("ktse.stages.refiners.crf_scores", lambda image, planes, settings: after)
+    scores = crf_class_scores(np.zeros((20, 30, 3), np.uint8), np.ones((3, 20, 30)), 0.3, RECIPE)
+    label = np.where(scores.max(axis=0) > 0.5, scores.argmax(axis=0) + 1, 0)
+    assert np.array_equal(label, after.argmax(axis=0))
+    assert 0 <= scores.min() <= scores.max() <= 1
+
+
+def test_the_crf_stage_is_the_crf_of_the_stored_scores(run: RunFolder, data: TaggedImages) -> None:
+    pytest.importorskip("pydensecrf", reason='needs the extra crf: pip install "ktse[crf]"')
+    recipe = replace(RECIPE, method=("par", "crf"))
+    refine(run, data, recipe)
+    image = np.array(data.read(2))
+    before = enlarge(read_npz(run.soft_scores_path(data.ids[2]))["scores"], image.shape[:2])
+    expected = crf_class_scores(image, before, 0.3, recipe)
+    label = np.where(expected.max(axis=0) > 0.5, np.flatnonzero(data.tags[2])[expected.argmax(axis=0)] + 1, 0)
+    assert (read_label_map(run.mask_path(data.ids[2])) == label).mean() > 0.999
+
+
+def test_the_walk_without_its_network_is_a_message(run: RunFolder, data: TaggedImages) -> None:
+    with pytest.raises(RunError, match=r"affinity.model\.safetensors does not exist"):
+        refine(run, data, replace(RECIPE, method=("irn",)))
+
+
+def test_the_crf_without_its_extra_is_a_message(
+    run: RunFolder, data: TaggedImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find: Callable[[str], object] = lambda name: None  # noqa: E731
+    monkeypatch.setattr("ktse.refinement.dense_crf.find_spec", find)
+    with pytest.raises(RunError, match="pydensecrf2"):
+        refine(run, data, replace(RECIPE, method=("crf",), workers=0))

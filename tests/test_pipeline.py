@@ -1,0 +1,87 @@
+"""What repeats what: the stage affinity counts only where the chain of refiners names irn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ktse.data.scenes import make_scenes
+from ktse.errors import RunError
+from ktse.pipeline import Job, run_all
+from ktse.run_folder import RunFolder
+from ktse.settings import load_recipe
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "scenes"
+    make_scenes(folder, images=3, size=(64, 64))
+    return folder
+
+
+def job(scenes: Path, root: Path, **settings: object) -> Job:
+    data = {"data.images": str(scenes / "images"), "data.tags": str(scenes / "tags.csv")}
+    return Job(RunFolder(root), load_recipe("demo", {**data, **{k.replace("__", "."): v for k, v in settings.items()}}))
+
+
+@pytest.mark.parametrize("method", [[], ["par"], ["par", "crf"], ["irn"], ["irn", "crf"]])
+def test_refine_depends_on_affinity_only_if_the_chain_walks(scenes: Path, tmp_path: Path, method: list[str]) -> None:
+    before = job(scenes, tmp_path, refine__method=method)
+    after = job(scenes, tmp_path, refine__method=method, affinity__epochs=9)
+    assert before.key("affinity") != after.key("affinity")
+    assert (before.key("refine") != after.key("refine")) == ("irn" in method)
+    assert (before.key("segment") != after.key("segment")) == ("irn" in method)
+    assert ("affinity" in before.needs("refine")) == ("irn" in method)
+
+
+def test_a_changed_chain_repeats_refine_but_not_affinity(scenes: Path, tmp_path: Path) -> None:
+    before, after = (job(scenes, tmp_path, refine__method=method) for method in (["irn"], ["irn", "crf"]))
+    assert before.key("affinity") == after.key("affinity")
+    assert before.key("refine") != after.key("refine")
+
+
+def test_precision_and_processes_repeat_nothing(scenes: Path, tmp_path: Path) -> None:
+    before = job(scenes, tmp_path, refine__method=["irn"])
+    after = job(
+        scenes, tmp_path, refine__method=["irn"], affinity__workers=3, refine__workers=0, refine__precision="fp32"
+    )
+    assert [before.key(stage) for stage in ("affinity", "refine")] == [
+        after.key(stage) for stage in ("affinity", "refine")
+    ]
+
+
+@pytest.mark.parametrize(("method", "stages"), [(["par"], 8), (["irn"], 9)])
+def test_affinity_is_done_only_if_the_chain_walks(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: list[str], stages: int
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(Job, "do", lambda self, stage: done.append(stage))
+    run_all(job(scenes, tmp_path, refine__method=method))
+    assert len(done) == stages
+    assert ("affinity" in done) == ("irn" in method)
+    if "affinity" in done:
+        assert done.index("seed") < done.index("affinity") < done.index("refine")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"refine__method": ["crf"]},
+        {"refine__method": ["irn"], "affinity__labels": "crf"},
+        {"predict__crf__iterations": 10},
+    ],
+)
+def test_a_missing_extra_is_said_before_any_stage(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]
+) -> None:
+    monkeypatch.setattr("ktse.refinement.dense_crf.find_spec", lambda name: None)
+    monkeypatch.setattr(Job, "do", lambda self, stage: pytest.fail(f"{stage} was done"))
+    with pytest.raises(RunError, match=r'pip install "ktse\[crf\]"'):
+        run_all(job(scenes, tmp_path, **settings))
+
+
+def test_a_chain_without_the_extra_needs_none(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ktse.refinement.dense_crf.find_spec", lambda name: None)
+    job(scenes, tmp_path, refine__method=["par"], affinity__labels="crf").require_extras()
+    job(scenes, tmp_path, refine__method=["irn"]).require_extras()
