@@ -201,6 +201,25 @@ def report(run: str | Path) -> Path:
     return _stage("report", run, None).path("report.html")
 
 
+def import_weights(file: str | Path, *, out: str | Path) -> Path:
+    """Turn weights from elsewhere into a file for --weights: MXNet .params, PyTorch .pth, or safetensors.
+
+    Args:
+        file: the file; the published ResNet-38 weights and KTSE checkpoint are recognised.
+        out: the .safetensors file to write.
+
+    Returns:
+        the file that was written.
+
+    Raises:
+        DataError: the file cannot be read or used.
+    """
+    from ktse.importing import import_weights as convert_file  # loads torch
+
+    convert_file(Path(file), Path(out))
+    return Path(out)
+
+
 def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
     folder = RunFolder.existing(run)
     job = Job(folder, _changed(folder.read_recipe(), settings or {}))

@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "predict": (api.predict, ("predict",)),
     "evaluate": (api.evaluate, ()),
     "report": (api.report, ()),
+    "import-weights": (api.import_weights, ()),
 }
 """Each verb with the settings that its command line takes."""
 

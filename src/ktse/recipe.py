@@ -75,11 +75,13 @@ class ClassifyRecipe:
     """The classification network and its training.
 
     Attributes:
-        backbone: any timm model name.
+        backbone: any timm model name, or resnet38d (the paper's WideResNet-38).
         output_stride: pixels of the image per pixel of the CAM.
-        weights: initial weights of the backbone: "hub" (timm's download), "none", or a safetensors or .pth file.
+        weights: initial weights of the backbone: "hub" (timm's download), "none", or a safetensors or .pth file; from
+            a CAM network of the same classes the head comes along.
         hidden: channels between backbone and CAM.
-        frozen_stages: children of the backbone, from the image on, that stay as they are.
+        frozen_stages: children of the backbone, from the image on, that stay as they are; 4 for the paper's
+            resnet38d (first convolution and first residual stage).
         batch_norm: "frozen" throughout, or trained in the "warmup" and frozen after it.
         objective: the loss after the warm-up.
         epochs: passes over the images, warm-up included.
@@ -177,7 +179,7 @@ class SegmentRecipe:
     """The segmentation model that is trained on the masks.
 
     Attributes:
-        architecture: any segmentation_models_pytorch architecture.
+        architecture: any segmentation_models_pytorch architecture, or deeplabv2.
         encoder: any timm model name.
         weights: initial weights of the encoder: as in classify.
         batch_norm: that of the encoder "frozen", or "trained".

@@ -18,6 +18,13 @@ SUPPORTED = [
     ("mobilenetv2_100", 16, 1280),
     ("convnext_atto", 16, 320),
     ("vgg11_bn", 32, 512),
+    ("vgg11_bn", 8, 512),
+    ("vgg16", 8, 512),
+    ("vgg16", 16, 512),
+    ("resnet50", 8, 2048),
+    ("resnet101", 8, 2048),
+    ("resnet38d", 8, 4096),
+    ("resnet38d", 32, 4096),
 ]
 
 
@@ -42,7 +49,7 @@ def test_the_map_has_the_output_stride_and_the_channels_that_were_asked_for(name
 
 
 @pytest.mark.parametrize(
-    ("name", "stride"), [("vgg11_bn", 8), ("vgg11_bn", 16), ("vit_tiny_patch16_224", 16), ("no_such_model", 16)]
+    ("name", "stride"), [("vgg11_bn", 4), ("resnet38d", 4), ("vit_tiny_patch16_224", 16), ("no_such_model", 16)]
 )
 def test_a_model_that_cannot_be_built_so_is_a_recipe_error(name, stride):
     with pytest.raises(RecipeError, match=name) as caught:
@@ -108,6 +115,22 @@ def test_every_weight_that_asks_for_a_gradient_gets_one(name):
 def test_a_backbone_can_be_built_where_no_gradients_are_wanted():
     with torch.inference_mode():
         assert Backbone("resnet18", 32, weights="none").channels == 512
+
+
+def test_a_dilated_vgg_sees_as_far_as_the_strided_one_and_has_the_same_weights():
+    """What the middle of the map depends on is found by its gradient."""
+    wide, narrow = (Backbone("vgg11", stride, weights="none").eval().requires_grad_(False) for stride in (8, 32))
+    assert list(wide.state_dict()) == list(narrow.state_dict())
+    seen = []
+    for backbone in (wide, narrow):
+        for conv in (module for module in backbone.modules() if isinstance(module, nn.Conv2d)):
+            nn.init.constant_(conv.weight, 1e-2)
+        image = torch.rand(1, 3, 256, 64, requires_grad=True)
+        features = backbone(image)
+        features[0, :, features.shape[2] // 2, features.shape[3] // 2].sum().backward()
+        seen.append(int((image.grad.abs().sum(dim=(0, 1, 3)) > 0).sum()))
+    assert seen[1] > 100
+    assert abs(seen[0] - seen[1]) <= 48
 
 
 # --- weights

@@ -1,4 +1,4 @@
-"""The segmentation model: any segmentation_models_pytorch architecture on any timm encoder."""
+"""The segmentation model: any segmentation_models_pytorch architecture, or DeepLab-v2, on any timm encoder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ktse.errors import RecipeError
-from ktse.models.backbone import pretrained_arguments, quiet_timm
+from ktse.models.backbone import Backbone, forget_weights, pretrained_arguments, quiet_timm
+from ktse.models.deeplab import DeepLabV2
 
 DIVISOR = 32
 
@@ -21,7 +22,7 @@ class Segmenter(nn.Module):
     """Label scores of every pixel, for images of any size.
 
     Args:
-        architecture: segmentation_models_pytorch architecture.
+        architecture: segmentation_models_pytorch architecture, or deeplabv2.
         encoder: timm model name.
         classes: number of classes C.
         weights: initial weights of the encoder: "hub", "none", or a file.
@@ -35,21 +36,12 @@ class Segmenter(nn.Module):
 
     def __init__(self, architecture: str, encoder: str, classes: int, weights: str = "hub") -> None:
         super().__init__()
-        arguments = pretrained_arguments(weights)
-        pretrained = arguments.pop("pretrained")
-        try:
-            with quiet_timm():
-                self.network: nn.Module = smp.create_model(
-                    architecture, f"tu-{encoder}", True if pretrained else None, classes=classes + 1, **arguments
-                )
-            config = timm.get_pretrained_cfg(encoder)
-        except Exception as error:  # smp, timm, its hub and the readers of the file formats share no base class
-            raise RecipeError(
-                f"the model {architecture!r} with encoder {encoder!r} and weights {weights!r} cannot be built",
-                where=str(error).splitlines()[0] if str(error) else type(error).__name__,
-                hint="Check the names (timm.list_models()), give --weights FILE with weights of this very encoder, or "
-                "--weights none to start from random ones.",
-            ) from error
+        self.network: nn.Module = (
+            DeepLabV2(Backbone(encoder, 8, weights), classes)
+            if architecture == "deeplabv2"
+            else from_smp(architecture, encoder, classes, weights)
+        )
+        config = timm.get_pretrained_cfg(encoder)
         self.mean = torch.tensor(config.mean if config else IMAGENET_DEFAULT_MEAN)
         self.std = torch.tensor(config.std if config else IMAGENET_DEFAULT_STD)
         self.batch_norm_frozen = False
@@ -85,6 +77,30 @@ class Segmenter(nn.Module):
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
         return self
+
+
+def from_smp(architecture: str, encoder: str, classes: int, weights: str) -> nn.Module:
+    """A network of segmentation_models_pytorch on a timm encoder.
+
+    Raises:
+        RecipeError: the network or its weights are not to be had.
+    """
+    arguments = pretrained_arguments(weights)
+    pretrained = True if arguments.pop("pretrained") else None
+    try:
+        with quiet_timm():
+            network: nn.Module = smp.create_model(
+                architecture, f"tu-{encoder}", pretrained, classes=classes + 1, **arguments
+            )
+    except Exception as error:  # smp, timm, its hub and the readers of the file formats share no base class
+        raise RecipeError(
+            f"the model {architecture!r} with encoder {encoder!r} and weights {weights!r} cannot be built",
+            where=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            hint="Check the names (timm.list_models()), give --weights FILE with weights of this very encoder, or "
+            "--weights none to start from random ones.",
+        ) from error
+    forget_weights(network)
+    return network
 
 
 def describe(recipe: Any, model: Segmenter, classes: tuple[str, ...]) -> dict[str, Any]:
