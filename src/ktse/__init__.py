@@ -9,11 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
-    "check", "classify", "demo", "evaluate", "import_weights", "predict", "refine", "report", "run", "seed", "segment",
+    "check", "classify", "demo", "evaluate", "export", "import_weights", "load", "predict", "refine", "report", "run",
+    "seed", "segment",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from ktse.api import check, classify, demo, evaluate, import_weights, predict, refine, report, run, seed, segment
+    from ktse.api import (
+        check,
+        classify,
+        demo,
+        evaluate,
+        export,
+        import_weights,
+        load,
+        predict,
+        refine,
+        report,
+        run,
+        seed,
+        segment,
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ktse.data.check import Checked, check_images
-from ktse.data.folder import open_folder, open_truth
+from ktse.data.folder import list_images, open_folder, open_truth
 from ktse.data.scenes import make_scenes
-from ktse.errors import RunError
+from ktse.errors import ExportError, RunError
 from ktse.pipeline import Job, run_all
-from ktse.recipe import Recipe
+from ktse.prediction.files import predict_folder
+from ktse.prediction.predictor import Predictor
+from ktse.recipe import PredictRecipe, Recipe
 from ktse.run_folder import RunFolder, read_json
 from ktse.settings import load_recipe, merged, recipe_from_dict, to_dict
 
 Settings = Mapping[str, Any]
+Format = Literal["onnx", "coco", "voc", "yolo", "cvat", "labelstudio"]
 
 
 def run(
@@ -152,9 +155,9 @@ def predict(
     """Segment images without tags: any image or folder, or, without one, the run's own images.
 
     Args:
-        run: run folder.
+        run: run folder, segment/model.safetensors of one, or an exported .onnx (which needs no torch).
         images: an image or a folder of images.
-        out: folder for the predictions.
+        out: folder for the predictions; what is finished there is left alone.
         settings: changes to the recipe; given together with images they hold for this call only.
 
     Returns:
@@ -167,10 +170,35 @@ def predict(
         raise RunError("a folder for the predictions is missing", hint="Give --out DIR.")
     if not Path(images).exists():
         raise RunError(f"{images} does not exist", hint="Give an image or a folder of images.")
-    folder = RunFolder.existing(run)
-    from ktse.stages.predict import predict_folder  # loads torch
+    return predict_folder(load(run, settings=settings), Path(images), Path(out))
 
-    return predict_folder(folder, Path(images), Path(out), _changed(folder.read_recipe(), settings or {}).predict)
+
+def load(path: str | Path, *, settings: Settings | None = None) -> Predictor:
+    """Open a segmentation model: ktse.load("runs/photos").predict("new.jpg").label.
+
+    Args:
+        path: run folder, segment/model.safetensors of one, or an exported .onnx (which needs no torch).
+        settings: changes to how it is applied, such as {"predict.flip": False}.
+
+    Raises:
+        KtseError: there is no such model.
+    """
+    path = Path(path)
+    if path.suffix == ".onnx":
+        from ktse.prediction.onnx import OnnxModel
+
+        exported = OnnxModel(path)
+        recipe = recipe_from_dict(merged({"predict": exported.settings}, settings or {})).predict
+        return Predictor(exported, recipe)
+    from ktse.stages.predict import TorchModel  # loads torch
+
+    if path.suffix == ".safetensors":
+        recipe = recipe_from_dict(merged({}, settings or {})).predict
+    else:
+        folder = RunFolder.existing(path)
+        recipe = _changed(folder.read_recipe(), settings or {}).predict
+        path = folder.path("segment", "model.safetensors")
+    return Predictor(TorchModel(path, recipe.precision), recipe)
 
 
 def evaluate(run: str | Path, *, masks: str | Path | None = None) -> dict[str, Any]:
@@ -199,6 +227,52 @@ def report(run: str | Path) -> Path:
         the HTML file.
     """
     return _stage("report", run, None).path("report.html")
+
+
+def export(run: str | Path, *, format: Format = "onnx", out: str | Path | None = None, int8: bool = False) -> Path:
+    """Take the segmentation model of a run elsewhere (onnx), or its masks (the other formats).
+
+    The ONNX model holds pre- and post-processing, takes any size and batch, and is compared with the original first.
+
+    Args:
+        run: run folder; for onnx also segment/model.safetensors of one.
+        format: onnx, coco, voc, yolo, cvat or labelstudio.
+        out: file of the ONNX model, or folder of the masks; without it, in the run folder.
+        int8: quantise the ONNX model to eight bits; says how many labels that keeps.
+
+    Returns:
+        the file, of several the main one.
+
+    Raises:
+        KtseError: there is nothing to export, or the exported model does not compute the same.
+    """
+    if int8 and format != "onnx":
+        raise ExportError("int8 is for onnx alone", hint="Leave out --int8, or give --format onnx.")
+    run, photos, recipe = Path(run), [], PredictRecipe()
+    if format == "onnx" and run.suffix == ".safetensors":
+        weights, target = run, run.with_suffix(".onnx")
+    else:
+        folder = RunFolder.existing(run)
+        full = folder.read_recipe()
+        if format != "onnx":
+            from ktse.exporting.masks import export_masks
+
+            data = open_folder(Path(full.data.images), Path(full.data.tags))
+            return export_masks(folder, data, format, Path(out or folder.path("export", format)))
+        weights, target, recipe = (
+            folder.path("segment", "model.safetensors"),
+            folder.path("export", "model.onnx"),
+            full.predict,
+        )
+        if Path(full.data.images).is_dir():
+            photos = [Path(full.data.images) / file for file in list_images(Path(full.data.images))]
+    from ktse.exporting.onnx import export_onnx  # loads torch
+    from ktse.models.segmenter import Portable
+    from ktse.stages.segment import load_model
+
+    model, classes = load_model(weights)
+    export_onnx(Portable(model), classes, recipe, Path(out or target), photos, int8)
+    return Path(out or target)
 
 
 def import_weights(file: str | Path, *, out: str | Path) -> Path:

@@ -225,12 +225,20 @@ class PredictRecipe:
         scales: factors on the image's size; scores are averaged.
         flip: also use the mirror image.
         long_side: pixels of the image's longer side at scale 1; 0 keeps the image's own size.
+        tile: larger images are cut into overlapping tiles of this many pixels (at scale 1) a side; 0: never.
+        overlap: pixels that neighbouring tiles share at least, over which their scores are blended.
+        overlay: also write the labels laid over each photo.
+        probabilities: also write the probabilities of every n-th pixel in both directions; 0: none.
         precision: as in classify.
     """
 
     scales: tuple[float, ...] = (1.0,)
     flip: bool = True
     long_side: int = 0
+    tile: int = 1024
+    overlap: int = 128
+    overlay: bool = False
+    probabilities: int = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
 

@@ -140,6 +140,15 @@ def validate(recipe: Recipe) -> None:
         "positive numbers",
         recipe.predict.scales,
     )
+    predict = recipe.predict
+    need(predict.tile == 0 or predict.tile >= 64, "predict.tile", "0, or 64 or more", predict.tile)
+    need(
+        predict.overlap >= 0 and (predict.tile == 0 or predict.overlap <= predict.tile // 2),
+        "predict.overlap",
+        "0 or more, and at most half of predict.tile",
+        predict.overlap,
+    )
+    need(predict.probabilities >= 0, "predict.probabilities", "0 or more", predict.probabilities)
     need(recipe.seed.stride >= 1, "seed.stride", "1 or more", recipe.seed.stride)
     need(recipe.refine.stride >= 1, "refine.stride", "1 or more", recipe.refine.stride)
     need(

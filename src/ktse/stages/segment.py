@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform, seeded
+from ktse.errors import RunError
 from ktse.models.segmenter import Segmenter, describe
 from ktse.recipe import SegmentRecipe
 from ktse.run_folder import RunFolder, label_type, read_label_map
@@ -110,14 +112,15 @@ def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe) -> None:
     fabric.barrier()
 
 
-def load_model(run: RunFolder) -> tuple[Segmenter, tuple[str, ...]]:
-    """The trained segmentation model of a run, in evaluation mode, and its classes.
+def load_model(path: Path) -> tuple[Segmenter, tuple[str, ...]]:
+    """A segmentation model in evaluation mode, and its classes, from a file that says everything in its header.
 
     Raises:
-        RunError: there is none.
+        RunError: the file is missing, damaged, or of something else.
     """
-    path = run.path("segment", "model.safetensors")
     tensors, header = load_tensors(path)
+    if "architecture" not in header:
+        raise RunError(f"{path} is not a segmentation model", hint="Give segment/model.safetensors of a run.")
     model = Segmenter(header["architecture"], header["encoder"], len(header["classes"]), "none")
     model.mean, model.std = torch.tensor(header["mean"]), torch.tensor(header["std"])
     load_into(model, tensors, path)
