@@ -192,12 +192,7 @@ def load(path: str | Path, *, settings: Settings | None = None) -> Predictor:
         return Predictor(exported, recipe)
     from ktse.stages.predict import TorchModel  # loads torch
 
-    if path.suffix == ".safetensors":
-        recipe = recipe_from_dict(merged({}, settings or {})).predict
-    else:
-        folder = RunFolder.existing(path)
-        recipe = _changed(folder.read_recipe(), settings or {}).predict
-        path = folder.path("segment", "model.safetensors")
+    path, recipe = _model_file(path, settings or {})
     return Predictor(TorchModel(path, recipe.precision), recipe)
 
 
@@ -248,31 +243,29 @@ def export(run: str | Path, *, format: Format = "onnx", out: str | Path | None =
     """
     if int8 and format != "onnx":
         raise ExportError("int8 is for onnx alone", hint="Leave out --int8, or give --format onnx.")
-    run, photos, recipe = Path(run), [], PredictRecipe()
-    if format == "onnx" and run.suffix == ".safetensors":
-        weights, target = run, run.with_suffix(".onnx")
+    if format != "onnx":
+        from ktse.exporting.masks import export_masks
+
+        folder = RunFolder.existing(run)
+        where = folder.read_recipe().data
+        data = open_folder(Path(where.images), Path(where.tags))
+        return export_masks(folder, data, format, Path(out or folder.path("export", format)))
+    weights, recipe = _model_file(Path(run), {})
+    photos: list[Path] = []
+    if weights == Path(run):
+        target = Path(out or weights.with_suffix(".onnx"))
     else:
         folder = RunFolder.existing(run)
-        full = folder.read_recipe()
-        if format != "onnx":
-            from ktse.exporting.masks import export_masks
-
-            data = open_folder(Path(full.data.images), Path(full.data.tags))
-            return export_masks(folder, data, format, Path(out or folder.path("export", format)))
-        weights, target, recipe = (
-            folder.path("segment", "model.safetensors"),
-            folder.path("export", "model.onnx"),
-            full.predict,
-        )
-        if Path(full.data.images).is_dir():
-            photos = [Path(full.data.images) / file for file in list_images(Path(full.data.images))]
+        target = Path(out or folder.path("export", "model.onnx"))
+        images = Path(folder.read_recipe().data.images)
+        photos = [images / file for file in list_images(images)] if images.is_dir() else []
     from ktse.exporting.onnx import export_onnx  # loads torch
     from ktse.models.segmenter import Portable
     from ktse.stages.segment import load_model
 
     model, classes = load_model(weights)
-    export_onnx(Portable(model), classes, recipe, Path(out or target), photos, int8)
-    return Path(out or target)
+    export_onnx(Portable(model), classes, recipe, target, photos, int8)
+    return target
 
 
 def import_weights(file: str | Path, *, out: str | Path) -> Path:
@@ -304,3 +297,11 @@ def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
 
 def _changed(recipe: Recipe, settings: Settings) -> Recipe:
     return recipe_from_dict(merged(to_dict(recipe), settings))
+
+
+def _model_file(path: Path, settings: Settings) -> tuple[Path, PredictRecipe]:
+    """The weights of a segmentation model, given by its run or as a file, and how it is to be applied."""
+    if path.suffix == ".safetensors":
+        return path, recipe_from_dict(merged({}, settings)).predict
+    folder = RunFolder.existing(path)
+    return folder.path("segment", "model.safetensors"), _changed(folder.read_recipe(), settings).predict

@@ -12,7 +12,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ktse.console import track
 from ktse.data.folder import list_images
@@ -94,8 +94,8 @@ def _predict_file(predictor: Predictor, image: Image.Image, out: Path, name: str
             out / "probabilities" / f"{name}.npz", probability=np.concatenate(kept, axis=1), stride=np.array(stride)
         )
     if recipe.overlay:
-        small = image.copy()
-        small.thumbnail((LARGEST_OVERLAY, LARGEST_OVERLAY))
+        large = max(image.size) > LARGEST_OVERLAY
+        small = ImageOps.contain(image, (LARGEST_OVERLAY, LARGEST_OVERLAY)) if large else image
         with atomic(out / "overlays" / f"{name}.jpg") as part:
             overlay(small, label).save(part, format="JPEG", quality=90)
     # The label map comes last, since it says that an image is done.

@@ -96,8 +96,8 @@ class Predictor:
         # A tile is measured where the network sees it.
         side = max(SMALLEST, round(recipe.tile / factor)) if recipe.tile else max(image.size)
         overlap = min(round(recipe.overlap / factor), side // 2)
-        lower = min(side, max(2 * overlap, SMALLEST, BAND // (4 * channels * image.width)))
-        tile = (side, lower if recipe.tile and max(image.size) > side else side)
+        rows = min(side, max(2 * overlap, SMALLEST, BAND // (4 * channels * image.width)))
+        tile = (side, rows if max(image.size) > side else side)
         return blend(image.size, tile, overlap, channels, lambda box: self._score(image.crop(box), factor))
 
     def _score(self, image: Image.Image, factor: float) -> np.ndarray:
