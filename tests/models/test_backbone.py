@@ -7,7 +7,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ktse.errors import RecipeError
-from ktse.models.backbone import Backbone
+from ktse.models.backbone import Backbone, part_of_network
+from ktse.models.cam_head import CamNetwork
+from ktse.models.segmenter import Segmenter
+from ktse.weights import save_tensors
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 SUPPORTED = [
@@ -183,3 +186,20 @@ def test_weights_that_would_run_code_are_refused(tmp_path):
     torch.save({"state_dict": pytest.fail}, tmp_path / "evil.pth")
     with pytest.raises(RecipeError, match="resnet18"):
         Backbone("resnet18", 32, str(tmp_path / "evil.pth"))
+
+
+def test_a_cam_network_of_an_earlier_run_starts_backbone_and_encoder(tmp_path):
+    torch.manual_seed(5)
+    backbone = Backbone("resnet10t", 16, "none")
+    network = CamNetwork(backbone, backbone.channels, 2)
+    save_tensors(tmp_path / "cam.safetensors", network.state_dict(), {"classes": ["a", "b"]})
+    again = Backbone("resnet10t", 16, str(tmp_path / "cam.safetensors"))
+    encoder = Segmenter("unet", "resnet10t", 2, str(tmp_path / "cam.safetensors")).encoder.get_submodule("model")
+    for model in (again.model, encoder):
+        own = model.state_dict()
+        for name, value in backbone.model.state_dict().items():
+            assert torch.equal(own[name], value)
+        assert "state_dict" not in model.pretrained_cfg
+    head, classes = part_of_network(tmp_path / "cam.safetensors", "head.")
+    assert classes == ["a", "b"]
+    network.head.load_state_dict(head)
