@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+import ktse as package  # the name ktse is the command here
 from ktse.data.scenes import make_scenes
 
 TINY = [
@@ -208,3 +209,71 @@ def test_check_prints_json(scenes: Path) -> None:
     done = ktse("check", scenes / "images", "--tags", scenes / "tags.csv", "--masks", scenes / "masks", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["images"] == 14
+
+
+def test_an_exported_model_predicts_without_torch_what_the_run_predicts(finished: Path, scenes: Path) -> None:
+    model, images = finished / "export" / "model.onnx", scenes / "images"
+    done = ktse("export", finished)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(model)
+    assert "labels equal" in done.stderr
+    out = finished.parent / "exported"
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'torchvision', 'timm', 'lightning_fabric', "
+        "'segmentation_models_pytorch', 'safetensors'))); from ktse.cli import main; "
+        f"sys.exit(main(['predict', {str(model)!r}, {str(images)!r}, '--out', {str(out)!r}]))"
+    )
+    plain = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
+    assert plain.returncode == 0, plain.stderr
+    assert plain.stdout.strip() == "14 predictions"
+    original = finished.parent / "original"
+    weights, plainly = finished / "segment" / "model.safetensors", ("--predict.flip", "false")
+    again = ktse("predict", weights, images, "--out", original, *plainly, "--predict.precision", "fp32")
+    assert again.returncode == 0, again.stderr
+    for path in original.glob("*.png"):
+        with Image.open(path) as first, Image.open(out / path.name) as second:
+            assert (np.asarray(first) == np.asarray(second)).mean() > 0.999
+    rows = (out / "confidence.csv").read_text().splitlines()
+    assert len(rows) == 15
+
+
+def test_eight_bits_keep_most_labels(finished: Path, scenes: Path, tmp_path: Path) -> None:
+    done = ktse("export", finished, "--int8", "--out", tmp_path / "small.onnx")
+    assert done.returncode == 0, done.stderr
+    assert "with int8" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["small.onnx"]
+    found = package.load(tmp_path / "small.onnx").predict(scenes / "images" / "0000.jpg")
+    assert 0 < found.confidence <= 1
+    full = finished / "segment" / "model.safetensors"
+    assert (tmp_path / "small.onnx").stat().st_size < 0.5 * full.stat().st_size
+
+
+def test_masks_are_exported_for_other_tools(finished: Path) -> None:
+    done = ktse("export", finished, "--format", "coco")
+    assert done.returncode == 0, done.stderr
+    content = json.loads((finished / "export" / "coco" / "annotations.json").read_text())
+    assert len(content["images"]) == 14
+    assert ktse("export", finished, "--format", "coco", "--int8").returncode == 1
+
+
+def test_load_predicts_any_form_of_an_image(finished: Path, scenes: Path) -> None:
+    path = scenes / "images" / "0003.jpg"
+    predictor = package.load(finished, settings={"predict.precision": "fp32"})
+    found = predictor.predict(path, probabilities=True)
+    with Image.open(path) as image:
+        again = predictor.predict(np.asarray(image))
+    assert np.array_equal(found.label, again.label)
+    assert found.probabilities is not None
+    assert found.probabilities.shape == (6, *found.label.shape)
+    assert predictor.classes == tuple((finished / "classes.txt").read_text().splitlines())
+
+
+@pytest.mark.parametrize("name", ["no.onnx", "bad.onnx", "no.safetensors", "bad.safetensors"])
+def test_a_model_that_is_none_is_a_message(finished: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"nonsense")
+    (tmp_path / "bad.safetensors").write_bytes((finished / "classify" / "model.safetensors").read_bytes())
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    done = ktse("predict", tmp_path / name, tmp_path / "a.png", "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr

@@ -8,10 +8,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["affinity", "check", "classify", "demo", "evaluate", "predict", "refine", "report", "run", "seed", "segment"]
+__all__ = [
+    "affinity", "check", "classify", "demo", "evaluate", "export", "import_weights", "load", "predict", "refine",
+    "report", "run", "seed", "segment",
+]  # fmt: skip
 
 if TYPE_CHECKING:
-    from ktse.api import affinity, check, classify, demo, evaluate, predict, refine, report, run, seed, segment
+    from ktse.api import (
+        affinity,
+        check,
+        classify,
+        demo,
+        evaluate,
+        export,
+        import_weights,
+        load,
+        predict,
+        refine,
+        report,
+        run,
+        seed,
+        segment,
+    )
 
 
 def __getattr__(name: str) -> Any:

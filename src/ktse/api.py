@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ktse.data.check import Checked, check_images
-from ktse.data.folder import open_folder, open_truth
+from ktse.data.folder import list_images, open_folder, open_truth
 from ktse.data.scenes import make_scenes
-from ktse.errors import RunError
+from ktse.errors import ExportError, RunError
 from ktse.pipeline import Job, meet, run_all
+from ktse.prediction.files import predict_folder
+from ktse.prediction.predictor import Predictor
 from ktse.processes import rank
-from ktse.recipe import Recipe
+from ktse.recipe import PredictRecipe, Recipe
 from ktse.run_folder import RunFolder, read_json
 from ktse.settings import load_recipe, merged, recipe_from_dict, to_dict
 
 Settings = Mapping[str, Any]
+Format = Literal["onnx", "coco", "voc", "yolo", "cvat", "labelstudio"]
 
 
 def run(
@@ -169,9 +172,9 @@ def predict(
     """Segment images without tags: any image or folder, or, without one, the run's own images.
 
     Args:
-        run: run folder.
+        run: run folder, segment/model.safetensors of one, or an exported .onnx (which needs no torch).
         images: an image or a folder of images.
-        out: folder for the predictions.
+        out: folder for the predictions; what is finished there is left alone.
         settings: changes to the recipe; given together with images they hold for this call only.
 
     Returns:
@@ -184,10 +187,30 @@ def predict(
         raise RunError("a folder for the predictions is missing", hint="Give --out DIR.")
     if not Path(images).exists():
         raise RunError(f"{images} does not exist", hint="Give an image or a folder of images.")
-    folder = RunFolder.existing(run)
-    from ktse.stages.predict import predict_folder  # loads torch
+    return predict_folder(load(run, settings=settings), Path(images), Path(out))
 
-    return predict_folder(folder, Path(images), Path(out), _changed(folder.read_recipe(), settings or {}).predict)
+
+def load(path: str | Path, *, settings: Settings | None = None) -> Predictor:
+    """Open a segmentation model: ktse.load("runs/photos").predict("new.jpg").label.
+
+    Args:
+        path: run folder, segment/model.safetensors of one, or an exported .onnx (which needs no torch).
+        settings: changes to how it is applied, such as {"predict.flip": False}.
+
+    Raises:
+        KtseError: there is no such model.
+    """
+    path = Path(path)
+    if path.suffix == ".onnx":
+        from ktse.prediction.onnx import OnnxModel
+
+        exported = OnnxModel(path)
+        recipe = recipe_from_dict(merged({"predict": exported.settings}, settings or {})).predict
+        return Predictor(exported, recipe)
+    from ktse.stages.predict import TorchModel  # loads torch
+
+    path, recipe = _model_file(path, settings or {})
+    return Predictor(TorchModel(path, recipe.precision), recipe)
 
 
 def evaluate(run: str | Path, *, masks: str | Path | None = None) -> dict[str, Any]:
@@ -218,6 +241,69 @@ def report(run: str | Path) -> Path:
     return _stage("report", run, None).path("report.html")
 
 
+def export(run: str | Path, *, format: Format = "onnx", out: str | Path | None = None, int8: bool = False) -> Path:
+    """Take the segmentation model of a run elsewhere (onnx), or its masks (the other formats).
+
+    The ONNX model holds pre- and post-processing, takes any size and batch, and is compared with the original first.
+
+    Args:
+        run: run folder; for onnx also segment/model.safetensors of one.
+        format: onnx, coco, voc, yolo, cvat or labelstudio.
+        out: file of the ONNX model, or folder of the masks; without it, in the run folder.
+        int8: quantise the ONNX model to eight bits; says how many labels that keeps.
+
+    Returns:
+        the file, of several the main one.
+
+    Raises:
+        KtseError: there is nothing to export, or the exported model does not compute the same.
+    """
+    if int8 and format != "onnx":
+        raise ExportError("int8 is for onnx alone", hint="Leave out --int8, or give --format onnx.")
+    if format != "onnx":
+        from ktse.exporting.masks import export_masks
+
+        folder = RunFolder.existing(run)
+        where = folder.read_recipe().data
+        data = open_folder(Path(where.images), Path(where.tags))
+        return export_masks(folder, data, format, Path(out or folder.path("export", format)))
+    weights, recipe = _model_file(Path(run), {})
+    photos: list[Path] = []
+    if weights == Path(run):
+        target = Path(out or weights.with_suffix(".onnx"))
+    else:
+        folder = RunFolder.existing(run)
+        target = Path(out or folder.path("export", "model.onnx"))
+        images = Path(folder.read_recipe().data.images)
+        photos = [images / file for file in list_images(images)] if images.is_dir() else []
+    from ktse.exporting.onnx import export_onnx  # loads torch
+    from ktse.models.segmenter import Portable
+    from ktse.stages.segment import load_model
+
+    model, classes = load_model(weights)
+    export_onnx(Portable(model), classes, recipe, target, photos, int8)
+    return target
+
+
+def import_weights(file: str | Path, *, out: str | Path) -> Path:
+    """Turn weights from elsewhere into a file for --weights: MXNet .params, PyTorch .pth, or safetensors.
+
+    Args:
+        file: the file; the published ResNet-38 weights and KTSE checkpoint are recognised.
+        out: the .safetensors file to write.
+
+    Returns:
+        the file that was written.
+
+    Raises:
+        DataError: the file cannot be read or used.
+    """
+    from ktse.importing import import_weights as convert_file  # loads torch
+
+    convert_file(Path(file), Path(out))
+    return Path(out)
+
+
 def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
     folder = RunFolder.existing(run)
     job = Job(folder, _changed(folder.read_recipe(), settings or {}))
@@ -234,3 +320,11 @@ def _begin(job: Job) -> None:
 
 def _changed(recipe: Recipe, settings: Settings) -> Recipe:
     return recipe_from_dict(merged(to_dict(recipe), settings))
+
+
+def _model_file(path: Path, settings: Settings) -> tuple[Path, PredictRecipe]:
+    """The weights of a segmentation model, given by its run or as a file, and how it is to be applied."""
+    if path.suffix == ".safetensors":
+        return path, recipe_from_dict(merged({}, settings)).predict
+    folder = RunFolder.existing(path)
+    return folder.path("segment", "model.safetensors"), _changed(folder.read_recipe(), settings).predict

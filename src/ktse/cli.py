@@ -33,11 +33,19 @@ VERBS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "predict": (api.predict, ("predict",)),
     "evaluate": (api.evaluate, ()),
     "report": (api.report, ()),
+    "export": (api.export, ()),
+    "import-weights": (api.import_weights, ()),
 }
 """Each verb with the settings that its command line takes."""
 
 OPTIONAL = {"predict": {"images": "an image or a folder of images; without it, the run's own images"}}
 """Positional arguments that may be left out."""
+
+FLAGS = {
+    "check": {"json": "print JSON"},
+    "export": {"int8": "quantise the ONNX model to eight bits; says how many labels that keeps"},
+}
+"""Switches, which take no value."""
 
 
 def make_parser() -> ArgumentParser:
@@ -48,16 +56,17 @@ def make_parser() -> ArgumentParser:
         summary = (verb.__doc__ or "").partition("\n")[0]
         command = ArgumentParser(description=summary)
         command.add_function_arguments(
-            verb, as_group=False, as_positional=True, skip={"settings", *OPTIONAL.get(name, {})}
-        )
+            verb, as_group=False, as_positional=True,
+            skip={"settings", *OPTIONAL.get(name, {}), *FLAGS.get(name, {})},
+        )  # fmt: skip
         for argument, text in OPTIONAL.get(name, {}).items():
             command.add_argument(argument, nargs="?", help=text)
         add_recipe_arguments(command, tuple(stage for stage in stages if stage != "data"))
         if "data" in stages:
             command.add_argument("--data.validation", type=float, help="share of the images kept out of all training")
             command.add_argument("--data.seed", type=int, help="seed of that choice")
-        if name == "check":
-            command.add_argument("--json", action="store_true", help="print JSON")
+        for argument, text in FLAGS.get(name, {}).items():
+            command.add_argument(f"--{argument}", action="store_true", help=text)
         commands.add_subcommand(name, command, help=summary)
     return parser
 

@@ -46,3 +46,7 @@ class RunError(KtseError):
 
 class CollapseError(KtseError):
     """Training left the regime in which its result means anything."""
+
+
+class ExportError(KtseError):
+    """A model cannot be exported, or what was exported does not compute the same."""

@@ -80,11 +80,13 @@ class ClassifyRecipe:
     """The classification network and its training.
 
     Attributes:
-        backbone: any timm model name.
+        backbone: any timm model name, or resnet38d (the paper's WideResNet-38).
         output_stride: pixels of the image per pixel of the CAM.
-        weights: initial weights of the backbone: "hub" (timm's download), "none", or a safetensors or .pth file.
+        weights: initial weights of the backbone: "hub" (timm's download), "none", or a safetensors or .pth file; from
+            a CAM network of the same classes the head comes along.
         hidden: channels between backbone and CAM.
-        frozen_stages: children of the backbone, from the image on, that stay as they are.
+        frozen_stages: children of the backbone, from the image on, that stay as they are; 4 for the paper's
+            resnet38d (first convolution and first residual stage).
         batch_norm: "frozen" throughout, or trained in the "warmup" and frozen after it.
         objective: the loss after the warm-up.
         epochs: passes over the images, warm-up included.
@@ -271,7 +273,7 @@ class SegmentRecipe:
     """The segmentation model that is trained on the masks.
 
     Attributes:
-        architecture: any segmentation_models_pytorch architecture.
+        architecture: any segmentation_models_pytorch architecture, or deeplabv2.
         encoder: any timm model name.
         weights: initial weights of the encoder: as in classify, or "classify": what its backbone has learned.
         batch_norm: that of the encoder "frozen", or "trained".
@@ -318,7 +320,11 @@ class PredictRecipe:
         flip: also use the mirror image.
         long_side: pixels of the image's longer side at scale 1; 0 keeps the image's own size.
         crf: the dense CRF (an extra) that the scores go through; with 0 iterations they do not.
-        precision, workers: as in classify; the workers do the CRF.
+        tile: larger images are cut into overlapping tiles of this many pixels (at scale 1) a side; 0: never.
+        overlap: pixels that neighbouring tiles share at least, over which their scores are blended.
+        overlay: also write the labels laid over each photo.
+        probabilities: also write the probabilities of every n-th pixel in both directions; 0: none.
+        precision: as in classify.
     """
 
     scales: tuple[float, ...] = (1.0,)
@@ -329,8 +335,11 @@ class PredictRecipe:
             iterations=0, near_xy=3.0, near_weight=1.0, colour_xy=67.0, colour_rgb=3.0, colour_weight=4.0
         )
     )
+    tile: int = 1024
+    overlap: int = 128
+    overlay: bool = False
+    probabilities: int = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    workers: int = -1
 
 
 @dataclass(frozen=True)

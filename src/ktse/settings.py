@@ -141,6 +141,15 @@ def validate(recipe: Recipe) -> None:
         "positive numbers",
         recipe.predict.scales,
     )
+    predict = recipe.predict
+    need(predict.tile == 0 or predict.tile >= 64, "predict.tile", "0, or 64 or more", predict.tile)
+    need(
+        predict.overlap >= 0 and (predict.tile == 0 or predict.overlap <= predict.tile // 2),
+        "predict.overlap",
+        "0 or more, and at most half of predict.tile",
+        predict.overlap,
+    )
+    need(predict.probabilities >= 0, "predict.probabilities", "0 or more", predict.probabilities)
     need(recipe.seed.stride >= 1, "seed.stride", "1 or more", recipe.seed.stride)
     affinity, method = recipe.affinity, recipe.refine.method
     need(affinity.radius >= 2, "affinity.radius", "2 or more", affinity.radius)

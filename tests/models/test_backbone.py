@@ -7,7 +7,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ktse.errors import RecipeError
-from ktse.models.backbone import Backbone
+from ktse.models.backbone import Backbone, part_of_network
+from ktse.models.cam_head import CamNetwork
+from ktse.models.segmenter import Segmenter
+from ktse.weights import save_tensors
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 SUPPORTED = [
@@ -18,6 +21,13 @@ SUPPORTED = [
     ("mobilenetv2_100", 16, 1280),
     ("convnext_atto", 16, 320),
     ("vgg11_bn", 32, 512),
+    ("vgg11_bn", 8, 512),
+    ("vgg16", 8, 512),
+    ("vgg16", 16, 512),
+    ("resnet50", 8, 2048),
+    ("resnet101", 8, 2048),
+    ("resnet38d", 8, 4096),
+    ("resnet38d", 32, 4096),
 ]
 
 
@@ -42,7 +52,7 @@ def test_the_map_has_the_output_stride_and_the_channels_that_were_asked_for(name
 
 
 @pytest.mark.parametrize(
-    ("name", "stride"), [("vgg11_bn", 8), ("vgg11_bn", 16), ("vit_tiny_patch16_224", 16), ("no_such_model", 16)]
+    ("name", "stride"), [("vgg11_bn", 4), ("resnet38d", 4), ("vit_tiny_patch16_224", 16), ("no_such_model", 16)]
 )
 def test_a_model_that_cannot_be_built_so_is_a_recipe_error(name, stride):
     with pytest.raises(RecipeError, match=name) as caught:
@@ -110,6 +120,22 @@ def test_a_backbone_can_be_built_where_no_gradients_are_wanted():
         assert Backbone("resnet18", 32, weights="none").channels == 512
 
 
+def test_a_dilated_vgg_sees_as_far_as_the_strided_one_and_has_the_same_weights():
+    """What the middle of the map depends on is found by its gradient."""
+    wide, narrow = (Backbone("vgg11", stride, weights="none").eval().requires_grad_(False) for stride in (8, 32))
+    assert list(wide.state_dict()) == list(narrow.state_dict())
+    seen = []
+    for backbone in (wide, narrow):
+        for conv in (module for module in backbone.modules() if isinstance(module, nn.Conv2d)):
+            nn.init.constant_(conv.weight, 1e-2)
+        image = torch.rand(1, 3, 256, 64, requires_grad=True)
+        features = backbone(image)
+        features[0, :, features.shape[2] // 2, features.shape[3] // 2].sum().backward()
+        seen.append(int((image.grad.abs().sum(dim=(0, 1, 3)) > 0).sum()))
+    assert seen[1] > 100
+    assert abs(seen[0] - seen[1]) <= 48
+
+
 # --- weights
 
 
@@ -160,3 +186,20 @@ def test_weights_that_would_run_code_are_refused(tmp_path):
     torch.save({"state_dict": pytest.fail}, tmp_path / "evil.pth")
     with pytest.raises(RecipeError, match="resnet18"):
         Backbone("resnet18", 32, str(tmp_path / "evil.pth"))
+
+
+def test_a_cam_network_of_an_earlier_run_starts_backbone_and_encoder(tmp_path):
+    torch.manual_seed(5)
+    backbone = Backbone("resnet10t", 16, "none")
+    network = CamNetwork(backbone, backbone.channels, 2)
+    save_tensors(tmp_path / "cam.safetensors", network.state_dict(), {"classes": ["a", "b"]})
+    again = Backbone("resnet10t", 16, str(tmp_path / "cam.safetensors"))
+    encoder = Segmenter("unet", "resnet10t", 2, str(tmp_path / "cam.safetensors")).encoder.get_submodule("model")
+    for model in (again.model, encoder):
+        own = model.state_dict()
+        for name, value in backbone.model.state_dict().items():
+            assert torch.equal(own[name], value)
+        assert "state_dict" not in model.pretrained_cfg
+    head, classes = part_of_network(tmp_path / "cam.safetensors", "head.")
+    assert classes == ["a", "b"]
+    network.head.load_state_dict(head)

@@ -23,7 +23,7 @@ TINY = ClassifyRecipe(backbone="resnet10t", weights="none", hidden=8, frozen_sta
 def task(**changes: Any) -> ClassifyTask:
     recipe = replace(TINY, **changes)
     data = TaggedImages(Path(), ("a.png",), ("a",), ("cat", "dog"), np.ones((1, 2), bool), np.zeros(1, bool))
-    return ClassifyTask(data, recipe, build(recipe, 2))
+    return ClassifyTask(data, recipe, build(recipe, ("cat", "dog")))
 
 
 def totals(right: float = 80, empty: float = 2, loss: float = 30) -> dict[str, float]:

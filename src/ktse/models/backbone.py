@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +11,12 @@ from typing import Any, cast
 
 import timm
 import torch
+from safetensors import SafetensorError, safe_open
+from timm.models.vgg import VGG
 from torch import Tensor, nn
 
 from ktse.errors import RecipeError
+from ktse.models import resnet38  # noqa: F401 (it adds its model to timm's)
 
 
 class Backbone(nn.Module):
@@ -99,19 +103,57 @@ def create(name: str, weights: str, **arguments: Any) -> nn.Module:
     """
     arguments |= pretrained_arguments(weights)
     random_state = torch.get_rng_state()
+    stride = arguments.get("output_stride", 32)
+    if name.startswith("vgg"):
+        arguments["output_stride"] = 32
     try:
         with quiet_timm():
             model = timm.create_model(name, **arguments)
         if "pretrained_cfg_overlay" in arguments and (left := _left_random(model, name, arguments, random_state)):
             raise ValueError(f"the file lacks {len(left)} weights of this model, such as {left[0]}")
+        if isinstance(model, VGG):
+            dilate_vgg(model, stride)
+        forget_weights(model)
         return model
     except Exception as error:  # timm, its hub and the readers of the file formats share no base class
         raise RecipeError(
             f"the backbone {name!r} with weights {weights!r} cannot be built",
             where=f"{type(error).__name__}: {error}".splitlines()[0],
             hint="Check the name (timm.list_models()), give --weights FILE with weights of this very model, "
-            "--weights none to start from random ones, or another output_stride.",
+            "--weights none to start from random ones, or another output_stride. ktse import-weights makes such a "
+            "file from other formats.",
         ) from error
+
+
+def forget_weights(model: nn.Module) -> None:
+    """Let go of the second copy of initial weights that timm keeps in a model's description."""
+    for module in model.modules():
+        if isinstance(config := getattr(module, "pretrained_cfg", None), dict):
+            config.pop("state_dict", None)
+
+
+def dilate_vgg(model: VGG, output_stride: int) -> None:
+    """Let a VGG keep its resolution from an output stride on, as DeepLab does, and drop its classifier.
+
+    A pooling layer beyond the stride no longer strides; what follows it is dilated to see as far as before.
+
+    Raises:
+        ValueError: the stride is not 8, 16 or 32.
+    """
+    if output_stride not in (8, 16, 32):
+        raise ValueError(f"an output stride of {output_stride} is not possible, only 8, 16 or 32")
+    stride, dilation = 1, 1
+    for index, layer in enumerate(model.features):
+        if isinstance(layer, nn.Conv2d):
+            layer.dilation = layer.padding = (dilation, dilation)
+        elif isinstance(layer, nn.MaxPool2d) and stride < output_stride:
+            stride *= 2
+        elif isinstance(layer, nn.MaxPool2d):
+            # An odd window, so that the map keeps its size.
+            model.features[index] = nn.MaxPool2d(3, 1, 1)
+            dilation *= 2
+    model.register_module("pre_logits", nn.Identity())
+    model.register_module("head", nn.Identity())
 
 
 @contextmanager
@@ -147,4 +189,24 @@ def pretrained_arguments(weights: str) -> dict[str, Any]:
         return {"pretrained": True}
     if not Path(weights).is_file():
         raise RecipeError(f"the weights {weights!r} are not a file", hint="Give 'hub', 'none', or the path of a file.")
-    return {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights)}}
+    own = part_of_network(weights, "backbone.model.")[0]
+    return {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": own} if own else {"file": str(weights)}}
+
+
+def part_of_network(path: str | Path, prefix: str) -> tuple[dict[str, Tensor], list[str]]:
+    """Part of a CAM network's file, as classify and import-weights write it.
+
+    Args:
+        path: any file.
+        prefix: "backbone.model." or "head.".
+
+    Returns:
+        tensors by name, without the prefix, and the network's classes; nothing for any other file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 (not a dictionary)
+            tensors = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+            return tensors, json.loads((file.metadata() or {}).get("classes", "[]"))
+    except (SafetensorError, OSError, ValueError):
+        return {}, []

@@ -1,4 +1,4 @@
-"""The segmentation model: any segmentation_models_pytorch architecture on any timm encoder."""
+"""The segmentation model: any segmentation_models_pytorch architecture, or DeepLab-v2, on any timm encoder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ktse.errors import RecipeError
-from ktse.models.backbone import pretrained_arguments, quiet_timm
+from ktse.models.backbone import Backbone, forget_weights, pretrained_arguments, quiet_timm
+from ktse.models.deeplab import DeepLabV2
 
 DIVISOR = 32
 
@@ -21,7 +22,7 @@ class Segmenter(nn.Module):
     """Label scores of every pixel, for images of any size.
 
     Args:
-        architecture: segmentation_models_pytorch architecture.
+        architecture: segmentation_models_pytorch architecture, or deeplabv2.
         encoder: timm model name.
         classes: number of classes C.
         weights: initial weights of the encoder: "hub", "none", or a file.
@@ -35,21 +36,12 @@ class Segmenter(nn.Module):
 
     def __init__(self, architecture: str, encoder: str, classes: int, weights: str = "hub") -> None:
         super().__init__()
-        arguments = pretrained_arguments(weights)
-        pretrained = arguments.pop("pretrained")
-        try:
-            with quiet_timm():
-                self.network: nn.Module = smp.create_model(
-                    architecture, f"tu-{encoder}", True if pretrained else None, classes=classes + 1, **arguments
-                )
-            config = timm.get_pretrained_cfg(encoder)
-        except Exception as error:  # smp, timm, its hub and the readers of the file formats share no base class
-            raise RecipeError(
-                f"the model {architecture!r} with encoder {encoder!r} and weights {weights!r} cannot be built",
-                where=str(error).splitlines()[0] if str(error) else type(error).__name__,
-                hint="Check the names (timm.list_models()), give --weights FILE with weights of this very encoder, or "
-                "--weights none to start from random ones.",
-            ) from error
+        self.network: nn.Module = (
+            DeepLabV2(Backbone(encoder, 8, weights), classes)
+            if architecture == "deeplabv2"
+            else from_smp(architecture, encoder, classes, weights)
+        )
+        config = timm.get_pretrained_cfg(encoder)
         self.mean = torch.tensor(config.mean if config else IMAGENET_DEFAULT_MEAN)
         self.std = torch.tensor(config.std if config else IMAGENET_DEFAULT_STD)
         self.batch_norm_frozen = False
@@ -85,6 +77,66 @@ class Segmenter(nn.Module):
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
         return self
+
+
+class Portable(nn.Module):
+    """A segmenter with everything around it inside: plain images in, labels and probabilities out.
+
+    Args:
+        model: taken over, in evaluation mode.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: Segmenter) -> None:
+        super().__init__()
+        self.model = model.eval()
+        self.register_buffer("mean", 255 * model.mean.float().view(1, 3, 1, 1))
+        self.register_buffer("std", 255 * model.std.float().view(1, 3, 1, 1))
+        self.eval()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Segment images of any size.
+
+        Args:
+            image: (B, H, W, 3) uint8 RGB.
+
+        Returns:
+            (B, H, W) labels, uint8 up to 254 classes, else int32; (B, C+1, H, W) probabilities and logits, float32.
+        """
+        logits = self.logits(image)
+        label = logits.argmax(dim=1).to(torch.uint8 if logits.shape[1] <= 255 else torch.int32)
+        return label, logits.softmax(dim=1), logits
+
+    def logits(self, image: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 RGB to (B, C+1, H, W) float32 scores."""
+        logits: Tensor = self.model((image.permute(0, 3, 1, 2).float() - self.mean) / self.std)
+        return logits
+
+
+def from_smp(architecture: str, encoder: str, classes: int, weights: str) -> nn.Module:
+    """A network of segmentation_models_pytorch on a timm encoder.
+
+    Raises:
+        RecipeError: the network or its weights are not to be had.
+    """
+    arguments = pretrained_arguments(weights)
+    pretrained = True if arguments.pop("pretrained") else None
+    try:
+        with quiet_timm():
+            network: nn.Module = smp.create_model(
+                architecture, f"tu-{encoder}", pretrained, classes=classes + 1, **arguments
+            )
+    except Exception as error:  # smp, timm, its hub and the readers of the file formats share no base class
+        raise RecipeError(
+            f"the model {architecture!r} with encoder {encoder!r} and weights {weights!r} cannot be built",
+            where=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            hint="Check the names (timm.list_models()), give --weights FILE with weights of this very encoder, or "
+            "--weights none to start from random ones.",
+        ) from error
+    forget_weights(network)
+    return network
 
 
 def describe(recipe: Any, model: Segmenter, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def _infer(image: np.ndarray, unary: np.ndarray, labels: int, settings: CrfRecip
     crf.setUnaryEnergy(np.ascontiguousarray(unary))
     crf.addPairwiseGaussian(sxy=settings.near_xy, compat=settings.near_weight)
     crf.addPairwiseBilateral(
-        sxy=settings.colour_xy, srgb=settings.colour_rgb, rgbim=np.ascontiguousarray(image),
+        sxy=settings.colour_xy, srgb=settings.colour_rgb, rgbim=np.require(image, requirements=["C", "W"]),
         compat=settings.colour_weight,
     )  # fmt: skip
     return np.asarray(crf.inference(settings.iterations), dtype=np.float32).reshape(labels, height, width)

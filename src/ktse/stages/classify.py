@@ -18,7 +18,7 @@ from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform, seeded
 from ktse.errors import CollapseError
 from ktse.method.objective import Batch, Objective
-from ktse.models.backbone import Backbone
+from ktse.models.backbone import Backbone, part_of_network
 from ktse.models.cam_head import CamNetwork
 from ktse.recipe import ClassifyRecipe
 from ktse.run_folder import RunFolder
@@ -210,7 +210,7 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None
     folder = run.path("classify")
     fabric = make_fabric(recipe.precision)
     torch.manual_seed(recipe.seed)
-    network = build(recipe, len(data.classes))
+    network = build(recipe, data.classes)
     task = ClassifyTask(data, recipe, network)
     groups = parameter_groups(network.backbone, network.head, recipe.lr, recipe.head_lr, recipe.weight_decay)
     scale = 1.0
@@ -235,10 +235,18 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None
     fabric.barrier()
 
 
-def build(recipe: ClassifyRecipe, classes: int) -> CamNetwork:
-    """The CAM network of a recipe, with the backbone's initial weights."""
+def build(recipe: ClassifyRecipe, classes: tuple[str, ...]) -> CamNetwork:
+    """The CAM network of a recipe with its initial weights.
+
+    Where these are a whole CAM network of the same classes and the same width, its head comes along.
+    """
     backbone = Backbone(recipe.backbone, recipe.output_stride, recipe.weights, recipe.frozen_stages)
-    return CamNetwork(backbone, backbone.channels, classes, recipe.hidden)
+    network = CamNetwork(backbone, backbone.channels, len(classes), recipe.hidden)
+    head, known = part_of_network(recipe.weights, "head.")
+    if head and tuple(known) == classes and head["reduce.weight"].shape == network.head.reduce.weight.shape:
+        network.head.load_state_dict(head)
+        say(f"classify: the head starts from {recipe.weights} too")
+    return network
 
 
 def load_network(run: RunFolder) -> CamNetwork:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform, seeded
-from ktse.errors import RecipeError
+from ktse.errors import RecipeError, RunError
 from ktse.models.segmenter import Segmenter, describe
 from ktse.recipe import SegmentRecipe
 from ktse.run_folder import RunFolder, label_type, read_label_map
@@ -108,8 +106,7 @@ def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe) -> None:
     folder = run.path("segment")
     fabric = make_fabric(recipe.precision)
     torch.manual_seed(recipe.seed)
-    with initial_weights(run, recipe) as weights:
-        model = Segmenter(recipe.architecture, recipe.encoder, len(data.classes), weights)
+    model = Segmenter(recipe.architecture, recipe.encoder, len(data.classes), initial_weights(run, recipe))
     if recipe.batch_norm == "frozen":
         model.freeze_batch_norm()
     groups = parameter_groups(model.encoder, model.rest(), recipe.lr, recipe.head_lr, recipe.weight_decay)
@@ -120,39 +117,34 @@ def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe) -> None:
     fabric.barrier()
 
 
-@contextmanager
-def initial_weights(run: RunFolder, recipe: SegmentRecipe) -> Iterator[str]:
-    """The recipe's weights; "classify" as a file of what the classification network's backbone has learned.
+def initial_weights(run: RunFolder, recipe: SegmentRecipe) -> str:
+    """The recipe's weights; for "classify" the file of the classification network.
 
     Raises:
-        RecipeError: that backbone is not the encoder.
+        RecipeError: its backbone is not the encoder.
     """
     if recipe.weights != "classify":
-        yield recipe.weights
-        return
-    tensors, header = load_tensors(run.path("classify", "model.safetensors"))
-    if header["backbone"] != recipe.encoder:
+        return recipe.weights
+    path = run.path("classify", "model.safetensors")
+    backbone = load_tensors(path)[1]["backbone"]
+    if backbone != recipe.encoder:
         raise RecipeError(
-            f"segment.weights is 'classify', but the classification network is {header['backbone']!r} and the encoder "
+            f"segment.weights is 'classify', but the classification network is {backbone!r} and the encoder "
             f"is {recipe.encoder!r}",
-            hint=f"Set segment.encoder to {header['backbone']}, or segment.weights to hub, none or a file.",
+            hint=f"Set segment.encoder to {backbone}, or segment.weights to hub, none or a file.",
         )
-    prefix = "backbone.model."
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "backbone.safetensors")
-        learned = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        save_tensors(path, learned, {})
-        yield str(path)
+    return str(path)
 
 
-def load_model(run: RunFolder) -> tuple[Segmenter, tuple[str, ...]]:
-    """The trained segmentation model of a run, in evaluation mode, and its classes.
+def load_model(path: Path) -> tuple[Segmenter, tuple[str, ...]]:
+    """A segmentation model in evaluation mode, and its classes, from a file that says everything in its header.
 
     Raises:
-        RunError: there is none.
+        RunError: the file is missing, damaged, or of something else.
     """
-    path = run.path("segment", "model.safetensors")
     tensors, header = load_tensors(path)
+    if "architecture" not in header:
+        raise RunError(f"{path} is not a segmentation model", hint="Give segment/model.safetensors of a run.")
     model = Segmenter(header["architecture"], header["encoder"], len(header["classes"]), "none")
     model.mean, model.std = torch.tensor(header["mean"]), torch.tensor(header["std"])
     load_into(model, tensors, path)

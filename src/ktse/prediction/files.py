@@ -1,0 +1,117 @@
+"""Predictions of many images as files; what an earlier, interrupted call has finished is left alone.
+
+OUT/ID.png              label map
+OUT/confidence.csv      each image's confidence
+OUT/overlays/ID.jpg     the labels over the photo, if asked for
+OUT/probabilities/ID.npz   probability (C+1, h, w) float16, every `stride`-th pixel, if asked for
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ktse.console import track
+from ktse.data.folder import list_images
+from ktse.data.sample import image_ids, read_image
+from ktse.errors import DataError
+from ktse.prediction.predictor import Predictor, decide
+from ktse.run_folder import atomic, label_type, write_label_map, write_npz
+from ktse.visual import overlay
+
+LARGEST_OVERLAY = 2048
+"""Longer side in pixels of an overlay, which is for looking at."""
+
+CONFIDENCE = "confidence.csv"
+
+
+def predict_folder(predictor: Predictor, images: Path, out: Path) -> list[Path]:
+    """Write the predictions of an image, or of every image in a folder and its subfolders.
+
+    Returns:
+        the label maps, those of an earlier call included.
+
+    Raises:
+        DataError: nothing to read, or images that cannot be read (the others are written first).
+    """
+    if images.is_file():
+        named = {images.stem: images}
+    else:
+        files = list_images(images)
+        named = {name: images / file for name, file in zip(image_ids(files), files, strict=True)}
+    try:
+        predict_files(predictor, named, out)
+    finally:
+        tidy(out)
+    return [out / f"{name}.png" for name in named]
+
+
+def predict_files(predictor: Predictor, images: dict[str, Path], out: Path) -> None:
+    """Write the predictions of images by name.
+
+    Raises:
+        DataError: images that cannot be read (the others are written first).
+    """
+    left = {
+        name: path
+        for name, path in images.items()
+        if not all(file.is_file() for file in files_of(predictor, out, name))
+    }
+    problems = []
+    for name, path in track(left.items(), "predict", total=len(images), done=len(images) - len(left)):
+        try:
+            _predict_file(predictor, read_image(path), out, name)
+        except DataError as error:
+            problems.append(error.what)
+    if problems:
+        raise DataError(
+            f"{len(problems)} of {len(images)} images cannot be read", where=problems,
+            hint="The predictions of all others are written.",
+        )  # fmt: skip
+
+
+def files_of(predictor: Predictor, out: Path, name: str) -> list[Path]:
+    """The files that the settings ask for, the label map last."""
+    files = [out / "overlays" / f"{name}.jpg"] if predictor.recipe.overlay else []
+    if predictor.recipe.probabilities:
+        files.append(out / "probabilities" / f"{name}.npz")
+    return [*files, out / f"{name}.png"]
+
+
+def _predict_file(predictor: Predictor, image: Image.Image, out: Path, name: str) -> None:
+    recipe = predictor.recipe
+    label = np.empty((image.height, image.width), dtype=label_type(len(predictor.classes)))
+    kept, total, stride = [], 0.0, recipe.probabilities
+    for top, scores in predictor.bands(image):
+        label[top : top + scores.shape[1]], best = decide(scores)
+        total += float(best.sum(dtype=np.float64))
+        if stride:
+            kept.append(scores[:, -top % stride :: stride, ::stride].astype(np.float16))
+    if stride:
+        write_npz(
+            out / "probabilities" / f"{name}.npz", probability=np.concatenate(kept, axis=1), stride=np.array(stride)
+        )
+    if recipe.overlay:
+        large = max(image.size) > LARGEST_OVERLAY
+        small = ImageOps.contain(image, (LARGEST_OVERLAY, LARGEST_OVERLAY)) if large else image
+        with atomic(out / "overlays" / f"{name}.jpg") as part:
+            overlay(small, label).save(part, format="JPEG", quality=90)
+    # The label map comes last, since it says that an image is done.
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / CONFIDENCE).open("a", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerow([name, f"{total / label.size:.4f}"])
+    write_label_map(out / f"{name}.png", label)
+
+
+def tidy(out: Path) -> None:
+    """Sort the table of confidences and keep the last row of each image; an interrupted call may leave two."""
+    path = out / CONFIDENCE
+    if not path.is_file():
+        return
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = {row[0]: row[1] for row in csv.reader(file) if len(row) == 2 and row[0] != "image"}
+    with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("image", "confidence"), *sorted(rows.items())])

@@ -1,0 +1,183 @@
+"""A segmentation model and how it is applied: any image in, label map and confidence out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ktse.data.sample import read_image
+from ktse.errors import DataError
+from ktse.prediction.tiles import blend
+from ktse.recipe import PredictRecipe
+from ktse.refinement.dense_crf import crf_scores
+from ktse.run_folder import label_type
+
+SMALLEST = 32
+"""Side in pixels below which nothing is given to a network."""
+
+BAND = 384 * 2**20
+"""Bytes that the scores of a row of tiles may take; with more classes or wider images the tiles get lower."""
+
+
+class Model(Protocol):
+    """What a predictor needs of a network, whatever computes it."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes 1..C."""
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """(B, H, W, 3) uint8 RGB to (B, C+1, H, W) float32, 0..1."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a segmentation model says about an image.
+
+    Attributes:
+        label: (H, W) uint8 (uint16 from 255 classes on), 0 background, k class k.
+        confidence: mean over the pixels of the probability of their label, 0..1.
+        probabilities: (C+1, H, W) float32, 0..1, where asked for.
+    """
+
+    label: np.ndarray
+    confidence: float
+    probabilities: np.ndarray | None = None
+
+
+class Predictor:
+    """A model with the settings of its use.
+
+    Args:
+        model: computes probabilities.
+        recipe: scales, mirror image, tiles.
+    """
+
+    def __init__(self, model: Model, recipe: PredictRecipe) -> None:
+        self.model, self.recipe = model, recipe
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes 1..C."""
+        return self.model.classes
+
+    def predict(self, image: Any, *, probabilities: bool = False) -> Prediction:
+        """Segment an image.
+
+        Args:
+            image: a path, a Pillow image, an array (H, W) or (H, W, 3), or a tensor (3, H, W); uint8, or float in 0..1.
+            probabilities: also return the probability of every label for every pixel.
+
+        Raises:
+            DataError: it is none of these, or cannot be read.
+        """
+        picture = as_image(image)
+        label = np.empty((picture.height, picture.width), dtype=label_type(len(self.classes)))
+        kept, total = [], 0.0
+        for top, scores in self.bands(picture):
+            label[top : top + scores.shape[1]], best = decide(scores)
+            total += float(best.sum(dtype=np.float64))
+            if probabilities:
+                kept.append(scores.copy())
+        return Prediction(label, total / label.size, np.concatenate(kept, axis=1) if probabilities else None)
+
+    def bands(self, image: Image.Image) -> Iterator[tuple[int, np.ndarray]]:
+        """Probabilities of an RGB image from top to bottom.
+
+        Yields:
+            first row, and (C+1, rows, W) float32; to be used up before the next one is asked for.
+        """
+        recipe, channels = self.recipe, len(self.classes) + 1
+        factor = recipe.long_side / max(image.size) if recipe.long_side else 1.0
+        # A tile is measured where the network sees it.
+        side = max(SMALLEST, round(recipe.tile / factor)) if recipe.tile else max(image.size)
+        overlap = min(round(recipe.overlap / factor), side // 2)
+        rows = min(side, max(2 * overlap, SMALLEST, BAND // (4 * channels * image.width)))
+        tile = (side, rows if max(image.size) > side else side)
+        return blend(image.size, tile, overlap, channels, lambda box: self._score(image.crop(box), factor))
+
+    def _score(self, image: Image.Image, factor: float) -> np.ndarray:
+        """(C+1, H, W) probabilities of an image that fits into memory, averaged over scales and mirror images."""
+        total: np.ndarray | None = None
+        for scale in self.recipe.scales:
+            width, height = (max(SMALLEST, round(side * factor * scale)) for side in image.size)
+            array = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+            batch = np.stack([array, array[:, ::-1]] if self.recipe.flip else [array])
+            found = self.model.probabilities(batch)
+            mean = (found[0] + found[1, ..., ::-1]) / 2 if self.recipe.flip else found[0]
+            large = mean if (width, height) == image.size else _resized(mean, image.size)
+            total = large if total is None else total + large
+        if total is None:
+            raise ValueError("at least one scale is needed")
+        total /= np.float32(len(self.recipe.scales))
+        return crf_scores(np.asarray(image), total, self.recipe.crf) if self.recipe.crf.iterations else total
+
+
+def decide(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best label of each pixel, the first one where several are equal, and its score.
+
+    Args:
+        scores: (K, H, W).
+
+    Returns:
+        (H, W) uint16 and (H, W) of the scores' type.
+    """
+    # Plane by plane: several times as fast as argmax across planes, and without a second pass for the score.
+    best, label = scores[0].copy(), np.zeros(scores.shape[1:], dtype=np.uint16)
+    for number in range(1, len(scores)):
+        label[scores[number] > best] = number
+        np.maximum(best, scores[number], out=best)
+    return label, best
+
+
+def as_image(image: Any) -> Image.Image:
+    """Any usual form of an image as RGB.
+
+    Args:
+        image: a path, a Pillow image, an array (H, W) or (H, W, 1, 3 or 4), or a tensor (1, 3 or 4, H, W); uint8, or
+            float in 0..1.
+
+    Raises:
+        DataError: it is none of these, or cannot be read.
+    """
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        return ImageOps.exif_transpose(image).convert("RGB")
+    if hasattr(image, "detach"):  # a tensor, known without loading torch
+        array = image.detach().cpu().float().numpy() if image.is_floating_point() else image.detach().cpu().numpy()
+        array = np.moveaxis(array, 0, -1) if array.ndim == 3 else array
+    elif isinstance(image, np.ndarray):
+        array = image
+    else:
+        raise DataError(
+            f"a {type(image).__name__} is not an image", hint="Give a path, a Pillow image, an array or a tensor."
+        )
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (3, 4))) or array.size == 0:
+        raise DataError(
+            f"an image of shape {tuple(image.shape)} cannot be used",
+            hint="Arrays are (H, W) or (H, W, 3), tensors are (3, H, W).",
+        )
+    if np.issubdtype(array.dtype, np.floating):
+        if not (array.min() >= 0 and array.max() <= 1):
+            raise DataError(
+                f"an image with values from {array.min():g} to {array.max():g} cannot be used",
+                hint="Floating-point images hold 0..1, before any normalisation; 0..255 is for uint8.",
+            )
+        array = np.rint(array * 255)
+    elif array.dtype != np.uint8:
+        raise DataError(f"an image of type {array.dtype} cannot be used", hint="Give uint8, or float in 0..1.")
+    return Image.fromarray(array.astype(np.uint8)).convert("RGB")
+
+
+def _resized(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(K, h, w) float32 brought bilinearly to (width, height)."""
+    planes = [Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR) for plane in np.ascontiguousarray(scores)]
+    return np.stack([np.asarray(plane) for plane in planes])

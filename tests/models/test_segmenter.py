@@ -1,0 +1,155 @@
+"""The contract of every segmentation model: odd sizes, save and load, export, the same answer by onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ktse.errors import ExportError, RecipeError
+from ktse.exporting import onnx
+from ktse.exporting.onnx import compare, export_onnx
+from ktse.models.deeplab import Aspp
+from ktse.models.segmenter import Portable, Segmenter, describe
+from ktse.prediction.onnx import OnnxModel
+from ktse.recipe import PredictRecipe, SegmentRecipe
+from ktse.stages.segment import load_model
+from ktse.weights import save_tensors
+
+PAIRS = [
+    ("unet", "resnet10t"),
+    ("deeplabv3plus", "mobilenetv2_100"),
+    ("fpn", "convnext_atto"),
+    ("linknet", "resnet18"),
+    ("manet", "resnet10t"),
+    ("segformer", "resnet10t"),
+    ("deeplabv2", "resnet18"),
+    ("deeplabv2", "mobilenetv2_100"),
+    ("deeplabv2", "vgg16"),
+    ("deeplabv2", "resnet101"),
+    ("deeplabv2", "resnet38d"),
+]
+LARGE = ("vgg16", "resnet101", "resnet38d")
+CLASSES = ("cat", "Hund", "鳥")
+
+
+def randomised(model: Segmenter) -> Segmenter:
+    """Weights and statistics away from their start, so that the answers are not all the same."""
+    generator = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
+    return model.eval()
+
+
+@pytest.mark.parametrize(("architecture", "encoder"), PAIRS, ids=["-".join(pair) for pair in PAIRS])
+def test_contract(architecture: str, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    if encoder in LARGE:
+        monkeypatch.setattr(onnx, "SHAPES", ((1, 40, 64), (2, 33, 41)))
+    model = randomised(Segmenter(architecture, encoder, len(CLASSES), "none"))
+    for shape in ((2, 3, 65, 33), (1, 3, 32, 97)):
+        with torch.no_grad():
+            scores = model(torch.randn(shape))
+        assert scores.shape == (shape[0], 4, *shape[2:])
+        assert scores.isfinite().all()
+    recipe = SegmentRecipe(architecture=architecture, encoder=encoder)
+    save_tensors(tmp_path / "model.safetensors", model.state_dict(), describe(recipe, model, CLASSES))
+    loaded, classes = load_model(tmp_path / "model.safetensors")
+    assert classes == CLASSES
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(loaded(image), model(image))
+    del model
+    result = export_onnx(Portable(loaded), CLASSES, PredictRecipe(scales=(0.5, 1.0)), tmp_path / "m.onnx")
+    assert result["logit_error"] <= 1e-3
+    assert result["equal_labels"] >= 0.999
+    exported = OnnxModel(tmp_path / "m.onnx")
+    assert exported.classes == CLASSES
+    assert exported.settings["scales"] == [0.5, 1.0]
+    found = exported.probabilities(np.random.default_rng(0).integers(0, 256, (3, 45, 83, 3), dtype=np.uint8))
+    assert found.shape == (3, 4, 45, 83)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "model.safetensors"]
+
+
+def test_an_export_that_computes_something_else_fails_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graph is traced with weights that then change, as if the exporter had been wrong."""
+    model = Portable(randomised(Segmenter("unet", "resnet10t", 2, "none")))
+    trace = torch.onnx.export
+
+    def wrong(*arguments: object, **others: object) -> None:
+        trace(*arguments, **others)
+        model.mean += 5
+
+    monkeypatch.setattr(torch.onnx, "export", wrong)
+    with pytest.raises(ExportError, match="does not compute the same"):
+        export_onnx(model, CLASSES[:2], PredictRecipe(), tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_architecture_that_cannot_be_exported_is_a_message(tmp_path: Path) -> None:
+    model = Portable(Segmenter("pspnet", "resnet10t", 2, "none"))
+    with pytest.raises(ExportError, match="cannot be written") as caught:
+        export_onnx(model, CLASSES[:2], PredictRecipe(), tmp_path / "m.onnx")
+    assert len(str(caught.value)) < 800
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_comparison_sees_a_difference(tmp_path: Path) -> None:
+    model = Portable(randomised(Segmenter("unet", "resnet10t", 2, "none")))
+    export_onnx(model, CLASSES[:2], PredictRecipe(), tmp_path / "m.onnx")
+    images = [np.full((1, 40, 50, 3), 99, np.uint8)]
+    before = compare(model, tmp_path / "m.onnx", images)
+    model.std *= 1.5
+    after = compare(model, tmp_path / "m.onnx", images)
+    assert before["logit_error"] < 1e-4 < 1e-3 < after["logit_error"]
+
+
+def test_pre_processing_is_that_of_training() -> None:
+    """Plain pixels through the portable model equal images normalised by mean and std in 0..1."""
+    model = randomised(Segmenter("unet", "resnet10t", 2, "none"))
+    model.mean, model.std = torch.tensor([0.1, 0.5, 0.9]), torch.tensor([0.2, 0.3, 0.4])
+    pixels = torch.randint(0, 256, (1, 48, 40, 3), dtype=torch.uint8)
+    normalised = (pixels.permute(0, 3, 1, 2) / 255 - model.mean.view(3, 1, 1)) / model.std.view(3, 1, 1)
+    with torch.no_grad():
+        label, probability, logits = Portable(model)(pixels)
+        torch.testing.assert_close(logits, model(normalised), atol=1e-5, rtol=1e-5)
+    assert torch.equal(label, logits.argmax(dim=1))
+    torch.testing.assert_close(probability.sum(dim=1), torch.ones(1, 48, 40))
+
+
+def test_aspp_is_the_sum_of_four_dilated_convolutions_of_one_kernel_each() -> None:
+    aspp = Aspp(5, 3).eval()
+    features = torch.zeros(1, 5, 61, 61)
+    features[0, :, 30, 30] = 1
+    with torch.no_grad():
+        for name, weight in aspp.named_parameters():
+            weight.fill_(0 if name.endswith("bias") else 1)
+        scores = aspp(features)[0, 0]
+    expected = torch.zeros(61, 61)
+    expected[30, 30] = 20
+    for dilation in (6, 12, 18, 24):
+        for y in (-dilation, 0, dilation):
+            for x in (-dilation, 0, dilation):
+                expected[30 + y, 30 + x] += 5 if (y, x) != (0, 0) else 0
+    assert torch.equal(scores, expected)
+
+
+@pytest.mark.parametrize(("architecture", "encoder"), [("magic", "resnet18"), ("deeplabv2", "magic")])
+def test_unknown_names_are_a_message(architecture: str, encoder: str) -> None:
+    with pytest.raises(RecipeError, match="magic"):
+        Segmenter(architecture, encoder, 2, "none")
+
+
+def test_only_the_head_of_deeplabv2_counts_as_random_start() -> None:
+    model = Segmenter("deeplabv2", "resnet10t", 2, "none")
+    inside, rest = (sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.rest()))
+    assert inside + rest == sum(p.numel() for p in model.parameters())
+    assert rest == 4 * (512 * 9 + 1) * 3

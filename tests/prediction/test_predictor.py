@@ -1,0 +1,175 @@
+"""The predictor: any form of image, tiles, scales and mirror images, files and going on after an interruption."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ktse.data.sample import read_image
+from ktse.errors import DataError
+from ktse.prediction import predictor as module
+from ktse.prediction.files import predict_folder
+from ktse.prediction.predictor import Predictor, decide
+from ktse.recipe import PredictRecipe
+
+ONCE = PredictRecipe(flip=False)
+
+
+class Colours:
+    """A model that says red, green or blue, pixel by pixel: what it should answer is known for every image."""
+
+    classes = ("green", "blue")
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        assert images.dtype == np.uint8
+        self.shapes.append(images.shape)
+        scores = np.moveaxis(images.astype(np.float32) + 1, -1, 1)
+        return scores / scores.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+
+
+def expected(picture: np.ndarray) -> tuple[np.ndarray, float]:
+    scores = picture.astype(np.float64) + 1
+    return picture.argmax(axis=-1), float((scores / scores.sum(axis=-1, keepdims=True)).max(axis=-1).mean())
+
+
+def test_every_form_of_an_image_gives_the_same(picture: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(picture).save(path)
+    forms = [
+        path, str(path), Image.fromarray(picture), picture, picture / 255, torch.from_numpy(picture).permute(2, 0, 1),
+        torch.from_numpy(picture).permute(2, 0, 1) / 255,
+        np.concatenate([picture, np.full((90, 120, 1), 255, np.uint8)], axis=-1),
+    ]  # fmt: skip
+    label, confidence = expected(picture)
+    for form in forms:
+        found = Predictor(Colours(), ONCE).predict(form)
+        np.testing.assert_array_equal(found.label, label)
+        assert found.label.dtype == np.uint8
+        assert found.confidence == pytest.approx(confidence, abs=1e-6)
+        assert found.probabilities is None
+
+
+def test_grey_images_become_rgb() -> None:
+    grey = np.full((40, 50), 7, np.uint8)
+    for form in (grey, grey[..., None], torch.from_numpy(grey)[None]):
+        assert Predictor(Colours(), ONCE).predict(form).label.shape == (40, 50)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [3, None, np.zeros((3, 40, 50), np.uint8), np.zeros((4, 5, 3)) + 9.0, np.full((4, 5, 3), np.nan), np.zeros((0, 4)),
+     np.zeros((5, 5), np.int32), torch.zeros(2, 3, 40, 50), torch.zeros(3, 4, 4) - 1],
+)  # fmt: skip
+def test_what_is_no_image_is_a_message(image: object) -> None:
+    with pytest.raises(DataError, match="image"):
+        Predictor(Colours(), ONCE).predict(image)
+
+
+def test_tiles_give_what_the_whole_image_gives(picture: np.ndarray) -> None:
+    whole = Predictor(Colours(), ONCE).predict(picture, probabilities=True)
+    model = Colours()
+    tiled = Predictor(model, PredictRecipe(flip=True, tile=64, overlap=16)).predict(picture, probabilities=True)
+    assert len(model.shapes) > 3
+    assert all(shape[1:3] <= (64, 64) and shape[0] == 2 for shape in model.shapes)
+    np.testing.assert_allclose(tiled.probabilities, whole.probabilities, atol=1e-5)
+    assert tiled.confidence == pytest.approx(whole.confidence, abs=1e-5)
+    np.testing.assert_allclose(tiled.probabilities.sum(axis=0), 1, atol=1e-5)
+
+
+def test_rows_of_tiles_get_lower_where_memory_is_short(picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BAND", 4 * 3 * 120 * 40)
+    model = Colours()
+    found = Predictor(model, PredictRecipe(flip=False, tile=64, overlap=16)).predict(picture)
+    assert max(shape[1] for shape in model.shapes) == 40
+    np.testing.assert_array_equal(found.label, expected(picture)[0])
+
+
+def test_scales_and_long_side_decide_what_the_network_sees(picture: np.ndarray) -> None:
+    model = Colours()
+    found = Predictor(model, PredictRecipe(scales=(0.5, 1.0), flip=True, long_side=80)).predict(picture)
+    assert model.shapes == [(2, 32, 40, 3), (2, 60, 80, 3)]
+    assert found.label.shape == (90, 120)
+
+
+def test_the_best_label_is_that_of_argmax_with_the_first_of_equals() -> None:
+    scores = np.random.default_rng(0).integers(0, 4, (5, 30, 40)).astype(np.float32)
+    label, best = decide(scores)
+    np.testing.assert_array_equal(label, scores.argmax(axis=0))
+    np.testing.assert_array_equal(best, scores.max(axis=0))
+
+
+# --- files
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(2)
+    for name in ("a.png", "deep/b.png", "c.png"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (45, 61, 3), dtype=np.uint8)).save(path)
+    return tmp_path / "in"
+
+
+def test_all_outputs_of_a_folder(photos: Path, tmp_path: Path) -> None:
+    recipe = PredictRecipe(flip=False, overlay=True, probabilities=2, tile=64)
+    written = predict_folder(Predictor(Colours(), recipe), photos, tmp_path / "out")
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in written] == ["a.png", "c.png", "deep/b.png"]
+    table = dict(csv.reader((tmp_path / "out" / "confidence.csv").read_text().splitlines()))
+    assert list(table) == ["image", "a", "c", "deep/b"]
+    for name in ("a", "deep/b"):
+        picture = np.asarray(read_image(photos / f"{name}.png"))
+        label, confidence = expected(picture)
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / f"{name}.png")), label)
+        assert float(table[name]) == pytest.approx(confidence, abs=1e-4)
+        with np.load(tmp_path / "out" / "probabilities" / f"{name}.npz", allow_pickle=False) as file:
+            full = Colours().probabilities(picture[None])[0]
+            np.testing.assert_allclose(file["probability"], full[:, ::2, ::2], atol=1e-3)
+        with Image.open(tmp_path / "out" / "overlays" / f"{name}.jpg") as image:
+            assert image.size == (61, 45)
+
+
+def test_every_nth_pixel_is_kept_across_bands(tmp_path: Path) -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (211, 70, 3), dtype=np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    predict_folder(Predictor(Colours(), PredictRecipe(flip=False, tile=64, overlap=9, probabilities=3)),
+                   tmp_path / "a.png", tmp_path / "out")  # fmt: skip
+    with np.load(tmp_path / "out" / "probabilities" / "a.npz", allow_pickle=False) as file:
+        np.testing.assert_allclose(
+            file["probability"], Colours().probabilities(picture[None])[0, :, ::3, ::3], atol=1e-3
+        )
+
+
+def test_an_interrupted_folder_goes_on_and_keeps_its_table(photos: Path, tmp_path: Path) -> None:
+    class Tired(Colours):
+        def probabilities(self, images: np.ndarray) -> np.ndarray:
+            if len(self.shapes) == 1:
+                raise KeyboardInterrupt
+            return super().probabilities(images)
+
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        predict_folder(Predictor(Tired(), ONCE), photos, out)
+    assert [path.name for path in out.rglob("*.png")] == ["a.png"]
+    assert not list(out.rglob("*.part"))
+    model = Colours()
+    predict_folder(Predictor(model, ONCE), photos, out)
+    assert len(model.shapes) == 2
+    assert [row[0] for row in csv.reader((out / "confidence.csv").read_text().splitlines())][1:] == ["a", "c", "deep/b"]
+    predict_folder(Predictor(model, ONCE), photos, out)
+    assert len(model.shapes) == 2
+    predict_folder(Predictor(model, PredictRecipe(flip=False, overlay=True)), photos, out)
+    assert len(model.shapes) == 5
