@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ktse.data.check import Checked, check_images
-from ktse.data.folder import open_folder, open_truth
+from ktse.data.forms import open_data, open_masks
 from ktse.data.scenes import make_scenes
 from ktse.errors import RunError
 from ktse.pipeline import Job, run_all
@@ -21,11 +21,12 @@ Settings = Mapping[str, Any]
 def run(
     images: str | Path,
     *,
-    tags: str | Path,
+    tags: str | Path | None = None,
     out: str | Path,
     recipe: str | Path = "fast",
     weights: str | None = None,
     masks: str | Path | None = None,
+    skip_bad: bool = False,
     settings: Settings | None = None,
 ) -> RunFolder:
     """Do the whole job: check, classify, seed, refine, segment, predict, evaluate, report.
@@ -33,12 +34,13 @@ def run(
     The same call again on the same run folder does what is left, or what a changed setting invalidates.
 
     Args:
-        images: folder of images.
-        tags: CSV file with the columns image and tags (tags separated by ;).
+        images: folder of images, or the root of a data set (class subfolders, VOC, COCO).
+        tags: file of tags (CSV, TSV, JSON, list, COCO); without it, the folder must say what is in its images.
         out: run folder; made if it does not exist.
         recipe: fast, demo, or the path of a YAML file.
         weights: initial weights of the backbone: a file, hub (timm's download) or none.
-        masks: folder of true masks, for measuring only.
+        masks: folder of true masks, or a COCO file, for measuring only.
+        skip_bad: leave out images that cannot be read, instead of stopping.
         settings: changes to the recipe, such as {"classify.epochs": 5}.
 
     Returns:
@@ -47,7 +49,7 @@ def run(
     Raises:
         KtseError: what is wrong, where, and what to do next.
     """
-    given: dict[str, Any] = {"data": {"images": str(images), "tags": str(tags)}, "truth": {"masks": str(masks or "")}}
+    given = {"data": _data(images, tags, skip_bad), "truth": {"masks": str(masks or "")}}
     base = load_recipe(recipe, settings)
     if weights is not None:
         given["classify"] = {"weights": weights}
@@ -82,13 +84,22 @@ def demo(*, out: str | Path = "runs/demo", images: int = 240, settings: Settings
     )
 
 
-def check(images: str | Path, *, tags: str | Path, masks: str | Path | None = None) -> Checked:
+def check(
+    images: str | Path,
+    *,
+    tags: str | Path | None = None,
+    masks: str | Path | None = None,
+    skip_bad: bool = False,
+    settings: Settings | None = None,
+) -> Checked:
     """Say what is in a data set and what is wrong with it.
 
     Args:
-        images: folder of images.
-        tags: CSV file with the columns image and tags (tags separated by ;).
-        masks: folder of true masks.
+        images: folder of images, or the root of a data set (class subfolders, VOC, COCO).
+        tags: file of tags (CSV, TSV, JSON, list, COCO); without it, the folder must say what is in its images.
+        masks: folder of true masks, or a COCO file, to compare with the tags.
+        skip_bad: images that cannot be read are warnings, not errors.
+        settings: changes to the recipe's data settings, such as {"data.separator": " "}.
 
     Returns:
         counts, errors and warnings.
@@ -96,10 +107,10 @@ def check(images: str | Path, *, tags: str | Path, masks: str | Path | None = No
     Raises:
         DataError: the table does not fit the images, or the masks do not.
     """
-    data = open_folder(Path(images), Path(tags))
-    if masks is not None:
-        open_truth(Path(masks), data)
-    return check_images(data)
+    recipe = _changed(_changed(Recipe(), settings or {}), {"data": _data(images, tags, skip_bad)}).data
+    data = open_data(recipe)
+    truth = open_masks(Path(masks), data) if masks is not None else None
+    return check_images(data, truth, skip_bad=recipe.skip_bad)
 
 
 def classify(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
@@ -211,3 +222,8 @@ def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
 
 def _changed(recipe: Recipe, settings: Settings) -> Recipe:
     return recipe_from_dict(merged(to_dict(recipe), settings))
+
+
+def _data(images: str | Path, tags: str | Path | None, skip_bad: bool) -> dict[str, Any]:
+    given: dict[str, Any] = {"images": str(images), "tags": str(tags or "")}
+    return given | {"skip_bad": True} if skip_bad else given

@@ -16,6 +16,7 @@ from ktse import __version__, api
 from ktse.console import console, say
 from ktse.data.check import Checked, to_json
 from ktse.errors import KtseError
+from ktse.recipe import DataRecipe
 from ktse.run_folder import RunFolder
 from ktse.settings import add_recipe_arguments
 
@@ -23,7 +24,7 @@ SETTINGS = ("data", "classify", "seed", "refine", "segment", "predict")
 VERBS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "run": (api.run, SETTINGS),
     "demo": (api.demo, SETTINGS),
-    "check": (api.check, ()),
+    "check": (api.check, ("data",)),
     "classify": (api.classify, ("classify",)),
     "seed": (api.seed, ("seed",)),
     "refine": (api.refine, ("refine",)),
@@ -46,14 +47,15 @@ def make_parser() -> ArgumentParser:
         summary = (verb.__doc__ or "").partition("\n")[0]
         command = ArgumentParser(description=summary)
         command.add_function_arguments(
-            verb, as_group=False, as_positional=True, skip={"settings", *OPTIONAL.get(name, {})}
+            verb, as_group=False, as_positional=True, skip={"settings", "skip_bad", *OPTIONAL.get(name, {})}
         )
+        if name in ("run", "check"):
+            command.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read")
         for argument, text in OPTIONAL.get(name, {}).items():
             command.add_argument(argument, nargs="?", help=text)
         add_recipe_arguments(command, tuple(stage for stage in stages if stage != "data"))
         if "data" in stages:
-            command.add_argument("--data.validation", type=float, help="share of the images kept out of all training")
-            command.add_argument("--data.seed", type=int, help="seed of that choice")
+            command.add_class_arguments(DataRecipe, "data", skip={"images", "tags", "skip_bad"})
         if name == "check":
             command.add_argument("--json", action="store_true", help="print JSON")
         commands.add_subcommand(name, command, help=summary)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,8 +13,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ktse.console import track
-from ktse.data.folder import list_images
-from ktse.data.sample import TaggedImages, image_ids, read_image
+from ktse.data.image import read_image
+from ktse.data.listing import list_images
+from ktse.data.sample import TaggedImages, image_ids
 from ktse.data.transforms import long_side_size, to_tensor
 from ktse.errors import DataError
 from ktse.models.segmenter import Segmenter
@@ -49,8 +52,9 @@ def predict(run: RunFolder, data: TaggedImages, recipe: PredictRecipe) -> None:
     """Write predictions/ID.png for every image of the data set that has none yet."""
     left = [index for index, name in enumerate(data.ids) if not run.prediction_path(name).is_file()]
     if left:
-        paths = {run.prediction_path(data.ids[index]): data.path(index) for index in left}
-        _predict_files(run, paths, recipe)
+        _predict_images(
+            run, {run.prediction_path(data.ids[index]): partial(data.read, index) for index in left}, recipe
+        )
 
 
 def predict_folder(run: RunFolder, images: Path, out: Path, recipe: PredictRecipe) -> list[Path]:
@@ -69,18 +73,18 @@ def predict_folder(run: RunFolder, images: Path, out: Path, recipe: PredictRecip
         paths = {out / f"{name}.png": images / file for name, file in zip(image_ids(files), files, strict=True)}
     left = {target: source for target, source in paths.items() if not target.is_file()}
     if left:
-        _predict_files(run, left, recipe)
+        _predict_images(run, {target: partial(read_image, source) for target, source in left.items()}, recipe)
     return list(paths)
 
 
-def _predict_files(run: RunFolder, paths: dict[Path, Path], recipe: PredictRecipe) -> None:
+def _predict_images(run: RunFolder, readers: dict[Path, Callable[[], Image.Image]], recipe: PredictRecipe) -> None:
     fabric = make_fabric(recipe.precision)
     model, classes = load_model(run)
     model = model.to(fabric.device).to(memory_format=torch.channels_last)
     problems = []
-    for target, source in track(paths.items(), "predict", total=len(paths)):
+    for target, read in track(readers.items(), "predict", total=len(readers)):
         try:
-            image = read_image(source)
+            image = read()
         except DataError as error:
             problems.append(error.what)
             continue
@@ -88,6 +92,6 @@ def _predict_files(run: RunFolder, paths: dict[Path, Path], recipe: PredictRecip
         write_label_map(target, label.astype(label_type(len(classes))))
     if problems:
         raise DataError(
-            f"{len(problems)} of {len(paths)} images cannot be read", where=problems,
+            f"{len(problems)} of {len(readers)} images cannot be read", where=problems,
             hint="The predictions of all others are written.",
         )  # fmt: skip
