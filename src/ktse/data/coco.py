@@ -120,8 +120,11 @@ def _entries(content: dict[str, Any], key: str, needs: dict[str, type], problems
         if not isinstance(entry, dict):
             problems.append(f"{where} is not an object")
             continue
+        values = {name: entry.get(name) for name in needs}
         wrong = [
-            name for name, kind in needs.items() if not isinstance(entry.get(name), kind) or entry[name] in ("", True)
+            name
+            for name, value in values.items()
+            if value == "" or isinstance(value, bool) or not isinstance(value, needs[name])
         ]
         if wrong:
             problems.append(f"{where}: {', '.join(f'{name} is {entry.get(name)!r}' for name in wrong)}")

@@ -1,0 +1,67 @@
+"""Every form of a data set through the command line: checked, and turned into masks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import FORMS, TAGS
+from PIL import Image
+
+from ktse.cli import main
+
+TINY = [
+    "--recipe", "demo", "--classify.backbone", "resnet10t", "--classify.epochs", "1", "--classify.warmup", "1",
+    "--classify.crop", "32", "--classify.long_side", "[32,40]", "--segment.encoder", "resnet10t", "--segment.epochs",
+    "1", "--segment.crop", "32", "--segment.long_side", "[32,40]", "--seed.scales", "[0.5]", "--refine.threshold",
+    "0.3", "--classify.workers", "0", "--segment.workers", "0", "--weights", "none",
+]  # fmt: skip
+
+SHAPES = {"voc": (9, 20, 3), "coco": (10, 80, 3), "subfolders": (6, 3, 0)}
+"""Images, classes and validation images of a form; ten, three and none for tables."""
+
+
+def check(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, object]:
+    status = main(["check", *map(str, arguments), "--json"])
+    captured = capsys.readouterr()
+    assert status == 0, captured.err
+    content = json.loads(captured.out)
+    assert isinstance(content, dict)
+    return content
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_checked_and_counted(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = check(capsys, *FORMS[form](tmp_path))
+    images, classes, validation = SHAPES.get(form, (10, 3, 0))
+    assert (found["images"], len(found["classes"]), found["validation"]) == (images, classes, validation)
+    used = [tags for tags in TAGS if form != "subfolders" or len(tags) == 1]
+    used = used[:9] if form == "voc" else used
+    expected = {tag: sum(tag in tags for tags in used) for tag in ("dog", "cat", "person")}
+    if form == "coco":
+        expected["person"] += 1  # the crowd in the first image, which shows a dog; the first of val has its own
+        expected["person"] += 1
+    assert {name: count for name, count in found["classes"].items() if count} == expected
+    assert found["untagged"] == sum(not tags for tags in used)
+
+
+@pytest.mark.parametrize("form", ["kaggle", "txt", "subfolders", "voc", "coco"])
+def test_a_form_becomes_masks(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = FORMS[form](tmp_path)
+    masks = {
+        "voc": ["--masks", str(tmp_path / "VOCdevkit" / "VOC2012" / "SegmentationClassAug")],
+        "coco": ["--masks", str(tmp_path / "coco" / "annotations" / "instances_train2014.json")],
+    }.get(form, [])
+    status = main(["run", *arguments, *masks, "--out", str(tmp_path / "run"), *TINY])
+    assert status == 0, capsys.readouterr().err
+    images, classes, _ = SHAPES.get(form, (10, 3, 0))
+    found = sorted((tmp_path / "run" / "masks").rglob("*.png"))
+    assert len(found) == images
+    with Image.open(found[0]) as mask:
+        assert mask.size == (72, 60)
+        assert np.asarray(mask).max() <= classes
+    if masks:
+        evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+        assert evaluation["mask"]["images"] == (9 if form == "voc" else 7)
