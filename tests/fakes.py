@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from ktse.data.coco import COCO_CLASSES
 
 COLOURS = {"dog": (200, 60, 40), "cat": (40, 90, 200), "person": (230, 190, 60)}
 TAGS: tuple[tuple[str, ...], ...] = (
-    ("dog",), ("cat",), ("dog", "cat"), ("person",), ("cat",), ("dog", "person"), ("person",), ("dog",), ("cat", "person"), (),
+    ("dog",), ("cat",), ("dog", "cat"), ("person",), ("cat",), ("dog", "person"), ("person",), ("dog",),
+    ("cat", "person"), (),
 )  # fmt: skip
 """Tags of the ten images of most fakes; the last one has none."""
 
@@ -137,7 +139,9 @@ def voc(root: Path) -> list[str]:
     for number, name in enumerate(names):
         image, boxes = draw(TAGS[number], number)
         image.save(tree / "JPEGImages" / f"{name}.jpg")
-        (tree / "Annotations" / f"{name}.xml").write_text(voc_xml(name, boxes, int(name not in extra)), encoding="utf-8")
+        (tree / "Annotations" / f"{name}.xml").write_text(
+            voc_xml(name, boxes, int(name not in extra)), encoding="utf-8"
+        )
         mask = voc_mask(boxes, image.size)
         mask.save(tree / "SegmentationClassAug" / f"{name}.png")
         if name not in extra and name != unused:
@@ -202,8 +206,9 @@ def coco(root: Path) -> list[str]:
     return [str(tree)]
 
 
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".txt")
 FORMS: dict[str, Callable[[Path], list[str]]] = {
-    **{ending[1:]: lambda root, ending=ending: table(root, ending) for ending in (".csv", ".tsv", ".json", ".jsonl", ".txt")},
+    **{ending[1:]: partial(table, ending=ending) for ending in TABLES},
     "kaggle": kaggle, "subfolders": subfolders, "voc": voc, "coco": coco,
 }  # fmt: skip
 """Each form with what writes it and returns the command line's arguments for it."""

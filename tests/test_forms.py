@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import FORMS, TAGS
 from PIL import Image
 
+from fakes import FORMS, TAGS
 from ktse.cli import main
 
 TINY = [

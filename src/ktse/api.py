@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,10 +93,10 @@ def check(
     skip_bad: bool = False,
     settings: Settings | None = None,
 ) -> Checked:
-    """Say what is in a data set and what is wrong with it.
+    """Say what is in a data set and what is wrong with it; of a run, after classify, which tags are doubtful.
 
     Args:
-        images: folder of images, or the root of a data set (class subfolders, VOC, COCO).
+        images: folder of images, or the root of a data set (class subfolders, VOC, COCO), or a run folder.
         tags: file of tags (CSV, TSV, JSON, list, COCO); without it, the folder must say what is in its images.
         masks: folder of true masks, or a COCO file, to compare with the tags.
         skip_bad: images that cannot be read are warnings, not errors.
@@ -105,12 +106,31 @@ def check(
         counts, errors and warnings.
 
     Raises:
-        DataError: the table does not fit the images, or the masks do not.
+        KtseError: the table does not fit the images, or the masks do not.
     """
+    if (Path(images) / "recipe.yaml").is_file():
+        if tags is not None:
+            raise RunError(f"{images} is a run folder, which knows its tags", hint="Leave --tags out.")
+        return _check_run(RunFolder(images), masks, skip_bad, settings or {})
     recipe = _changed(_changed(Recipe(), settings or {}), {"data": _data(images, tags, skip_bad)}).data
     data = open_data(recipe)
     truth = open_masks(Path(masks), data) if masks is not None else None
     return check_images(data, truth, skip_bad=recipe.skip_bad)
+
+
+def _check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings: Settings) -> Checked:
+    changed = _changed(_changed(run.read_recipe(), settings), {"data": {"skip_bad": True}} if skip_bad else {})
+    job = Job(run, _changed(changed, {"truth": {"masks": str(masks)}} if masks is not None else {}))
+    checked = check_images(job.opened, job.truth, skip_bad=job.recipe.data.skip_bad)
+    if checked.errors:
+        return checked
+    if not run.path("classify", "model.safetensors").is_file():
+        text = f"which tags are probably wrong is said after classify: ktse classify {run.root}"
+        return dataclasses.replace(checked, warnings=[*checked.warnings, text])
+    from ktse.stages.doubt import doubtful_tags  # loads torch
+
+    doubtful = doubtful_tags(run, job.opened.without(checked.unreadable), job.recipe.classify)
+    return dataclasses.replace(checked, doubtful=doubtful)
 
 
 def classify(run: str | Path, *, settings: Settings | None = None) -> RunFolder:

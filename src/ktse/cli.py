@@ -15,6 +15,7 @@ from rich.table import Table
 from ktse import __version__, api
 from ktse.console import console, say
 from ktse.data.check import Checked, to_json
+from ktse.data.page import show_checked
 from ktse.errors import KtseError
 from ktse.recipe import DataRecipe
 from ktse.run_folder import RunFolder
@@ -93,7 +94,7 @@ def _do(name: str, arguments: Namespace) -> int:
         values["settings"] = settings
     result = verb(**values)
     if isinstance(result, Checked):
-        print(json.dumps(to_json(result), ensure_ascii=False)) if as_json else _show(result)
+        print(json.dumps(to_json(result), ensure_ascii=False)) if as_json else show_checked(result)
         return 1 if result.errors else 0
     if name in ("run", "demo") and isinstance(result, RunFolder):
         print(result.path("report.html"))
@@ -104,19 +105,6 @@ def _do(name: str, arguments: Namespace) -> int:
     elif isinstance(result, list):
         print(f"{len(result)} predictions")
     return 0
-
-
-def _show(checked: Checked) -> None:
-    table = Table(
-        "class", "images", title=f"{checked.images} images, {checked.untagged} without tags", title_justify="left"
-    )
-    for name, count in checked.classes.items():
-        table.add_row(name, str(count))
-    console.print(table)
-    for text in checked.errors:
-        say(f"error: {text}")
-    for text in checked.warnings:
-        say(f"warning: {text}")
 
 
 def _show_evaluation(result: dict[str, Any]) -> None:
