@@ -36,6 +36,14 @@ def draw(tags: tuple[str, ...], seed: int, size: tuple[int, int] = (72, 60)) -> 
     return image, boxes
 
 
+def touch(folder: Path, *names: str) -> Path:
+    """Empty images under these names; returns the folder."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (2, 2)).save(folder / name, "PNG")
+    return folder
+
+
 def photos(folder: Path, names: list[str] | None = None) -> list[str]:
     """The ten photos, under these names."""
     names = names or [f"{number:03d}.jpg" for number in range(len(TAGS))]

@@ -6,18 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
+from fakes import touch
 from ktse.data.listing import Listing, Names, list_folder, list_images
 from ktse.data.sample import image_ids
 from ktse.errors import DataError
-
-
-def touch(folder: Path, *names: str) -> Path:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (2, 2)).save(folder / name, "PNG")
-    return folder
 
 
 def test_upper_case_endings_and_nested_unicode_names_count_and_hidden_and_other_files_do_not(tmp_path: Path) -> None:

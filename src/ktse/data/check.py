@@ -96,8 +96,8 @@ def check_images(
             disagree += _difference(data, index, present)
     good = np.ones(len(data), dtype=bool)
     good[unreadable] = False
-    tags = data.tags.astype(np.int64)
-    counts = dict(zip(data.classes, tags.sum(axis=0).tolist(), strict=True))
+    together = _together(data.tags)
+    counts = dict(zip(data.classes, np.diag(together).tolist(), strict=True))
     groups = _same(contents, good)
     skipped = [f"left out: {problem}" for problem in problems] if skip_bad and len(unreadable) == len(problems) else []
     return Checked(
@@ -105,7 +105,7 @@ def check_images(
         untagged=int((~data.tags.any(axis=1)).sum()),
         validation=int(data.validation.sum()),
         classes=counts,
-        together=(tags.T @ tags).tolist(),
+        together=together.tolist(),
         sizes={name: _spread(sizes[good, axis]) for axis, name in enumerate(("width", "height"))} if good.any() else {},
         duplicates=[[data.ids[index] for index in group] for group in groups],
         unreadable=[data.ids[index] for index in unreadable],
@@ -120,6 +120,15 @@ def check_images(
             *_disagreement(disagree),
         ],
     )
+
+
+def _together(tags: np.ndarray) -> np.ndarray:
+    """(C, C) int64 images that have both classes; in blocks, since products need numbers larger than bits."""
+    counts = np.zeros((tags.shape[1], tags.shape[1]), dtype=np.int64)
+    for start in range(0, len(tags), 1 << 16):
+        block = tags[start : start + (1 << 16)].astype(np.float32)
+        counts += np.rint(block.T @ block).astype(np.int64)
+    return counts
 
 
 def _spread(values: np.ndarray) -> list[int]:

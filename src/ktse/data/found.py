@@ -83,6 +83,12 @@ def _choose_classes(found: Found, wanted: str) -> tuple[tuple[str, ...], list[tu
         classes = found.classes or tuple(sorted(used))
         if not classes:
             raise DataError(f"no image in {found.source} has a tag", hint="At least one tag is needed to learn from.")
+        bad = [repr(name) for name in classes if not _one_line(name)]
+        if bad:
+            raise DataError(
+                f"{found.source} has tags that cannot be class names", where=bad,
+                hint="A class name is one line of text: it must hold no line break and no broken character.",
+            )  # fmt: skip
         return classes, found.tags, []
     classes = VOC_CLASSES if wanted == "voc" else read_classes(Path(wanted))
     known = set(classes)
@@ -96,6 +102,14 @@ def _choose_classes(found: Found, wanted: str) -> tuple[tuple[str, ...], list[tu
         )  # fmt: skip
     notes = [f"{len(left)} tags are not among the classes in {wanted} and left out: {', '.join(left)}"] if left else []
     return classes, [meaning[row] for row in found.tags], notes
+
+
+def _one_line(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # half a character, which JSON can hold and no file can
+        return False
+    return len(name.splitlines()) == 1
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
