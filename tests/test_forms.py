@@ -56,12 +56,18 @@ def test_a_form_becomes_masks(form: str, tmp_path: Path, capsys: pytest.CaptureF
     }.get(form, [])
     status = main(["run", *arguments, *masks, "--out", str(tmp_path / "run"), *TINY])
     assert status == 0, capsys.readouterr().err
+    capsys.readouterr()
     images, classes, _ = SHAPES.get(form, (10, 3, 0))
     found = sorted((tmp_path / "run" / "masks").rglob("*.png"))
     assert len(found) == images
     with Image.open(found[0]) as mask:
         assert mask.size == (72, 60)
         assert np.asarray(mask).max() <= classes
+    if form == "kaggle":
+        # The run's own check also ranks its tags; ten images are too few to be sure of any.
+        doubtful = check(capsys, tmp_path / "run")["doubtful"]
+        assert isinstance(doubtful, list)
+        assert all(set(entry) == {"id", "class", "tagged", "score"} for entry in doubtful)
     if masks:
         evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
         assert evaluation["mask"]["images"] == (9 if form == "voc" else 7)
