@@ -71,3 +71,37 @@ def test_a_form_becomes_masks(form: str, tmp_path: Path, capsys: pytest.CaptureF
     if masks:
         evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
         assert evaluation["mask"]["images"] == (9 if form == "voc" else 7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["images", "--data.form", "folders", "--tags", "tags.csv"], "hold their own tags"),
+        (["images", "--data.form", "coco"], "need a file of tags"),
+        (["images", "--data.form", "voc"], "is no VOC tree"),
+        (["images"], "10 images in images have no tags"),
+        (["nowhere", "--tags", "no.csv"], "no.csv does not exist"),
+        (["images", "--tags", "no.csv"], "no.csv does not exist"),
+        (["images", "--tags", "no.json"], "no.json does not exist"),
+        (["images", "--tags", "images"], "images does not exist"),
+        (["images", "--tags", "tags.csv", "--data.classes", "no.txt"], "no.txt"),
+        (["images", "--tags", "tags.csv", "--data.classes", "voc.txt"], "none of the classes in voc.txt occurs"),
+        (["images", "--tags", "tags.csv", "--data.train_list", "no.txt"], "no.txt"),
+        (["images", "--tags", "tags.csv", "--data.tag_column", "x"], "has no column 'x'"),
+        (["images", "--tags", "tags.csv", "--data.validation", "2"], "data.validation is 2.0"),
+        (["images", "--tags", "tags.csv", "--masks", "no.json"], "no.json does not exist"),
+        (["images", "--tags", "tags.csv", "--masks", "no"], "no does not exist"),
+    ],
+)
+def test_a_mistake_is_a_message(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    FORMS["csv"](tmp_path)
+    (tmp_path / "voc.txt").write_text("sofa\ntrain\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", *arguments]) == 1
+    assert message in capsys.readouterr().err

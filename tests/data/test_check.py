@@ -17,7 +17,7 @@ from ktse.data import look as look_module
 from ktse.data.check import check_images
 from ktse.data.folder import open_folder, open_truth
 from ktse.data.look import PART, look_at_all
-from ktse.data.sample import TaggedImages
+from ktse.data.sample import TaggedImages, Truth
 
 
 @pytest.fixture
@@ -113,6 +113,15 @@ def test_masks_of_voc_and_coco_agree_with_their_tags_but_for_the_crowd(tmp_path:
     root = Path(coco(tmp_path / "c")[0])
     found = api.check(root, masks=root / "annotations" / "instances_train2014.json").disagree
     assert [(entry["only in tags"], entry["only in mask"]) for entry in found] == [(["person"], [])]
+
+
+def test_skipping_images_does_not_skip_damaged_masks(data: TaggedImages, tmp_path: Path) -> None:
+    (data.root / "003.jpg").write_bytes(b"")
+    (tmp_path / "004.png").write_bytes(b"no mask")
+    checked = check_images(data, Truth({"004": tmp_path / "004.png"}), skip_bad=True)
+    assert checked.unreadable == ["003"]
+    assert len(checked.errors) == 1
+    assert "004.png" in checked.errors[0]
 
 
 def test_a_run_skips_unreadable_images_if_told_to(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ def test_upper_case_endings_and_nested_unicode_names_count_and_hidden_and_other_
     listing = list_folder(tmp_path)
     assert listing.files == ["B.JPG", "x/ä b/ü.Png"]
     assert listing.aside == {".txt": 1, ".heic": 1}
+    assert any("1 .heic" in note for note in listing.notes)
 
 
 def test_every_file_is_listed_once_whatever_links_lead_to_it(tmp_path: Path) -> None:

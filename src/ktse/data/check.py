@@ -80,8 +80,9 @@ def check_images(
     """
     sizes = np.zeros((len(data), 2), dtype=np.int32)
     contents = np.zeros(len(data), dtype=np.uint64)
-    problems: list[str] = []
     unreadable: list[int] = []
+    bad_images: list[str] = []
+    bad_masks: list[str] = []
     disagree: list[dict[str, Any]] = []
     looks = track(look_at_all(data, truth, workers), "check", total=len(data))
     for index, (size, content, problem, present) in enumerate(looks):
@@ -91,7 +92,7 @@ def check_images(
         else:
             unreadable.append(index)
         if problem:
-            problems.append(problem)
+            (bad_masks if size is not None else bad_images).append(problem)
         if present is not None:
             disagree += _difference(data, index, present)
     good = np.ones(len(data), dtype=bool)
@@ -99,7 +100,7 @@ def check_images(
     together = _together(data.tags)
     counts = dict(zip(data.classes, np.diag(together).tolist(), strict=True))
     groups = _same(contents, good)
-    skipped = [f"left out: {problem}" for problem in problems] if skip_bad and len(unreadable) == len(problems) else []
+    skipped = [f"left out: {problem}" for problem in bad_images] if skip_bad and good.any() else []
     return Checked(
         images=len(data),
         untagged=int((~data.tags.any(axis=1)).sum()),
@@ -110,7 +111,7 @@ def check_images(
         duplicates=[[data.ids[index] for index in group] for group in groups],
         unreadable=[data.ids[index] for index in unreadable],
         disagree=disagree,
-        errors=[] if skipped and good.any() else problems,
+        errors=bad_masks if skipped else bad_images + bad_masks,
         warnings=[
             *data.notes,
             *skipped,
@@ -160,10 +161,12 @@ def _difference(data: TaggedImages, index: int, present: tuple[int, ...]) -> lis
 
 def _class_warnings(data: TaggedImages, counts: dict[str, int]) -> list[str]:
     images = len(data)
-    warnings = [
+    absent = [repr(name) for name, count in counts.items() if count == 0]
+    warnings = [f"{len(absent)} classes have no image and cannot be learned: {', '.join(absent)}"] if absent else []
+    warnings += [
         f"the class {name!r} has only {count} images: probably too rare to learn"
         for name, count in counts.items()
-        if count < min(RARE, images)
+        if 0 < count < min(RARE, images)
     ]
     warnings += [
         f"every image has the tag {name!r}: nothing tells what it looks like"

@@ -36,12 +36,18 @@ def open_data(recipe: DataRecipe) -> TaggedImages:
         tags = Path(recipe.tags)
         where = [f"the tag file {tags} does not exist"] if recipe.tags and not tags.is_file() else []
         raise DataError(f"the image folder {images} does not exist", where=where, hint="Check these paths.")
-    match form_of(recipe):
+    form = form_of(recipe)
+    if recipe.tags and form in ("voc", "folders", "datasets"):
+        raise DataError(
+            f"data of the form {form!r} hold their own tags", where=f"a file of tags was given: {recipe.tags}",
+            hint="Leave --tags out, or the form.",
+        )  # fmt: skip
+    match form:
         case "table":
             columns = Columns(recipe.image_column, recipe.tag_column, recipe.separator)
             found = find_table(images, _tag_file(recipe), columns)
         case "coco":
-            found = find_coco(images, [_tag_file(recipe)] if recipe.tags else coco_files(images))
+            found = find_coco(images, ([] if recipe.tags else coco_files(images)) or [_tag_file(recipe)])
         case "voc":
             found, recipe = _voc(images, recipe)
         case "datasets":
@@ -88,7 +94,5 @@ def _voc(images: Path, recipe: DataRecipe) -> tuple[Found, DataRecipe]:
     root = voc_root(images)
     if root is None:
         raise DataError(f"{images} is no VOC tree", hint="It needs a folder JPEGImages.")
-    if recipe.tags:
-        raise DataError("a VOC tree holds its own tags", hint="Leave --tags out, or give JPEGImages as IMAGES.")
     found = find_voc(root, recipe.train_list, recipe.validation_list)
     return found, dataclasses.replace(recipe, train_list="", validation_list="")

@@ -24,7 +24,7 @@ class Listing:
         files: paths of the images, relative to root, with "/", sorted.
         links: symbolic links to images that are listed already: link to file.
         aside: number of other files by ending.
-        notes: links that lead nowhere or to folders that are listed already.
+        notes: links that lead nowhere or to folders that are listed already, and images of kinds that cannot be read.
     """
 
     root: Path
@@ -32,6 +32,12 @@ class Listing:
     links: dict[str, str] = field(default_factory=dict)
     aside: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+
+FOREIGN = (
+    ".heic", ".heif", ".avif", ".jxl", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".svg", ".exr",
+)  # fmt: skip
+"""Endings of images that Pillow may not read: leaving these out must be said."""
 
 
 @cache
@@ -81,6 +87,9 @@ def list_folder(folder: Path) -> Listing:
         )  # fmt: skip
     if not walk.files:
         raise DataError(f"the image folder {folder} holds no image", hint="Known endings: .jpg, .png, .tif, .webp ...")
+    foreign = [f"{count} {name}" for name, count in sorted(walk.aside.items()) if name in FOREIGN]
+    if foreign:
+        walk.notes.append(f"images that cannot be read are left out: {', '.join(foreign)}; save them as JPEG or PNG")
     return Listing(folder, sorted(walk.files), walk.links, dict(walk.aside), walk.notes)
 
 

@@ -188,7 +188,7 @@ def choose_columns(path: Path, names: list[str], columns: Columns, rows: Iterabl
     missing = [name for name in [columns.image, *wanted] if name and name not in names]
     found = f"columns found: {', '.join(map(repr, names)) or 'none'}"
     hint = (
-        f"The first line names the columns, for example {columns.image or 'image'},{columns.tags or 'tags'}; "
+        "The first line names the columns, for example image,tags; "
         "or say which they are: --data.image_column NAME --data.tag_column NAME (or NAME,NAME,... with 0 and 1)."
     )
     if missing:
