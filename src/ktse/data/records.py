@@ -98,6 +98,10 @@ def load_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_pairs)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist", hint="Check the path.") from error
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read", where=str(error), hint="Check what it is and who may read it."
+        ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not valid JSON", where=str(error), hint="Write it again, in UTF-8.") from error
 
