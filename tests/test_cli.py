@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
 from ktse.data.scenes import make_scenes
 
@@ -62,6 +65,30 @@ def test_the_whole_job_leaves_everything_it_promises(finished: Path, scenes: Pat
         with Image.open(finished / "predictions" / f"{photo.stem}.png") as prediction:
             assert prediction.size == image.size
             assert np.asarray(prediction).max() <= 5
+
+
+@pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    finished: Path, scenes: Path, tmp_path: Path, interruption: signal.Signals
+) -> None:
+    run = tmp_path / "run"
+    job = ["run", scenes / "images", "--tags", scenes / "tags.csv", "--masks", scenes / "masks", "--out", run, *TINY]
+    command = [sys.executable, "-m", "ktse.cli", *map(str, job)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        log = run / "classify" / "metrics.jsonl"
+        while process.poll() is None and not (log.is_file() and log.read_text()):
+            time.sleep(0.01)
+        process.send_signal(interruption)
+        said = process.communicate(timeout=300)[1]
+    assert process.returncode == 130, said
+    assert "goes on from here" in said and "Traceback" not in said
+    assert not (run / "classify" / "model.safetensors").exists()
+    again = ktse(*job)
+    assert again.returncode == 0, again.stderr
+    assert log.read_text() == (finished / "classify" / "metrics.jsonl").read_text()
+    for name in ("classify/model.safetensors", "segment/model.safetensors"):
+        once, twice = load_file(finished / name), load_file(run / name)
+        assert all(np.array_equal(once[key], twice[key]) for key in once)
 
 
 def test_every_term_is_logged_by_name_after_the_warm_up(finished: Path) -> None:

@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "ktse"
 # From the roof to the ground: a part may import what stands below it.
 ORDER = (
     "cli", "api", "pipeline", "reporting", "stages", "training", "weights", "method", "models", "refinement", "metrics",
-    "data", "run_folder", "visual", "settings", "recipe", "console", "errors",
+    "data", "run_folder", "visual", "settings", "recipe", "console", "processes", "errors",
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -17,7 +17,18 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ktse.errors import CollapseError
-from ktse.training import EpochEnd, EpochPlan, State, epoch_batches, fit, go_back, make_fabric, make_loader, poly
+from ktse.training import (
+    EpochEnd,
+    EpochPlan,
+    State,
+    epoch_batches,
+    fit,
+    go_back,
+    make_fabric,
+    make_loader,
+    parameter_groups,
+    poly,
+)
 
 
 class Numbers(Dataset[Tensor]):
@@ -32,6 +43,7 @@ class Line:
         torch.manual_seed(0)
         self.module: nn.Module = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
         self.epochs, self.stop_at, self.blow_up, self.seen = epochs, stop_at, blow_up, 0
+        self.watched: list[tuple[int, int]] = []
 
     def images(self) -> list[int]:
         return list(range(10))
@@ -52,6 +64,9 @@ class Line:
             os.kill(os.getpid(), signal.SIGINT)
         factor = float("nan") if self.blow_up else 1.0
         return {"square": ((module(batch) - 1) ** 2).mean() * factor}
+
+    def watch(self, state: State) -> None:
+        self.watched.append((state.epoch, state.step))
 
     def end_epoch(self, state: State) -> EpochEnd:
         return EpochEnd(f"epoch {state.epoch}", keep="first.safetensors" if state.epoch == 1 else "")
@@ -90,6 +105,15 @@ def test_going_back_repeats_what_followed_the_kept_checkpoint(tmp_path: Path) ->
     assert [event for event in events if event] == ["epoch 1", "went back", "epoch 2", "epoch 3"]
 
 
+def test_a_task_is_asked_to_watch_within_an_epoch_and_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ktse.training.WATCH_STEPS", 2)
+    task = Line(epochs=2)
+    train(task, tmp_path)
+    assert task.watched == [(0, 2), (1, 0), (1, 2), (2, 0)]
+
+
 def test_a_loss_that_is_no_number_is_a_collapse(tmp_path: Path) -> None:
     with pytest.raises(CollapseError, match="no longer a number"):
         train(Line(blow_up=True), tmp_path)
@@ -104,7 +128,39 @@ def test_an_epoch_holds_every_image_once(count: int, batch_size: int, epoch: int
 
 
 def test_the_learning_rate_falls_like_the_published_one(golden: Any) -> None:
-    stored = golden("k_poly_sgd")["small_lr_f64"]
+    stored = golden("k_poly_sgd")
     for step in range(20):
         for column, base in enumerate((0.01, 0.02, 0.1, 0.2)):
-            assert base * poly(step / 20, 0.9) == pytest.approx(stored[step, column], abs=1e-12)
+            assert base * poly(step / 20, 0.9) == pytest.approx(stored["small_lr_f64"][step, column], abs=1e-12)
+    for step, lr in zip(stored["voc_step"], stored["voc_lr_f64"], strict=True):
+        if step < stored["voc_max_step"][0]:
+            assert 0.01 * poly(step / float(stored["voc_max_step"][0]), 0.9) == pytest.approx(lr, abs=1e-12)
+
+
+class GivenGradients(Line):
+    """A weight whose gradient in each step is given, and that is written down after each step."""
+
+    def __init__(self, start: Tensor, gradients: Tensor) -> None:
+        super().__init__(epochs=1)
+        self.module = nn.Linear(start.shape[1], start.shape[0], bias=False)
+        self.module.weight.data.copy_(start)
+        self.gradients, self.weights = gradients, []  # type: ignore[var-annotated]
+
+    def plan(self, state: State) -> EpochPlan | None:
+        if state.epoch == 1:
+            return None
+        return EpochPlan("given", 1, lambda _: {"given": 1.0}, lambda p: poly(p, 0.9), 5e-4, self.loader)
+
+    def losses(self, module: nn.Module, batch: Tensor, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
+        weight = cast(Tensor, cast(nn.Linear, self.module).weight)
+        self.weights.append(weight.detach().clone())
+        gradient = self.gradients[state.step] if state.step < len(self.gradients) else torch.zeros_like(weight)
+        return {"given": module(torch.eye(5)).mul(gradient.T).sum()}
+
+
+def test_steps_follow_the_published_optimiser(golden: Any, near: Any, tmp_path: Path) -> None:
+    stored = {key: torch.from_numpy(value) for key, value in golden("k_poly_sgd").items()}
+    task = GivenGradients(stored["traj_w0"], stored["traj_grads"])
+    groups = parameter_groups(task.module, nn.Identity(), 0.1, 1.0, 5e-4)
+    fit(task, groups, make_fabric("fp32"), tmp_path, seed=1)
+    near(torch.stack(task.weights[1:9]), stored["traj_w"], absolute=1e-6)

@@ -11,7 +11,8 @@ from ktse.data.check import Checked, check_images
 from ktse.data.forms import open_data, open_masks
 from ktse.data.scenes import make_scenes
 from ktse.errors import RunError
-from ktse.pipeline import Job, run_all
+from ktse.pipeline import Job, meet, run_all
+from ktse.processes import rank
 from ktse.recipe import Recipe
 from ktse.run_folder import RunFolder, read_json
 from ktse.settings import load_recipe, merged, recipe_from_dict, to_dict
@@ -55,14 +56,15 @@ def run(
     if weights is not None:
         given["classify"] = {"weights": weights}
         # A file holds the weights of one model, so that another encoder cannot start from it.
-        if base.segment.encoder == base.classify.backbone or weights in ("hub", "none"):
+        fits = base.segment.encoder == base.classify.backbone or weights in ("hub", "none")
+        if fits and base.segment.weights != "classify":
             given["segment"] = {"weights": weights}
     folder = RunFolder(out)
     if folder.root.exists() and not (folder.root / "recipe.yaml").is_file() and any(folder.root.iterdir()):
         raise RunError(f"{folder.root} exists and is not a run folder", hint="Give another --out, or remove it.")
     job = Job(folder, _changed(base, given))
     _ = job.data, job.truth  # bad input is said before anything is written
-    folder.write_recipe(job.recipe)
+    _begin(job)
     run_all(job)
     return folder
 
@@ -235,9 +237,15 @@ def report(run: str | Path) -> Path:
 def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
     folder = RunFolder.existing(run)
     job = Job(folder, _changed(folder.read_recipe(), settings or {}))
-    folder.write_recipe(job.recipe)
+    _begin(job)
     job.do(stage)
     return folder
+
+
+def _begin(job: Job) -> None:
+    meet()  # every process has looked at the run folder before the first one writes
+    if rank() == 0:
+        job.run.write_recipe(job.recipe)
 
 
 def _changed(recipe: Recipe, settings: Settings) -> Recipe:

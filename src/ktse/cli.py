@@ -17,6 +17,7 @@ from ktse.console import console, say
 from ktse.data.check import Checked, to_json
 from ktse.data.page import show_checked
 from ktse.errors import KtseError
+from ktse.processes import rank
 from ktse.recipe import DataRecipe
 from ktse.run_folder import RunFolder
 from ktse.settings import add_recipe_arguments
@@ -93,6 +94,8 @@ def _do(name: str, arguments: Namespace) -> int:
     if stages:
         values["settings"] = settings
     result = verb(**values)
+    if rank() > 0:
+        return 0
     if isinstance(result, Checked):
         print(json.dumps(to_json(result), ensure_ascii=False)) if as_json else show_checked(result)
         return 1 if result.errors else 0

@@ -18,6 +18,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ktse.processes import rank
+
 T = TypeVar("T")
 
 console = Console(stderr=True, highlight=False)
@@ -50,7 +52,7 @@ def track(items: Iterable[T], label: str, *, total: int, done: int = 0) -> Itera
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    with Progress(*columns, console=console, disable=not console.is_terminal or rank() > 0, transient=True) as bar:
         task = bar.add_task(label, total=total, completed=done)
         for item in items:
             yield item
@@ -59,4 +61,5 @@ def track(items: Iterable[T], label: str, *, total: int, done: int = 0) -> Itera
 
 def say(text: str) -> None:
     """Print one line for the user to standard error, so that standard output stays for results."""
-    console.print(text, markup=False, soft_wrap=True)
+    if rank() == 0:
+        console.print(text, markup=False, soft_wrap=True)

@@ -21,6 +21,7 @@ from ktse.data.check import check_images, to_json
 from ktse.data.forms import open_data, open_masks
 from ktse.data.sample import TaggedImages, Truth
 from ktse.errors import RunError
+from ktse.processes import rank, wait_for_all, world_size
 from ktse.recipe import Recipe
 from ktse.run_folder import RunFolder, read_json, write_json
 from ktse.settings import to_dict
@@ -35,6 +36,9 @@ OUTPUTS = {
     "segment": ("segment",), "predict": ("predictions",), "evaluate": ("evaluation.json", "evaluation_images.csv"),
     "report": ("report.html",),
 }  # fmt: skip
+ALONE = ("check", "evaluate", "report")
+"""Stages that the first of many processes does alone."""
+
 IRRELEVANT = ("workers", "precision")
 """Settings that do not change what a stage means, so that changing them repeats nothing."""
 
@@ -112,7 +116,9 @@ class Job:
         Raises:
             RunError: a stage that it needs is not done.
         """
+        meet()  # so that every process finds the same state,
         state = self.state(stage)
+        wait_for_all()  # and none has changed it meanwhile
         if state == "done":
             say(f"{stage}: done already")
             return
@@ -125,6 +131,12 @@ class Job:
                 f"{stage} needs {missing[0]}, which is {needed[missing[0]]}",
                 hint=f"Do it first: ktse {missing[0]} {self.run.root}",
             )
+        if rank() > 0:
+            wait_for_all()
+            if stage not in ALONE:
+                stage_function(stage)(self)
+            wait_for_all()
+            return
         if state == "stale":
             self._clear(stage)
         started, clock = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.monotonic()
@@ -135,10 +147,13 @@ class Job:
             "key": self.key(stage),
             "started": started,
             "versions": _versions(),
+            "processes": world_size(),
         }
         self.run.record(stage, {**entry, "seconds": spent})
         try:
+            wait_for_all()
             stage_function(stage)(self)
+            wait_for_all()
             entry["state"] = "done"
         except BaseException as error:
             entry |= {"state": "failed", "message": str(error) or type(error).__name__}
@@ -205,6 +220,15 @@ def check(job: Job) -> None:
     checked.raise_errors()
     job.run.write_classes(job.opened.classes)
     write_json(job.run.path("check.json"), to_json(checked))
+
+
+def meet() -> None:
+    """Let the processes that torchrun started find each other, and wait for all of them."""
+    if world_size() > 1:
+        from ktse.training import make_fabric
+
+        make_fabric("fp32")
+        wait_for_all()
 
 
 def run_all(job: Job) -> None:

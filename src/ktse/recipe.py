@@ -45,10 +45,13 @@ class ObjectiveRecipe:
         background_low: background score of the second pseudo-label map (beta_l).
         inter_above: foreground score, 0..1, above which a pixel counts in L_inter.
         pairs: share of a batch that is stitched with a paired image, 0..1; at least one image when not 0.
+        erased: share of a batch that is also seen erased for MGA, above 0, at most 1.
         stitch: axis along which anchor and paired image are joined, or a random one for each batch.
         channels: average per-class losses over all classes, or over the tagged ones of an image, which makes
             their size independent of the number of classes.
         foreground_images: which images teach foreground pixels: those with exactly one tag, or all.
+        foreground_balance: every foreground pixel counts alike ("pixel"), or every class of an image ("class"), so
+            that small objects are not drowned by large ones.
         inter_classes: which classes L_inter compares: all, or the tagged ones.
         empty_cam: what a tagged class without any positive activation means for the pseudo-label: left out
             ("undecided"), or the published code's division by a negative maximum ("published").
@@ -62,9 +65,11 @@ class ObjectiveRecipe:
     background_low: float = 0.15
     inter_above: float = 0.2
     pairs: float = 1.0
+    erased: float = 1.0
     stitch: Literal["height", "width", "random"] = "height"
     channels: Literal["all", "tagged"] = "all"
     foreground_images: Literal["single-tag", "all"] = "single-tag"
+    foreground_balance: Literal["pixel", "class"] = "pixel"
     inter_classes: Literal["all", "tagged"] = "tagged"
     empty_cam: Literal["undecided", "published"] = "undecided"
     par_iterations: int = 10
@@ -179,7 +184,7 @@ class SegmentRecipe:
     Attributes:
         architecture: any segmentation_models_pytorch architecture.
         encoder: any timm model name.
-        weights: initial weights of the encoder: as in classify.
+        weights: initial weights of the encoder: as in classify, or "classify": what its backbone has learned.
         batch_norm: that of the encoder "frozen", or "trained".
         epochs: passes over the images.
         batch_size: images in a batch, over all devices together.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -23,6 +24,9 @@ from ktse.errors import CollapseError
 from ktse.weights import load_tensors, save_tensors
 
 CHECKPOINT_SECONDS = 120.0
+
+WATCH_STEPS = 100
+"""Steps after which the task looks whether training is still sound, as an epoch over much data is too late for that."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,11 @@ class Task(Protocol):
     def losses(self, module: nn.Module, batch: Any, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
         """Unweighted loss terms by name; may add to state.totals."""
 
+    def watch(self, state: State) -> None:
+        """Now and then within an epoch and at its end: raise CollapseError if training is no longer sound."""
+
     def end_epoch(self, state: State) -> EpochEnd:
-        """After an epoch: judge it and remember in state.memory; may raise CollapseError."""
+        """After an epoch: judge it and remember in state.memory."""
 
 
 def make_fabric(precision: str) -> Fabric:
@@ -110,7 +117,8 @@ def make_fabric(precision: str) -> Fabric:
         accelerator=accelerator,
         devices=here,
         num_nodes=max(1, world // here),
-        strategy="ddp" if world > 1 else "auto",
+        # Batch norm freezes after the warm-up and terms are switched off: not every parameter learns in every step.
+        strategy="ddp_find_unused_parameters_true" if world > 1 else "auto",
         precision="bf16-mixed" if mixed else "32-true",
     )
     fabric.launch()
@@ -221,12 +229,16 @@ def fit(
                 state.step += 1
                 place = {"epoch": round(state.epoch + progress, 4), "step": state.step, "phase": plan.phase}
                 _log(log, {**place, **entry}, state, fabric)
+                if state.step % WATCH_STEPS == 0:
+                    task.watch(_over_all_devices(state, fabric))
                 if stop.is_set() or time.monotonic() - saved > CHECKPOINT_SECONDS:
                     _save(path, task.module, optimizer, state, fabric)
                     saved = time.monotonic()
                 if stop.is_set():
                     raise KeyboardInterrupt
             state.epoch, state.step = state.epoch + 1, 0
+            state = _over_all_devices(state, fabric)
+            task.watch(state)
             end = task.end_epoch(state)
             if end.remark:
                 say(f"{label}: {end.remark}")
@@ -304,6 +316,16 @@ def _step(
         "lr": optimizer.param_groups[0]["lr"], "total": round(total.item(), 6),
         "terms": {name: round(value.item(), 6) for name, value in terms.items()},
     }  # fmt: skip
+
+
+def _over_all_devices(state: State, fabric: Fabric) -> State:
+    """The state with its totals summed over devices, so that every device judges alike."""
+    if fabric.world_size == 1:
+        return state
+    values = torch.tensor([state.totals[name] for name in sorted(state.totals)], dtype=torch.float64)
+    summed = fabric.all_reduce(values, reduce_op="sum")
+    totals = dict(zip(sorted(state.totals), cast(Tensor, summed).tolist(), strict=True))
+    return dataclasses.replace(state, totals=totals)
 
 
 def _log(log: Path, entry: dict[str, Any], state: State, fabric: Fabric) -> None:

@@ -138,6 +138,7 @@ def test_a_truncated_file_is_refused_by_name(tmp_path: Path, name: str, share: f
         read_image(tmp_path / name)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_damaged_exif_data_do_not_hide_the_image(tmp_path: Path) -> None:
     Image.new("RGB", (16, 8), "red").save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x02\x01\x12\0\x03\0\0")
     assert read_image(tmp_path / "a.jpg").size == (16, 8)

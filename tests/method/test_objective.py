@@ -248,6 +248,22 @@ def test_only_the_passes_that_are_needed_are_made(names, images):
     assert passes == images
 
 
+@pytest.mark.parametrize(("share", "shown"), [(1.0, 5), (0.5, 3), (0.01, 1)])
+def test_only_a_share_of_the_anchors_is_seen_erased(share, shown):
+    torch.manual_seed(0)
+    answers = [torch.rand(5, 3, 4, 4), torch.rand(shown, 3, 4, 4)]
+    network = Scripted(*answers)
+    network.head = tiny_network(2).head
+    tags = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
+    images = torch.rand(5, 3, 32, 32)
+    loss = Objective(network, ObjectiveRecipe(erased=share), MEAN, STD)
+    found = loss(Batch(images, tags, images[:0], tags[:0]), ONLY_CLASSIFICATION | {"global_alignment": 1.0})
+    assert len(network.passes[1]) == shown
+    pooled = [answer[:, 1:].relu().mean(dim=(-2, -1)) for answer in (answers[1], answers[0][:shown])]
+    expected = ((pooled[0] - pooled[1]).abs() * tags[:shown]).mean()
+    assert float(found.losses["global_alignment"]) == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_pseudo_labels_are_made_once_and_only_of_images_that_need_them(monkeypatch):
     ours, images = objective.pseudo_label, []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, cast
 
@@ -37,10 +38,17 @@ class Batch(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """Loss terms by the names of LossWeights (unweighted scalars), and the class scores (B, C) of the anchors."""
+    """What a step is judged by.
+
+    Attributes:
+        losses: unweighted scalars by the names of LossWeights.
+        logits: (B, C) class scores of the anchors.
+        strongest: (B, C) largest signed activation of the anchors.
+    """
 
     losses: dict[str, Tensor]
     logits: Tensor
+    strongest: Tensor
 
 
 class Objective(nn.Module):
@@ -88,7 +96,7 @@ class Objective(nn.Module):
             losses |= self._transfer(anchor[:pairs], paired, batch, label, on)
         if on & {"global_alignment", "local_alignment"}:
             losses |= self._alignment(cam, image, tags)
-        return Terms({name: loss for name, loss in losses.items() if name in on}, logits)
+        return Terms({name: loss for name, loss in losses.items() if name in on}, logits, cam.amax(dim=(-2, -1)))
 
     def _self_supervision(
         self, scores: Tensor, image: Tensor, tags: Tensor, label: Tensor | None, on: set[str]
@@ -99,7 +107,7 @@ class Objective(nn.Module):
         if label is not None:
             count = tags.sum(dim=1)
             teaches = count == 1 if recipe.foreground_images == "single-tag" else count > 0
-            terms = segmentation_terms(large, label[: len(image)], teaches)
+            terms = segmentation_terms(large, label[: len(image)], teaches, recipe.foreground_balance)
             losses |= {"background": terms.background, "foreground": terms.foreground}
         if "inter_class" in on:
             with torch.no_grad():
@@ -121,12 +129,16 @@ class Objective(nn.Module):
         if label is not None and on & STITCHED:
             joined = stitch(label[:pairs, None], label[len(batch.image) :, None], axis)[:, 0]
             everyone = torch.ones(pairs, dtype=torch.bool, device=joined.device)
-            terms = segmentation_terms(_enlarge(stitched, joined.shape[-2:]), joined, everyone)
+            terms = segmentation_terms(
+                _enlarge(stitched, joined.shape[-2:]), joined, everyone, recipe.foreground_balance
+            )
             losses |= {"stitched_background": terms.background, "stitched_foreground": terms.foreground}
         return losses
 
     def _alignment(self, cam: Tensor, image: Tensor, tags: Tensor) -> dict[str, Tensor]:
         recipe = self.recipe
+        count = math.ceil(recipe.erased * len(image))
+        cam, image, tags = cam[:count], image[:count], tags[:count]
         with torch.no_grad():
             erased_image = erase(image, cam, tags, recipe.erase_above)
             keep = keep_mask(cam, tags, recipe.erase_above)

@@ -93,18 +93,26 @@ class SegmentationTerms(NamedTuple):
     foreground: Tensor
 
 
-def segmentation_terms(scores: Tensor, label: Tensor, teaches_foreground: Tensor) -> SegmentationTerms:
+def segmentation_terms(
+    scores: Tensor, label: Tensor, teaches_foreground: Tensor, balance: Literal["pixel", "class"] = "pixel"
+) -> SegmentationTerms:
     """L_ce, its two parts apart. A part without a valid pixel is exactly 0.
 
     Args:
         scores: (B, C+1, H, W) float, the network's output after ReLU, at the label's size.
         label: (B, H, W) int64, 0..C or UNDECIDED.
         teaches_foreground: (B,) bool, images whose foreground pixels count.
+        balance: every foreground pixel counts alike, or every class in an image, however small it is.
     """
     loss = cross_entropy(scores, label, ignore_index=UNDECIDED, reduction="none")
     background = label == 0
     foreground = (label > 0) & (label != UNDECIDED) & teaches_foreground[:, None, None]
-    return SegmentationTerms(_masked_mean(loss, background), _masked_mean(loss, foreground))
+    weight = foreground.to(loss.dtype)
+    if balance == "class":
+        region = label.clamp(min=0) + torch.arange(len(label), device=label.device)[:, None, None] * scores.shape[1]
+        area = torch.bincount(region[foreground], minlength=len(label) * scores.shape[1])
+        weight = weight / area[region].clamp(min=1)
+    return SegmentationTerms(_weighted_mean(loss, background.to(loss.dtype)), _weighted_mean(loss, weight))
 
 
 def inter_class_term(
@@ -134,5 +142,6 @@ def inter_class_term(
     return ((second - first.detach()) * counted).sum() / (counted.sum() + EPSILON)
 
 
-def _masked_mean(value: Tensor, mask: Tensor) -> Tensor:
-    return (value * mask).sum() / mask.sum().clamp(min=1)
+def _weighted_mean(value: Tensor, weight: Tensor) -> Tensor:
+    total = weight.sum()
+    return (value * weight).sum() / torch.where(total > 0, total, 1)

@@ -46,6 +46,64 @@ def otsu(histogram: np.ndarray) -> float:
     return float((best.mean() + 1) / len(weight))
 
 
+def boundary_contrast(image: np.ndarray, scores: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """How much more the image changes across the boundary of its mask than elsewhere, for all thresholds in one pass.
+
+    A pair of neighbouring pixels lies on the boundary for the thresholds between its two scores.
+
+    Args:
+        image: (H, W, 3) uint8.
+        scores: (K, H, W) float in 0..1.
+        bins: number of equal bins on 0..1; a threshold is the lower end of a bin.
+
+    Returns:
+        (2, bins) float64 for each threshold: sum over boundary pairs of (colour change / mean colour change of the
+        image - 1), and number of boundary pairs; zeros if K is 0 or the image is of one colour.
+    """
+    sums = np.zeros((2, bins))
+    if len(scores) == 0:
+        return sums
+    best = np.clip((scores.max(axis=0).astype(np.float32) * bins).astype(np.int64), 0, bins - 1)
+    colour = image.astype(np.float32)
+    changes, lows, highs = [], [], []
+    for axis in (0, 1):
+        changes.append(np.abs(np.diff(colour, axis=axis)).mean(axis=-1).ravel())
+        first, second = (np.take(best, indices, axis=axis) for indices in _neighbours(best.shape[axis]))
+        lows.append(np.minimum(first, second).ravel())
+        highs.append(np.maximum(first, second).ravel())
+    change, low, high = np.concatenate(changes), np.concatenate(lows), np.concatenate(highs)
+    if change.size == 0 or change.mean() == 0:
+        return sums
+    for row, value in enumerate((change / change.mean() - 1, np.ones_like(change))):
+        # A score of bin b is above every threshold up to b, so that the pair opens at low + 1 and closes after high.
+        opened = np.bincount(low + 1, weights=value, minlength=bins + 1)[:bins]
+        closed = np.bincount(high + 1, weights=value, minlength=bins + 1)[:bins]
+        sums[row] = (opened - closed).cumsum()
+    return sums
+
+
+def _neighbours(length: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.arange(length - 1), np.arange(1, length)
+
+
+def contrast_threshold(sums: np.ndarray) -> float | None:
+    """The threshold whose boundary follows the edges of the images most significantly.
+
+    The mean excess over n boundary pairs has a standard error that falls with sqrt(n), so that excess / sqrt(n)
+    weighs a strong short boundary against a long weak one.
+
+    Args:
+        sums: (2, bins), boundary_contrast summed over images.
+
+    Returns:
+        0..1, or None if no boundary stands out from the rest of the images.
+    """
+    excess, pairs = sums
+    significance = excess / np.sqrt(np.maximum(1, pairs))
+    best = int(significance.argmax())
+    return best / sums.shape[1] if significance[best] > 0 else None
+
+
 def choose_threshold(histogram: np.ndarray, setting: float | str) -> tuple[float, str]:
     """The background threshold of a data set and where it came from.
 

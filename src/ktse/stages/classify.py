@@ -25,8 +25,11 @@ from ktse.run_folder import RunFolder
 from ktse.training import EpochEnd, EpochPlan, State, fit, go_back, make_fabric, make_loader, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
 
-COLLAPSED = 0.5
-"""Share of the best F1 of the tags below which training has collapsed."""
+COLLAPSED = 0.8
+"""Share of the warm-up's F1 of the tags below which training has collapsed."""
+
+EMPTY = 0.5
+"""Share of tagged classes without any positive activation above which it has collapsed."""
 
 WARMUP = "warmup.safetensors"
 """Checkpoint of the end of the warm-up."""
@@ -142,36 +145,58 @@ class ClassifyTask:
             counts = {
                 "right": (said & true).sum(), "said": said.sum(), "true": true.sum(),
                 "exact": (said == true).all(dim=1).sum(), "images": torch.tensor(len(true)),
-                "loss": terms.losses["classification"] * len(true),
+                "loss": terms.losses["classification"] * len(true), "empty": (true & (terms.strongest <= 0)).sum(),
             }  # fmt: skip
             for name, value in counts.items():
                 state.totals[name] = state.totals.get(name, 0.0) + float(value)
         return dict(terms.losses)
 
+    def watch(self, state: State) -> None:
+        """Compare with the end of the warm-up: tags forgotten or CAMs swallowed by the background are a collapse."""
+        if "warmup_ended" not in state.memory:
+            return
+        found, before = _sums(state.totals), state.memory["warm"]
+        when = f"in epoch {state.epoch + (state.step > 0)}"
+        noise = 1 / math.sqrt(max(1.0, state.totals["true"]))  # two standard errors of a share, at most
+        if found["f1"] < COLLAPSED * before["f1"] - noise:
+            text = f"the tags' F1 fell from {before['f1']:.1%} to {found['f1']:.1%}"
+        elif found["empty"] - noise > EMPTY > before["empty"]:
+            text = f"tagged classes without any activation rose from {before['empty']:.1%} to {found['empty']:.1%}"
+        else:
+            return
+        raise CollapseError(
+            f"training collapsed {when}: {text}",
+            hint="Lower classify.lr_after, or the weights of the terms (classify.objective.weights), or raise "
+            "classify.warmup; classify.warmup equal to classify.epochs gives a plain CAM.",
+        )
+
     def end_epoch(self, state: State) -> EpochEnd:
-        """Judge how well the tags are known: end the warm-up, or detect a collapse."""
-        recipe, totals, memory = self.recipe, state.totals, state.memory
-        f1 = 2 * totals["right"] / max(1.0, totals["said"] + totals["true"])
-        loss, exact = totals["loss"] / totals["images"], totals["exact"] / totals["images"]
-        text = f"epoch {state.epoch}: tag F1 {100 * f1:.1f} %, all tags right on {100 * exact:.1f} % of crops"
-        warm = "warmup_ended" not in memory
-        if not warm and f1 < COLLAPSED * memory["best_f1"]:
-            raise CollapseError(
-                f"training collapsed in epoch {state.epoch}: the tags' F1 fell from "
-                f"{100 * memory['best_f1']:.1f} to {100 * f1:.1f} %",
-                hint="Lower classify.lr_after, or the weights of the terms (classify.objective.weights), or raise "
-                "classify.warmup; classify.warmup equal to classify.epochs gives a plain CAM.",
-            )
-        memory["best_f1"] = max(f1, memory.get("best_f1", 0.0))
-        if not warm:
+        """Judge how well the tags are known, and end the warm-up when they get no better."""
+        recipe, memory, found = self.recipe, state.memory, _sums(state.totals)
+        text = (
+            f"epoch {state.epoch}: tag F1 {found['f1']:.1%}, all tags right on {found['exact']:.1%} of crops, "
+            f"no activation for {found['empty']:.1%} of tags"
+        )
+        if "warmup_ended" in memory:
             return EpochEnd(text)
-        memory["stale"] = 0 if loss < memory.get("best_loss", math.inf) * (1 - IMPROVED) else memory["stale"] + 1
-        memory["best_loss"] = min(loss, memory.get("best_loss", math.inf))
+        better = found["loss"] < memory.get("best_loss", math.inf) * (1 - IMPROVED)
+        memory["stale"] = 0 if better else memory["stale"] + 1
+        memory["best_loss"] = min(found["loss"], memory.get("best_loss", math.inf))
         stale = recipe.warmup_patience > 0 and memory["stale"] >= recipe.warmup_patience
         if state.epoch < recipe.warmup and not stale:
             return EpochEnd(text)
-        memory["warmup_ended"] = state.epoch
+        memory |= {"warmup_ended": 0 if recipe.warmup == 0 else state.epoch, "warm": found}
         return EpochEnd(f"{text}; warm-up ended", keep=WARMUP)
+
+
+def _sums(totals: Mapping[str, float]) -> dict[str, float]:
+    """F1 and loss of the tags, share of images with all tags right, share of tags without activation."""
+    return {
+        "f1": 2 * totals["right"] / max(1.0, totals["said"] + totals["true"]),
+        "exact": totals["exact"] / totals["images"],
+        "empty": totals["empty"] / max(1.0, totals["true"]),
+        "loss": totals["loss"] / totals["images"],
+    }
 
 
 def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None:

@@ -19,6 +19,7 @@ from ktse.data.sample import TaggedImages, image_ids
 from ktse.data.transforms import long_side_size, to_tensor
 from ktse.errors import DataError
 from ktse.models.segmenter import Segmenter
+from ktse.processes import my_share
 from ktse.recipe import PredictRecipe
 from ktse.run_folder import RunFolder, label_type, write_label_map
 from ktse.stages.segment import load_model
@@ -50,7 +51,8 @@ def predict_image(model: Segmenter, image: Image.Image, recipe: PredictRecipe, f
 
 def predict(run: RunFolder, data: TaggedImages, recipe: PredictRecipe) -> None:
     """Write predictions/ID.png for every image of the data set that has none yet."""
-    left = [index for index, name in enumerate(data.ids) if not run.prediction_path(name).is_file()]
+    mine = my_share(range(len(data)))
+    left = [index for index in mine if not run.prediction_path(data.ids[index]).is_file()]
     if left:
         _predict_images(
             run, {run.prediction_path(data.ids[index]): partial(data.read, index) for index in left}, recipe

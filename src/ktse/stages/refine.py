@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 from ktse.console import say, track
 from ktse.data.sample import TaggedImages
 from ktse.errors import CollapseError
+from ktse.processes import my_share, rank, wait_for_all
 from ktse.recipe import RefineRecipe
 from ktse.refinement.par import pixel_adaptive_refinement
 from ktse.refinement.threshold import choose_threshold, score_histogram
@@ -95,6 +96,8 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
         CollapseError: the CAMs hold nothing to make masks from.
     """
     histogram = _refine_all(run, data, recipe)
+    if rank() > 0:
+        return
     threshold, source = choose_threshold(histogram, recipe.threshold)
     rows, empty, tagged = [], 0, 0
     for index in track(range(len(data)), "cut masks", total=len(data)):
@@ -121,13 +124,15 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
 
 def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> np.ndarray:
     histogram = score_histogram(np.zeros((0, 1, 1)))
-    missing = [index for index, name in enumerate(data.ids) if not run.mask_scores_path(name).is_file()]
-    for index in track(missing, f"refine ({recipe.method})", total=len(data), done=len(data) - len(missing)):
+    mine = my_share(range(len(data)))
+    missing = [index for index in mine if not run.mask_scores_path(data.ids[index]).is_file()]
+    for index in track(missing, f"refine ({recipe.method})", total=len(mine), done=len(mine) - len(missing)):
         image = torch.from_numpy(np.array(data.read(index))).permute(2, 0, 1).float() / 255
         seed = read_npz(run.seed_path(data.ids[index]))
         scores = refine_scores(image, torch.from_numpy(seed["cam"].astype(np.float32)), recipe)
         stored = (scores * 255).round().to(torch.uint8).numpy()
         write_npz(run.mask_scores_path(data.ids[index]), keys=seed["keys"], scores=stored)
+    wait_for_all()
     for name in data.ids:
         histogram += score_histogram(read_npz(run.mask_scores_path(name))["scores"].astype(np.float32) / 255)
     return histogram

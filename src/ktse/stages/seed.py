@@ -15,6 +15,7 @@ from ktse.console import track
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import long_side_size, to_tensor
 from ktse.models.cam_head import CamNetwork
+from ktse.processes import my_share
 from ktse.recipe import SeedRecipe
 from ktse.run_folder import RunFolder, write_npz
 from ktse.stages.classify import load_network
@@ -76,8 +77,9 @@ def seed(run: RunFolder, data: TaggedImages, recipe: SeedRecipe) -> None:
     """Write seeds/ID.npz for every image that has none yet."""
     fabric = make_fabric(recipe.precision)
     network = load_network(run).to(fabric.device).to(memory_format=torch.channels_last)
-    left = [index for index, name in enumerate(data.ids) if not run.seed_path(name).is_file()]
-    for index in track(left, "seed", total=len(data), done=len(data) - len(left)):
+    mine = my_share(range(len(data)))
+    left = [index for index in mine if not run.seed_path(data.ids[index]).is_file()]
+    for index in track(left, "seed", total=len(mine), done=len(mine) - len(left)):
         keys = np.flatnonzero(data.tags[index])
         cam, logits = image_cams(network, data.read(index), keys, recipe, fabric)
         write_npz(run.seed_path(data.ids[index]), keys=keys.astype(np.int32), cam=cam, logits=logits)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform, seeded
+from ktse.errors import RecipeError
 from ktse.models.segmenter import Segmenter, describe
 from ktse.recipe import SegmentRecipe
 from ktse.run_folder import RunFolder, label_type, read_label_map
@@ -89,6 +93,9 @@ class SegmentTask:
         state.totals["batches"] = state.totals.get("batches", 0.0) + 1
         return {"cross_entropy": mean}
 
+    def watch(self, state: State) -> None:
+        """A cross entropy on fixed labels does not collapse; that it stays a number is seen to by the loop."""
+
     def end_epoch(self, state: State) -> EpochEnd:
         """Say the mean loss."""
         return EpochEnd(f"epoch {state.epoch}: loss {state.totals['loss'] / state.totals['batches']:.3f}")
@@ -99,7 +106,8 @@ def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe) -> None:
     folder = run.path("segment")
     fabric = make_fabric(recipe.precision)
     torch.manual_seed(recipe.seed)
-    model = Segmenter(recipe.architecture, recipe.encoder, len(data.classes), recipe.weights)
+    with initial_weights(run, recipe) as weights:
+        model = Segmenter(recipe.architecture, recipe.encoder, len(data.classes), weights)
     if recipe.batch_norm == "frozen":
         model.freeze_batch_norm()
     groups = parameter_groups(model.encoder, model.rest(), recipe.lr, recipe.head_lr, recipe.weight_decay)
@@ -108,6 +116,31 @@ def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe) -> None:
     if fabric.global_rank == 0:
         save_tensors(folder / "model.safetensors", model.state_dict(), describe(recipe, model, data.classes))
     fabric.barrier()
+
+
+@contextmanager
+def initial_weights(run: RunFolder, recipe: SegmentRecipe) -> Iterator[str]:
+    """The recipe's weights; "classify" as a file of what the classification network's backbone has learned.
+
+    Raises:
+        RecipeError: that backbone is not the encoder.
+    """
+    if recipe.weights != "classify":
+        yield recipe.weights
+        return
+    tensors, header = load_tensors(run.path("classify", "model.safetensors"))
+    if header["backbone"] != recipe.encoder:
+        raise RecipeError(
+            f"segment.weights is 'classify', but the classification network is {header['backbone']!r} and the encoder "
+            f"is {recipe.encoder!r}",
+            hint=f"Set segment.encoder to {header['backbone']}, or segment.weights to hub, none or a file.",
+        )
+    prefix = "backbone.model."
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "backbone.safetensors")
+        learned = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        save_tensors(path, learned, {})
+        yield str(path)
 
 
 def load_model(run: RunFolder) -> tuple[Segmenter, tuple[str, ...]]:

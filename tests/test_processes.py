@@ -1,0 +1,54 @@
+"""The whole job by two processes, started by torchrun, gives what one process gives."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from ktse.data.scenes import make_scenes
+from ktse.run_folder import read_npz
+
+SETTINGS = [
+    "--recipe", "demo", "--classify.epochs", "2", "--classify.warmup", "2", "--classify.batch_norm", "frozen",
+    "--classify.crop", "64", "--classify.long_side", "[64,80]", "--seed.scales", "[0.5]", "--segment.epochs", "1",
+    "--segment.crop", "64", "--segment.long_side", "[64,80]", "--classify.workers", "0", "--segment.workers", "0",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("processes")
+    make_scenes(folder / "scenes", images=12, size=(80, 64))
+    job = ["run", "scenes/images", "--tags", "scenes/tags.csv", "--masks", "scenes/masks", *SETTINGS]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for name, launcher in (("one", []), ("two", torchrun)):
+        command = [sys.executable, *launcher, "-m", "ktse.cli", *job, "--out", name]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == str(Path(name, "report.html"))  # said once, not by every process
+    return folder / "one", folder / "two"
+
+
+def test_both_runs_hold_the_same_files(runs: tuple[Path, Path]) -> None:
+    one, two = ({path.relative_to(run).as_posix() for path in run.rglob("*")} for run in runs)
+    assert one == two
+    assert json.loads((runs[1] / "manifest.json").read_text())["seed"]["processes"] == 2
+
+
+def test_two_processes_learn_the_same_network(runs: tuple[Path, Path]) -> None:
+    one, two = (load_file(run / "classify/model.safetensors") for run in runs)
+    assert all(np.allclose(one[name], two[name], atol=1e-4) for name in one)
+
+
+def test_cams_agree(runs: tuple[Path, Path]) -> None:
+    for path in sorted((runs[0] / "seeds").rglob("*.npz")):
+        one, two = read_npz(path), read_npz(runs[1] / "seeds" / path.name)
+        assert np.array_equal(one["keys"], two["keys"])
+        assert np.allclose(one["logits"], two["logits"], atol=1e-3)
+        assert np.mean(np.abs(one["cam"].astype(float) - two["cam"])) < 0.01 if len(one["keys"]) else True
