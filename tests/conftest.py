@@ -9,9 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 # Tiny tensors: a second thread only gets in the way, most of all where other work shares the processor.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# pytest --hypothesis-profile=long tests/data/test_damage.py
+settings.register_profile("short", max_examples=60, deadline=None)
+settings.register_profile("long", max_examples=1000, deadline=None)
+settings.load_profile("short")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from ktse.data.check import Checked, check_images
-from ktse.data.folder import list_images, open_folder, open_truth
+from ktse.data.forms import open_data, open_masks
 from ktse.data.scenes import make_scenes
-from ktse.errors import ExportError, RunError
+from ktse.errors import ExportError, KtseError, RunError
 from ktse.pipeline import Job, meet, run_all
 from ktse.prediction.files import predict_folder
 from ktse.prediction.predictor import Predictor
@@ -25,11 +27,12 @@ Format = Literal["onnx", "coco", "voc", "yolo", "cvat", "labelstudio"]
 def run(
     images: str | Path,
     *,
-    tags: str | Path,
+    tags: str | Path | None = None,
     out: str | Path,
     recipe: str | Path = "fast",
     weights: str | None = None,
     masks: str | Path | None = None,
+    skip_bad: bool = False,
     settings: Settings | None = None,
 ) -> RunFolder:
     """Do the whole job: check, classify, seed, refine, segment, predict, evaluate, report.
@@ -39,12 +42,13 @@ def run(
     The same call again on the same run folder does what is left, or what a changed setting invalidates.
 
     Args:
-        images: folder of images.
-        tags: CSV file with the columns image and tags (tags separated by ;).
+        images: folder of images, or the root of a data set (class subfolders, VOC, COCO).
+        tags: file of tags (CSV, TSV, JSON, list, COCO); without it, the folder must say what is in its images.
         out: run folder; made if it does not exist.
         recipe: fast, demo, or the path of a YAML file.
         weights: initial weights of the backbone: a file, hub (timm's download) or none.
-        masks: folder of true masks, for measuring only.
+        masks: folder of true masks, or a COCO file, for measuring only.
+        skip_bad: leave out images that cannot be read, instead of stopping.
         settings: changes to the recipe, such as {"classify.epochs": 5}.
 
     Returns:
@@ -53,7 +57,7 @@ def run(
     Raises:
         KtseError: what is wrong, where, and what to do next.
     """
-    given: dict[str, Any] = {"data": {"images": str(images), "tags": str(tags)}, "truth": {"masks": str(masks or "")}}
+    given = {"data": _data(images, tags, skip_bad), "truth": {"masks": str(masks or "")}}
     base = load_recipe(recipe, settings)
     if weights is not None:
         given["classify"] = {"weights": weights}
@@ -92,24 +96,52 @@ def demo(*, out: str | Path = "runs/demo", images: int = 240, settings: Settings
     )
 
 
-def check(images: str | Path, *, tags: str | Path, masks: str | Path | None = None) -> Checked:
-    """Say what is in a data set and what is wrong with it.
+def check(
+    images: str | Path,
+    *,
+    tags: str | Path | None = None,
+    masks: str | Path | None = None,
+    skip_bad: bool = False,
+    settings: Settings | None = None,
+) -> Checked:
+    """Say what is in a data set and what is wrong with it; of a run, after classify, which tags are doubtful.
 
     Args:
-        images: folder of images.
-        tags: CSV file with the columns image and tags (tags separated by ;).
-        masks: folder of true masks.
+        images: folder of images, or the root of a data set (class subfolders, VOC, COCO), or a run folder.
+        tags: file of tags (CSV, TSV, JSON, list, COCO); without it, the folder must say what is in its images.
+        masks: folder of true masks, or a COCO file, to compare with the tags.
+        skip_bad: images that cannot be read are warnings, not errors.
+        settings: changes to the recipe's data settings, such as {"data.separator": " "}.
 
     Returns:
         counts, errors and warnings.
 
     Raises:
-        DataError: the table does not fit the images, or the masks do not.
+        KtseError: the table does not fit the images, or the masks do not.
     """
-    data = open_folder(Path(images), Path(tags))
-    if masks is not None:
-        open_truth(Path(masks), data)
-    return check_images(data)
+    if (Path(images) / "recipe.yaml").is_file():
+        if tags is not None:
+            raise RunError(f"{images} is a run folder, which knows its tags", hint="Leave --tags out.")
+        return _check_run(RunFolder(images), masks, skip_bad, settings or {})
+    recipe = _changed(_changed(Recipe(), settings or {}), {"data": _data(images, tags, skip_bad)}).data
+    data = open_data(recipe)
+    truth = open_masks(Path(masks), data) if masks is not None else None
+    return check_images(data, truth, skip_bad=recipe.skip_bad)
+
+
+def _check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings: Settings) -> Checked:
+    changed = _changed(_changed(run.read_recipe(), settings), {"data": {"skip_bad": True}} if skip_bad else {})
+    job = Job(run, _changed(changed, {"truth": {"masks": str(masks)}} if masks is not None else {}))
+    checked = check_images(job.opened, job.truth, skip_bad=job.recipe.data.skip_bad)
+    if checked.errors:
+        return checked
+    if not run.path("classify", "model.safetensors").is_file():
+        text = f"which tags are probably wrong is said after classify: ktse classify {run.root}"
+        return dataclasses.replace(checked, warnings=[*checked.warnings, text])
+    from ktse.stages.doubt import doubtful_tags  # loads torch
+
+    doubtful = doubtful_tags(run, job.opened.without(checked.unreadable), job.recipe.classify)
+    return dataclasses.replace(checked, doubtful=doubtful)
 
 
 def classify(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
@@ -264,8 +296,7 @@ def export(run: str | Path, *, format: Format = "onnx", out: str | Path | None =
         from ktse.exporting.masks import export_masks
 
         folder = RunFolder.existing(run)
-        where = folder.read_recipe().data
-        data = open_folder(Path(where.images), Path(where.tags))
+        data = Job(folder, folder.read_recipe()).data
         return export_masks(folder, data, format, Path(out or folder.path("export", format)))
     weights, recipe = _model_file(Path(run), {})
     photos: list[Path] = []
@@ -274,8 +305,9 @@ def export(run: str | Path, *, format: Format = "onnx", out: str | Path | None =
     else:
         folder = RunFolder.existing(run)
         target = Path(out or folder.path("export", "model.onnx"))
-        images = Path(folder.read_recipe().data.images)
-        photos = [images / file for file in list_images(images)] if images.is_dir() else []
+        with suppress(KtseError):  # where the photos are gone, noise alone is compared
+            data = Job(folder, folder.read_recipe()).data
+            photos = [data.path(index) for index in range(len(data))]
     from ktse.exporting.onnx import export_onnx  # loads torch
     from ktse.models.segmenter import Portable
     from ktse.stages.segment import load_model
@@ -328,3 +360,8 @@ def _model_file(path: Path, settings: Settings) -> tuple[Path, PredictRecipe]:
         return path, recipe_from_dict(merged({}, settings)).predict
     folder = RunFolder.existing(path)
     return folder.path("segment", "model.safetensors"), _changed(folder.read_recipe(), settings).predict
+
+
+def _data(images: str | Path, tags: str | Path | None, skip_bad: bool) -> dict[str, Any]:
+    given: dict[str, Any] = {"images": str(images), "tags": str(tags or "")}
+    return given | {"skip_bad": True} if skip_bad else given

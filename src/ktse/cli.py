@@ -15,8 +15,10 @@ from rich.table import Table
 from ktse import __version__, api
 from ktse.console import console, say
 from ktse.data.check import Checked, to_json
+from ktse.data.page import show_checked
 from ktse.errors import KtseError
 from ktse.processes import rank
+from ktse.recipe import DataRecipe
 from ktse.run_folder import RunFolder
 from ktse.settings import add_recipe_arguments
 
@@ -24,7 +26,7 @@ SETTINGS = ("data", "classify", "seed", "affinity", "refine", "segment", "predic
 VERBS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "run": (api.run, SETTINGS),
     "demo": (api.demo, SETTINGS),
-    "check": (api.check, ()),
+    "check": (api.check, ("data",)),
     "classify": (api.classify, ("classify",)),
     "seed": (api.seed, ("seed",)),
     "affinity": (api.affinity, ("affinity",)),
@@ -42,7 +44,8 @@ OPTIONAL = {"predict": {"images": "an image or a folder of images; without it, t
 """Positional arguments that may be left out."""
 
 FLAGS = {
-    "check": {"json": "print JSON"},
+    "run": {"skip_bad": "leave out images that cannot be read"},
+    "check": {"skip_bad": "leave out images that cannot be read", "json": "print JSON"},
     "export": {"int8": "quantise the ONNX model to eight bits; says how many labels that keeps"},
 }
 """Switches, which take no value."""
@@ -63,10 +66,9 @@ def make_parser() -> ArgumentParser:
             command.add_argument(argument, nargs="?", help=text)
         add_recipe_arguments(command, tuple(stage for stage in stages if stage != "data"))
         if "data" in stages:
-            command.add_argument("--data.validation", type=float, help="share of the images kept out of all training")
-            command.add_argument("--data.seed", type=int, help="seed of that choice")
+            command.add_class_arguments(DataRecipe, "data", skip={"images", "tags", "skip_bad"})
         for argument, text in FLAGS.get(name, {}).items():
-            command.add_argument(f"--{argument}", action="store_true", help=text)
+            command.add_argument(f"--{argument.replace('_', '-')}", action="store_true", help=text)
         commands.add_subcommand(name, command, help=summary)
     return parser
 
@@ -104,7 +106,7 @@ def _do(name: str, arguments: Namespace) -> int:
     if rank() > 0:
         return 0
     if isinstance(result, Checked):
-        print(json.dumps(to_json(result), ensure_ascii=False)) if as_json else _show(result)
+        print(json.dumps(to_json(result), ensure_ascii=False)) if as_json else show_checked(result)
         return 1 if result.errors else 0
     if name in ("run", "demo") and isinstance(result, RunFolder):
         print(result.path("report.html"))
@@ -115,19 +117,6 @@ def _do(name: str, arguments: Namespace) -> int:
     elif isinstance(result, list):
         print(f"{len(result)} predictions")
     return 0
-
-
-def _show(checked: Checked) -> None:
-    table = Table(
-        "class", "images", title=f"{checked.images} images, {checked.untagged} without tags", title_justify="left"
-    )
-    for name, count in checked.classes.items():
-        table.add_row(name, str(count))
-    console.print(table)
-    for text in checked.errors:
-        say(f"error: {text}")
-    for text in checked.warnings:
-        say(f"warning: {text}")
 
 
 def _show_evaluation(result: dict[str, Any]) -> None:

@@ -18,13 +18,13 @@ from typing import Any
 from ktse import __version__
 from ktse.console import say
 from ktse.data.check import check_images, to_json
-from ktse.data.folder import open_folder, open_truth
+from ktse.data.forms import open_data, open_masks
 from ktse.data.sample import TaggedImages, Truth
 from ktse.errors import RunError
 from ktse.processes import rank, wait_for_all, world_size
 from ktse.recipe import Recipe
 from ktse.refinement.dense_crf import require_crf
-from ktse.run_folder import RunFolder, write_json
+from ktse.run_folder import RunFolder, read_json, write_json
 from ktse.settings import to_dict
 
 ORDER = ("check", "classify", "seed", "affinity", "refine", "segment", "predict", "evaluate", "report")
@@ -59,14 +59,21 @@ class Job:
     recipe: Recipe
 
     @cached_property
-    def data(self) -> TaggedImages:
-        """Images and tags.
+    def opened(self) -> TaggedImages:
+        """Images and tags as they were given.
 
         Raises:
             DataError: they cannot be used.
         """
-        recipe = self.recipe.data
-        return open_folder(Path(recipe.images), Path(recipe.tags), recipe.validation, recipe.seed)
+        return open_data(self.recipe.data)
+
+    @property
+    def data(self) -> TaggedImages:
+        """The same, without the images that check could not read, if the user wants these skipped."""
+        checked = self.run.path("check.json")
+        if not self.recipe.data.skip_bad or not checked.is_file():
+            return self.opened
+        return self.opened.without(read_json(checked).get("unreadable", []))
 
     @cached_property
     def truth(self) -> Truth | None:
@@ -76,12 +83,12 @@ class Job:
             DataError: they cannot be used.
         """
         masks = self.recipe.truth.masks
-        return open_truth(Path(masks), self.data) if masks else None
+        return open_masks(Path(masks), self.opened) if masks else None
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of images and tags."""
-        return self.data.fingerprint()
+        return self.opened.fingerprint()
 
     def needs(self, stage: str) -> tuple[str, ...]:
         """The stages that a stage reads from."""
@@ -104,6 +111,7 @@ class Job:
         parts: list[Any] = [stage]
         if stage == "check":
             parts.append(self.fingerprint)
+            parts += ["skip_bad"] if self.recipe.data.skip_bad else []
         elif stage == "evaluate":
             parts.append(self.truth.fingerprint() if self.truth else "")
         elif stage != "report":
@@ -229,11 +237,11 @@ def check(job: Job) -> None:
     Raises:
         DataError: images cannot be read; nothing is trained.
     """
-    checked = check_images(job.data)
+    checked = check_images(job.opened, skip_bad=job.recipe.data.skip_bad)
     for warning in checked.warnings:
         say(f"check: {warning}")
     checked.raise_errors()
-    job.run.write_classes(job.data.classes)
+    job.run.write_classes(job.opened.classes)
     write_json(job.run.path("check.json"), to_json(checked))
 
 

@@ -347,16 +347,33 @@ class DataRecipe:
     """Where the images and their tags are. Whatever trains sees nothing else.
 
     Attributes:
-        images: folder of images.
-        tags: CSV file with a column of image names and one of tags.
-        validation: share of the images, 0..1, kept out of all training.
+        images: folder of images, or the root of a data set.
+        tags: file of tags; empty where the folder says what is in its images.
+        form: "table" (CSV, TSV, JSON, list), "folders" (one per class), "voc", "coco", "datasets" (Hugging Face), or
+            "auto": found out.
+        image_column: column of image names in a table; empty: found by its name.
+        tag_column: column of tags in a table, or several, joined by commas, with 0 and 1; empty: found by its name.
+        separator: what stands between tags in a cell; empty: the first of ; | , that occurs.
+        classes: file with one class name a line, the only ones used and in this order; "voc": the 20 of PASCAL VOC.
+        train_list: file with one image name a line: only these, and those for validation, are used.
+        validation_list: file with one image name a line: these are kept out of all training.
+        validation: share of the images, 0..1, kept out of all training where no list says which.
         seed: seed of that choice.
+        skip_bad: leave out images that cannot be read, instead of stopping.
     """
 
     images: str = ""
     tags: str = ""
+    form: Literal["auto", "table", "folders", "voc", "coco", "datasets"] = "auto"
+    image_column: str = ""
+    tag_column: str = ""
+    separator: str = ""
+    classes: str = ""
+    train_list: str = ""
+    validation_list: str = ""
     validation: float = 0.0
     seed: int = 0
+    skip_bad: bool = False
 
 
 @dataclass(frozen=True)

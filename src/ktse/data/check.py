@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ktse.console import track
-from ktse.data.sample import TaggedImages
+from ktse.data.look import look_at_all
+from ktse.data.sample import TaggedImages, Truth
 from ktse.errors import DataError
 
 RARE = 10
 """Images below which a class is probably too rare to learn."""
+
+SMALL = 32
+"""Pixels below which a side of an image is too short to learn much from."""
+
+NAMED = 10
+"""Images that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +29,28 @@ class Checked:
     Attributes:
         images: number of images.
         untagged: number of images without tags.
+        validation: number of images that are kept out of training.
         classes: images per class.
         together: (C, C) images that have both classes.
         sizes: smallest, median and largest width and height.
+        duplicates: ids of images with the same content, a list each.
+        unreadable: ids of images that cannot be read.
+        disagree: images whose true mask and tags name different classes: id, classes "only in tags" and "only in mask".
+        doubtful: tags that are probably wrong, the most doubtful first: id, class, whether it is tagged, score.
         errors: what makes the data unusable.
         warnings: what will probably harm the result.
     """
 
     images: int
     untagged: int
+    validation: int
     classes: dict[str, int]
     together: list[list[int]]
     sizes: dict[str, list[int]]
+    duplicates: list[list[str]] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    disagree: list[dict[str, Any]] = field(default_factory=list)
+    doubtful: list[dict[str, Any]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -48,60 +61,176 @@ class Checked:
             DataError: there are errors.
         """
         if self.errors:
-            raise DataError(f"{len(self.errors)} images cannot be used", where=self.errors, hint="Mend or remove them.")
+            raise DataError(
+                f"{len(self.errors)} images cannot be used", where=self.errors,
+                hint="Mend or remove them; --skip-bad leaves out those that cannot be read.",
+            )  # fmt: skip
 
 
-def _look(path: Path) -> tuple[int, int] | str:
-    try:
-        with Image.open(path) as image:
-            size = image.size
-            image.load()
-        return size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return f"{path}: {error}"
-
-
-def check_images(data: TaggedImages, workers: int = 0) -> Checked:
+def check_images(
+    data: TaggedImages, truth: Truth | None = None, workers: int = 0, *, skip_bad: bool = False
+) -> Checked:
     """Decode every image once, in parallel, and count the tags.
 
     Args:
         data: the data set.
+        truth: true masks, to compare with the tags; they change nothing but warnings.
         workers: processes; 0 takes all cores.
+        skip_bad: images that cannot be read are a warning, not an error.
     """
-    paths = [data.path(index) for index in range(len(data))]
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        found = list(track(pool.map(_look, paths, chunksize=32), "check", total=len(paths)))
-    errors = [item for item in found if isinstance(item, str)]
-    sizes = np.array([item for item in found if not isinstance(item, str)], dtype=int).reshape(-1, 2)
-    tags = data.tags.astype(int)
-    counts = dict(zip(data.classes, tags.sum(axis=0).tolist(), strict=True))
+    sizes = np.zeros((len(data), 2), dtype=np.int32)
+    contents = np.zeros(len(data), dtype=np.uint64)
+    unreadable: list[int] = []
+    bad_images: list[str] = []
+    bad_masks: list[str] = []
+    disagree: list[dict[str, Any]] = []
+    looks = track(look_at_all(data, truth, workers), "check", total=len(data))
+    for index, (size, content, problem, present) in enumerate(looks):
+        contents[index] = content
+        if size is not None:
+            sizes[index] = size
+        else:
+            unreadable.append(index)
+        if problem:
+            (bad_masks if size is not None else bad_images).append(problem)
+        if present is not None:
+            disagree += _difference(data, index, present)
+    good = np.ones(len(data), dtype=bool)
+    good[unreadable] = False
+    together = _together(data.tags)
+    counts = dict(zip(data.classes, np.diag(together).tolist(), strict=True))
+    groups = _same(contents, good)
+    skipped = [f"left out: {problem}" for problem in bad_images] if skip_bad and good.any() else []
     return Checked(
         images=len(data),
-        untagged=int((tags.sum(axis=1) == 0).sum()),
+        untagged=int((~data.tags.any(axis=1)).sum()),
+        validation=int(data.validation.sum()),
         classes=counts,
-        together=(tags.T @ tags).tolist(),
-        sizes={name: _spread(sizes[:, axis]) for axis, name in enumerate(("width", "height"))} if len(sizes) else {},
-        errors=errors,
-        warnings=_warnings(counts, len(data)),
+        together=together.tolist(),
+        sizes={name: _spread(sizes[good, axis]) for axis, name in enumerate(("width", "height"))} if good.any() else {},
+        duplicates=[[data.ids[index] for index in group] for group in groups],
+        unreadable=[data.ids[index] for index in unreadable],
+        disagree=disagree,
+        errors=bad_masks if skipped else bad_images + bad_masks,
+        warnings=[
+            *data.notes,
+            *skipped,
+            *_class_warnings(data, counts),
+            *_image_warnings(data, sizes, good),
+            *_duplicate_warnings(data, groups),
+            *_disagreement(disagree),
+        ],
     )
+
+
+def _together(tags: np.ndarray) -> np.ndarray:
+    """(C, C) int64 images that have both classes; in blocks, since products need numbers larger than bits."""
+    counts = np.zeros((tags.shape[1], tags.shape[1]), dtype=np.int64)
+    for start in range(0, len(tags), 1 << 16):
+        block = tags[start : start + (1 << 16)].astype(np.float32)
+        counts += np.rint(block.T @ block).astype(np.int64)
+    return counts
 
 
 def _spread(values: np.ndarray) -> list[int]:
     return [int(values.min()), int(np.median(values)), int(values.max())]
 
 
-def _warnings(counts: dict[str, int], images: int) -> list[str]:
-    warnings = [
+def _same(contents: np.ndarray, good: np.ndarray) -> list[list[int]]:
+    """Groups of indices with equal content."""
+    indices = np.flatnonzero(good)
+    order = indices[np.argsort(contents[indices], kind="stable")]
+    starts = np.flatnonzero(np.diff(contents[order])) + 1
+    edges = np.concatenate([[0], starts, [len(order)]])
+    long = np.flatnonzero(np.diff(edges) > 1)
+    return sorted(order[edges[start] : edges[start + 1]].tolist() for start in long)
+
+
+def _difference(data: TaggedImages, index: int, present: tuple[int, ...]) -> list[dict[str, Any]]:
+    tagged, shown = set(np.flatnonzero(data.tags[index]).tolist()), set(present)
+    if tagged == shown:
+        return []
+
+    def names(numbers: set[int]) -> list[str]:
+        # The mask of a larger set of classes may hold numbers that have no name here.
+        return [data.classes[number] if number < len(data.classes) else str(number + 1) for number in sorted(numbers)]
+
+    only = {"only in tags": names(tagged - shown), "only in mask": names(shown - tagged)}
+    return [{"id": data.ids[index], **only}]
+
+
+def _class_warnings(data: TaggedImages, counts: dict[str, int]) -> list[str]:
+    images = len(data)
+    absent = [repr(name) for name, count in counts.items() if count == 0]
+    warnings = [f"{len(absent)} classes have no image and cannot be learned: {', '.join(absent)}"] if absent else []
+    warnings += [
         f"the class {name!r} has only {count} images: probably too rare to learn"
         for name, count in counts.items()
-        if count < min(RARE, images)
+        if 0 < count < min(RARE, images)
     ]
     warnings += [
         f"every image has the tag {name!r}: nothing tells what it looks like"
         for name, count in counts.items()
         if count == images and images > 1
     ]
+    patterns: dict[bytes, list[str]] = {}
+    for index, name in enumerate(data.classes):
+        if 0 < counts[name] < images:
+            patterns.setdefault(np.packbits(data.tags[:, index]).tobytes(), []).append(name)
+    warnings += [
+        f"{' and '.join(map(repr, names))} are always together: nothing tells them apart"
+        for names in patterns.values()
+        if len(names) > 1
+    ]
+    alike: dict[str, list[str]] = {}
+    for name in data.classes:
+        alike.setdefault("".join(name.casefold().split()).replace("_", "").replace("-", ""), []).append(name)
+    warnings += [f"{' and '.join(map(repr, names))} look like one class" for names in alike.values() if len(names) > 1]
+    if "background" in {name.casefold() for name in data.classes}:
+        warnings.append("a class is called 'background': background is what has no tag, and needs none")
     return warnings
+
+
+def _image_warnings(data: TaggedImages, sizes: np.ndarray, good: np.ndarray) -> list[str]:
+    small = np.flatnonzero(good & (sizes.min(axis=1) < SMALL))
+    if not len(small):
+        return []
+    return [f"{len(small)} images have a side of less than {SMALL} pixels: {_names(data, small.tolist())}"]
+
+
+def _duplicate_warnings(data: TaggedImages, groups: list[list[int]]) -> list[str]:
+    warnings = []
+    if groups:
+        extra = sum(len(group) - 1 for group in groups)
+        warnings.append(f"{extra} images repeat the content of others: {_pairs(data, groups)}")
+    other = [group for group in groups if (data.tags[group] != data.tags[group[0]]).any()]
+    if other:
+        warnings.append(f"{len(other)} of these have the same content, but different tags: {_pairs(data, other)}")
+    leaks = [group for group in groups if len(set(data.validation[group].tolist())) == 2]
+    if leaks:
+        warnings.append(f"{len(leaks)} of these are both in training and in validation: {_pairs(data, leaks)}")
+    return warnings
+
+
+def _disagreement(disagree: list[dict[str, Any]]) -> list[str]:
+    texts = []
+    for where, text in (
+        ("only in tags", "have a tag that their mask lacks"),
+        ("only in mask", "lack a tag of their mask"),
+    ):
+        some = [f"{entry['id']} ({', '.join(entry[where])})" for entry in disagree if entry[where]]
+        if some:
+            texts.append(f"{len(some)} images {text}: {', '.join(some[:NAMED])}{' ...' if len(some) > NAMED else ''}")
+    return texts
+
+
+def _names(data: TaggedImages, indices: list[int]) -> str:
+    return ", ".join(data.ids[index] for index in indices[:NAMED]) + (" ..." if len(indices) > NAMED else "")
+
+
+def _pairs(data: TaggedImages, groups: list[list[int]]) -> str:
+    texts = [" = ".join(data.ids[index] for index in group[:3]) for group in groups[:NAMED]]
+    return ", ".join(texts) + (" ..." if len(groups) > NAMED else "")
 
 
 def to_json(checked: Checked) -> dict[str, Any]:

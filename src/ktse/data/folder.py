@@ -1,40 +1,33 @@
-"""The plain form of a data set: a folder of images and a CSV file of tags; masks, for measuring, in another folder."""
+"""Folders of images: with a table of tags, or with one subfolder per class; true masks, for measuring, in another."""
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from ktse.data.sample import TaggedImages, Truth, image_ids
+from ktse.data.found import Found, assemble, read_classes
+from ktse.data.image import image_size
+from ktse.data.listing import Names, list_folder
+from ktse.data.sample import TaggedImages, Truth
+from ktse.data.table import FOUND_OUT, Columns, Table, read_table
 from ktse.errors import DataError
+from ktse.recipe import DataRecipe
 
-SEPARATOR = ";"
+PLAIN = Columns("image", "tags", ";")
+"""The form that needs no guessing: a CSV file with the columns image and tags, tags separated by ;."""
 
+TRAINING = ("train", "training")
+VALIDATION = ("val", "valid", "validation")
+SPLITS = (*TRAINING, *VALIDATION, "test")
 
-def list_images(folder: Path) -> list[str]:
-    """Relative paths of all files in a folder and its subfolders whose ending Pillow can read, sorted.
-
-    Raises:
-        DataError: the folder does not exist or holds no image.
-    """
-    if not folder.is_dir():
-        raise DataError(f"the image folder {folder} does not exist", hint="Check the path of the images.")
-    endings = set(Image.registered_extensions())
-    files = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in endings and path.is_file() and not path.name.startswith(".")
-    )
-    if not files:
-        raise DataError(f"the image folder {folder} holds no image", hint="Known endings: .jpg, .png, .tif, .webp ...")
-    return files
+LISTED = 8
+"""Problems of one kind that a message lists, so that it shows every kind."""
 
 
-def read_tags(path: Path, image_column: str = "image", tag_column: str = "tags") -> dict[str, tuple[str, ...]]:
-    """Read a CSV file with one row per image: its name, and its tags separated by ';' (none for an empty cell).
+def read_tags(path: Path, columns: Columns = PLAIN) -> dict[str, tuple[str, ...]]:
+    """Read a table with one row per image: its name and its tags (none for an empty cell).
 
     Returns:
         tags by image name, in the file's order.
@@ -42,58 +35,16 @@ def read_tags(path: Path, image_column: str = "image", tag_column: str = "tags")
     Raises:
         DataError: missing file, missing column, empty table, or bad rows, all listed with their row numbers.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"the tag file {path} does not exist", hint="Check the path given as --tags.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    table = read_table(path, columns)
+    if table.problems:
         raise DataError(
-            f"the tag file {path} cannot be read as UTF-8 text", where=str(error), hint="Save it as CSV in UTF-8."
-        ) from error
-    reader = csv.DictReader(text.splitlines(), strict=True)
-    try:
-        names = reader.fieldnames or []
-        missing = [column for column in (image_column, tag_column) if column not in names]
-        if missing:
-            raise DataError(
-                f"the tag file {path} has no column {' and no column '.join(map(repr, missing))}",
-                where=f"columns found: {', '.join(map(repr, names)) or 'none'}",
-                hint=f"Its first line must be: {image_column},{tag_column}",
-            )
-        return _rows(reader, path, image_column, tag_column)
-    except csv.Error as error:
-        raise DataError(
-            f"the tag file {path} is not a valid CSV table", where=f"row {reader.line_num}: {error}"
-        ) from error
-
-
-def _rows(reader: csv.DictReader[str], path: Path, image_column: str, tag_column: str) -> dict[str, tuple[str, ...]]:
-    table: dict[str, tuple[str, ...]] = {}
-    first_row: dict[str, int] = {}
-    problems = []
-    for row in reader:
-        name, cell = row[image_column], row[tag_column]
-        line = reader.line_num
-        if None in row or name is None or cell is None:
-            problems.append(f"row {line}: it has another number of cells than the first line")
-        elif not name.strip():
-            problems.append(f"row {line}: the image name is empty")
-        elif name in table:
-            problems.append(f"row {line}: {name!r} is there already, in row {first_row[name]}")
-        else:
-            table[name] = tuple(dict.fromkeys(tag.strip() for tag in cell.split(SEPARATOR) if tag.strip()))
-            first_row[name] = line
-    if problems:
-        raise DataError(f"the tag file {path} has bad rows", where=problems, hint="Mend these rows and try again.")
-    if not table:
-        raise DataError(f"the tag file {path} has no rows", hint="It needs one row per image.")
-    return table
+            f"the tag file {path} has bad {table.word}s", where=table.problems, hint="Mend these and try again."
+        )
+    return dict(zip(table.rows, table.tags, strict=True))
 
 
 def open_folder(images: Path, tags: Path, validation: float = 0.0, seed: int = 0) -> TaggedImages:
-    """Open a folder of images with a CSV of tags.
-
-    Classes are the tags that occur, in the order of a `classes.txt` beside the CSV if there is one, else sorted.
+    """Open a folder of images with a plain CSV of tags.
 
     Args:
         images: folder of images, subfolders included.
@@ -104,29 +55,107 @@ def open_folder(images: Path, tags: Path, validation: float = 0.0, seed: int = 0
     Raises:
         DataError: anything that is wrong, all problems together.
     """
-    table = read_tags(tags)
-    present = set(list_images(images))
-    named = {Path(name).as_posix(): name for name in table}
-    problems = [f"{name!r} is in the table, but not in the folder" for key, name in named.items() if key not in present]
-    if problems:
+    return assemble(find_table(images, tags, PLAIN), DataRecipe(validation=validation, seed=seed))
+
+
+def find_table(images: Path, tags: Path, columns: Columns = FOUND_OUT) -> Found:
+    """Read a folder of images with a table of tags: every image must have a row, and every row an image.
+
+    Classes are the tags that occur, in the order of a `classes.txt` beside the table if there is one, else of its
+    0/1 columns, else sorted.
+
+    Raises:
+        DataError: anything that is wrong, all problems together.
+    """
+    table = read_table(tags, columns)
+    listing = list_folder(images)
+    names = Names(listing)
+    files: dict[str, str] = {}
+    missing, doubled = [], []
+    for name, row in table.rows.items():
+        file = names.find(name)
+        if file is None:
+            missing.append(f"{table.word} {row}: {name!r} {names.why(name)}")
+        elif file in files:
+            first = files[file]
+            doubled.append(f"{table.word} {row}: {name!r} is the file of {table.word} {table.rows[first]}, {first!r}")
+        else:
+            files[file] = name
+    damaged = {names.find(name) for name in table.damaged}
+    untabled = [f"{file} has no {table.word}" for file in listing.files if file not in files and file not in damaged]
+    problems = {
+        f"{len(table.problems)} bad {table.word}s": table.problems,
+        f"{len(missing)} of the {len(table.rows)} images are not in {images}": missing,
+        f"{len(doubled)} {table.word}s name an image again": doubled,
+        f"{len(untabled)} images in {images} have no {table.word}": untabled,
+    }
+    if any(problems.values()):
         raise DataError(
-            f"{len(problems)} of the {len(table)} images in {tags} are not in {images}", where=problems,
-            hint="Names are relative to the image folder and include the ending.",
-        )  # fmt: skip
-    untabled = sorted(present - set(named))
-    if untabled:
+            f"{tags} and {images} do not fit: {'; '.join(text for text, places in problems.items() if places)}",
+            where=[line for places in problems.values() for line in some(places)],
+            hint="Names are relative to the image folder. An image with none of the classes has an empty tag cell.",
+        )
+    return Found(images, tags, list(files), table.tags, _classes(tags, table), notes=[*table.notes, *listing.notes])
+
+
+def some(problems: list[str]) -> list[str]:
+    """The first problems of a kind, and the number of the others."""
+    if len(problems) <= LISTED:
+        return problems
+    return [*problems[: LISTED - 1], f"... and {len(problems) - LISTED + 1} more like these"]
+
+
+def _classes(tags: Path, table: Table) -> tuple[str, ...]:
+    listed = tags.with_name("classes.txt")
+    if not listed.is_file():
+        return table.classes
+    classes = read_classes(listed)
+    unknown = sorted({tag for row in dict.fromkeys(table.tags) for tag in row} - set(classes))
+    if unknown:
         raise DataError(
-            f"{len(untabled)} images in {images} have no row in {tags}", where=untabled,
-            hint="Add a row for each (an empty tag cell says that none of the classes is there), or move them away.",
+            f"{listed} does not fit {tags}", where=[f"the tag {tag!r} is not listed" for tag in unknown],
+            hint="List each tag once, or remove classes.txt to take the tags that occur, sorted.",
         )  # fmt: skip
-    classes = _classes(tags, table)
-    index = {name: number for number, name in enumerate(classes)}
-    files = list(named)
-    matrix = np.zeros((len(files), len(classes)), dtype=bool)
-    for row, key in enumerate(files):
-        matrix[row, [index[tag] for tag in table[named[key]]]] = True
-    ids = image_ids(files)
-    return TaggedImages(images, tuple(files), tuple(ids), classes, matrix, _split(len(files), validation, seed))
+    return classes
+
+
+def find_subfolders(images: Path) -> Found:
+    """Read a folder with one subfolder per class, or with such folders under train, val and test.
+
+    A symbolic link in one class to an image in another gives that image both tags. Images under test are left out.
+
+    Raises:
+        DataError: no images, or images outside of class folders.
+    """
+    listing = list_folder(images)
+    top = {name.split("/")[0] for name in (*listing.files, *listing.links) if "/" in name}
+    split = bool(top) and all(name.lower() in SPLITS for name in top) and bool(top & {*TRAINING, *VALIDATION})
+    tags: dict[str, dict[str, None]] = {}
+    stray, notes, test = [], list(listing.notes), 0
+    pairs = [(name, name) for name in listing.files] + list(listing.links.items())
+    for place, file in pairs:
+        parts = place.split("/")[1 if split else 0 :]
+        if len(parts) < 2:
+            stray.append(place)
+        elif split and file.split("/")[0].lower() == "test":
+            test += 1
+        else:
+            tags.setdefault(file, {})[parts[0]] = None
+    if stray:
+        raise DataError(
+            f"{len(stray)} images in {images} have no tags: they are in no class folder", where=stray,
+            hint="Give a file of tags with --tags, or put each image into a subfolder named like its class.",
+        )  # fmt: skip
+    if not tags:
+        raise DataError(f"{images} holds images for testing only", hint="Images to learn from belong under train.")
+    if test:
+        notes.append(f"{test} images under test are left out")
+    files = sorted(tags)
+    validation = np.array([file.split("/")[0].lower() in VALIDATION for file in files])
+    return Found(
+        images, images, files, [tuple(tags[file]) for file in files],
+        validation=validation if split and validation.any() else None, notes=notes,
+    )  # fmt: skip
 
 
 def open_truth(masks: Path, data: TaggedImages) -> Truth:
@@ -155,9 +184,11 @@ def open_truth(masks: Path, data: TaggedImages) -> Truth:
 
 def _mask_problems(mask_path: Path, image_path: Path, classes: int) -> list[str]:
     try:
-        with Image.open(mask_path) as mask, Image.open(image_path) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5
-            size = image.size[::-1] if turned else image.size
+        size = image_size(image_path)
+    except DataError:  # said by check, which knows whether to skip it
+        return []
+    try:
+        with Image.open(mask_path) as mask:
             if mask.mode not in ("P", "L", "1", "I;16"):
                 return [f"{mask_path}: a {mask.mode} image, but masks hold class numbers (8-bit palette or grey)"]
             if mask.size != size:
@@ -168,29 +199,3 @@ def _mask_problems(mask_path: Path, image_path: Path, classes: int) -> list[str]
     ignored = 65535 if mask.mode == "I;16" else 255
     unknown = [int(value) for value in values if value > classes and value != ignored]
     return [f"{mask_path}: values {unknown[:5]}, but there are {classes} classes"] if unknown else []
-
-
-def _classes(tags: Path, table: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    used = {tag for row in table.values() for tag in row}
-    listed = tags.with_name("classes.txt")
-    if not listed.is_file():
-        if not used:
-            raise DataError(f"no image in {tags} has a tag", hint="At least one tag is needed to learn from.")
-        return tuple(sorted(used))
-    classes = tuple(line.strip() for line in listed.read_text(encoding="utf-8-sig").splitlines() if line.strip())
-    unknown = sorted(used - set(classes))
-    doubled = sorted({name for name in classes if classes.count(name) > 1})
-    if unknown or doubled:
-        raise DataError(
-            f"{listed} does not fit {tags}",
-            where=[f"the tag {tag!r} is not listed" for tag in unknown]
-            + [f"{tag!r} is listed twice" for tag in doubled],
-            hint="List each tag once, or remove classes.txt to take the tags that occur, sorted.",
-        )
-    return classes
-
-
-def _split(count: int, validation: float, seed: int) -> np.ndarray:
-    chosen = np.zeros(count, dtype=bool)
-    chosen[np.random.default_rng(seed).permutation(count)[: int(count * validation)]] = True
-    return chosen

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import os
+from collections.abc import Collection
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from ktse.errors import DataError
+from ktse.data.image import read_image
+from ktse.run_folder import read_label_map
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +28,7 @@ class TaggedImages:
         classes: C names.
         tags: (N, C) bool.
         validation: (N,) bool, images kept out of all training.
+        notes: what was left aside or guessed while opening, for the user to know.
     """
 
     root: Path
@@ -31,6 +37,7 @@ class TaggedImages:
     classes: tuple[str, ...]
     tags: np.ndarray
     validation: np.ndarray
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.files)
@@ -39,13 +46,33 @@ class TaggedImages:
         """Where an image is."""
         return self.root / self.files[index]
 
-    def read(self, index: int) -> Image.Image:
+    def source(self, index: int) -> Path | BytesIO:
+        """What an image is read from."""
+        return self.path(index)
+
+    def read(self, index: int, long_side: int = 0) -> Image.Image:
         """Read an image as RGB, turned as its EXIF data says.
+
+        Args:
+            index: which image.
+            long_side: pixels that the longer side needs at least; far larger JPEGs are decoded smaller. 0: as it is.
 
         Raises:
             DataError: it cannot be read.
         """
-        return read_image(self.path(index))
+        return read_image(self.source(index), long_side, self.files[index])
+
+    def take(self, indices: np.ndarray) -> TaggedImages:
+        """Some of the images, in this order."""
+        files, ids = (tuple(names[index] for index in indices) for names in (self.files, self.ids))
+        return dataclasses.replace(
+            self, files=files, ids=ids, tags=self.tags[indices], validation=self.validation[indices]
+        )
+
+    def without(self, ids: Collection[str]) -> TaggedImages:
+        """All images but these."""
+        left = set(ids)
+        return self.take(np.flatnonzero([name not in left for name in self.ids])) if left else self
 
     @property
     def training(self) -> np.ndarray:
@@ -55,8 +82,9 @@ class TaggedImages:
     def fingerprint(self) -> str:
         """Hash of names, tags, split, and each file's size and time of change."""
         digest = hashlib.sha256("\n".join(self.classes).encode())
-        for index, name in enumerate(self.files):
-            stat = self.path(index).stat()
+        root = os.fspath(self.root)
+        for name in self.files:
+            stat = os.stat(f"{root}/{name}")  # noqa: PTH116 (a million paths take pathlib seconds)
             digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         digest.update(np.packbits(self.tags).tobytes() + np.packbits(self.validation).tobytes())
         return digest.hexdigest()
@@ -67,37 +95,45 @@ class Truth:
     """True masks, for measuring only.
 
     Attributes:
-        paths: mask file of each image that has one, by image id.
+        paths: file that holds the mask of each image that has one, by image id.
     """
 
     paths: dict[str, Path]
 
+    def read(self, image_id: str) -> np.ndarray:
+        """The true mask of an image: (H, W) uint8 or uint16, 0 background, k class k, the largest value ignored.
+
+        Raises:
+            KtseError: it cannot be read.
+        """
+        return read_label_map(self.paths[image_id])
+
+    def take(self, ids: Collection[str]) -> Truth:
+        """The masks of some of the images."""
+        return dataclasses.replace(self, paths={name: self.paths[name] for name in ids if name in self.paths})
+
     def fingerprint(self) -> str:
         """Hash of each file's name, size and time of change."""
         digest = hashlib.sha256()
+        stats = {path: path.stat() for path in set(self.paths.values())}
         for image_id, path in sorted(self.paths.items()):
-            stat = path.stat()
-            digest.update(f"{image_id}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+            digest.update(f"{image_id}\0{stats[path].st_size}\0{stats[path].st_mtime_ns}\n".encode())
         return digest.hexdigest()
 
 
-def read_image(path: Path) -> Image.Image:
-    """Read any Pillow-readable file as RGB, turned as its EXIF data says.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image", where=str(error)) from error
-
-
 def image_ids(files: list[str]) -> list[str]:
-    """Unique names of images: the path without its ending; with it where two files differ in the ending alone."""
-    stems = [str(Path(name).with_suffix("").as_posix()) for name in files]
+    """Unique names of images: the path without its ending; with it where that alone would name two of them."""
+    stems = [_stem(name) for name in files]
     counts: dict[str, int] = {}
     for stem in stems:
         counts[stem] = counts.get(stem, 0) + 1
-    return [stem if counts[stem] == 1 else Path(name).as_posix() for stem, name in zip(stems, files, strict=True)]
+    # "a.jpg.png" without its ending is the full name that "a.jpg" may need.
+    full = set(files)
+    return [stem if counts[stem] == 1 and stem not in full else name for stem, name in zip(stems, files, strict=True)]
+
+
+def _stem(name: str) -> str:
+    """A relative path without its ending; pathlib is too slow for a million of them."""
+    folder, slash, last = name.rpartition("/")
+    stem, _, ending = last.rpartition(".")
+    return f"{folder}{slash}{stem if stem and ending else last}"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ktse import __version__
 from ktse.console import say
-from ktse.data.sample import read_image
+from ktse.data.image import read_image
 from ktse.errors import ExportError
 from ktse.models.segmenter import Portable
 from ktse.prediction.onnx import INPUT, LABEL, LOGITS, PROBABILITY

@@ -9,14 +9,17 @@ OUT/probabilities/ID.npz   probability (C+1, h, w) float16, every `stride`-th pi
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from ktse.console import track
-from ktse.data.folder import list_images
-from ktse.data.sample import image_ids, read_image
+from ktse.data.image import read_image
+from ktse.data.listing import list_images
+from ktse.data.sample import image_ids
 from ktse.errors import DataError
 from ktse.prediction.predictor import Predictor, decide
 from ktse.run_folder import atomic, label_type, write_label_map, write_npz
@@ -43,27 +46,27 @@ def predict_folder(predictor: Predictor, images: Path, out: Path) -> list[Path]:
         files = list_images(images)
         named = {name: images / file for name, file in zip(image_ids(files), files, strict=True)}
     try:
-        predict_files(predictor, named, out)
+        predict_files(predictor, {name: partial(read_image, path) for name, path in named.items()}, out)
     finally:
         tidy(out)
     return [out / f"{name}.png" for name in named]
 
 
-def predict_files(predictor: Predictor, images: dict[str, Path], out: Path) -> None:
-    """Write the predictions of images by name.
+def predict_files(predictor: Predictor, images: Mapping[str, Callable[[], Image.Image]], out: Path) -> None:
+    """Write the predictions of images, given by name and how to read them.
 
     Raises:
         DataError: images that cannot be read (the others are written first).
     """
     left = {
-        name: path
-        for name, path in images.items()
+        name: read
+        for name, read in images.items()
         if not all(file.is_file() for file in files_of(predictor, out, name))
     }
     problems = []
-    for name, path in track(left.items(), "predict", total=len(images), done=len(images) - len(left)):
+    for name, read in track(left.items(), "predict", total=len(images), done=len(images) - len(left)):
         try:
-            _predict_file(predictor, read_image(path), out, name)
+            _predict_file(predictor, read(), out, name)
         except DataError as error:
             problems.append(error.what)
     if problems:

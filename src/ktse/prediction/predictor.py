@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image, ImageOps
 
-from ktse.data.sample import read_image
+from ktse.data.image import read_image
 from ktse.errors import DataError
 from ktse.prediction.tiles import blend
 from ktse.recipe import PredictRecipe

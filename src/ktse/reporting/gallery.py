@@ -197,13 +197,13 @@ def _pictures(run: RunFolder, data: TaggedImages, truth: Truth | None, index: in
         ("Mask", run.path("masks"), run.mask_path(image_id)),
         ("Prediction", run.path("predictions"), run.prediction_path(image_id)),
     ]
-    if truth is not None and image_id in truth.paths:
-        labels.append(("True mask", truth.paths[image_id].parent, truth.paths[image_id]))
     for name, folder, path in labels:
         if path.is_file():
             pictures.append(_label(name, read_label_map(path), photo, data.classes, result))
         elif folder.is_dir():
             pictures.append(Picture(name, "", "none for this image"))
+    if truth is not None and image_id in truth.paths:
+        pictures.append(_label("True mask", truth.read(image_id), photo, data.classes, result))
     return pictures
 
 

@@ -63,7 +63,7 @@ class PairedImages(Dataset[tuple[Tensor, Tensor, Tensor | None, Tensor | None]])
             return (image, tags, None, None) if partner is None else (image, tags, *self._sample(partner))
 
     def _sample(self, index: int) -> tuple[Tensor, Tensor]:
-        image, _ = self.transform(self.data.read(index))
+        image, _ = self.transform(self.data.read(index, self.transform.long_side[1]))
         return image, torch.from_numpy(self.data.tags[index]).float()
 
     def _partner(self, index: int) -> int:

@@ -99,7 +99,7 @@ def _measure(run: RunFolder, data: TaggedImages, truth: Truth) -> dict[str, tupl
         found["prediction"] = (Measure.new(classes, sweep=False), None, None)
     for index in track(measured, "evaluate", total=len(measured)):
         name = data.ids[index]
-        true = read_label_map(truth.paths[name])
+        true = truth.read(name)
         split = "validation" if data.validation[index] else "train"
         for stage, (measure, limit, _) in found.items():
             said = None

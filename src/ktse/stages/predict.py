@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ class TorchModel:
 def predict(run: RunFolder, data: TaggedImages, recipe: PredictRecipe) -> None:
     """Write predictions/ID.png for every image of the data set that has none yet."""
     predictor = Predictor(TorchModel(run.path("segment", "model.safetensors"), recipe.precision), recipe)
-    images = {data.ids[index]: data.path(index) for index in my_share(range(len(data)))}
+    images = {data.ids[index]: partial(data.read, index) for index in my_share(range(len(data)))}
     predict_files(predictor, images, run.path("predictions"))
     wait_for_all()
     if rank() == 0:

@@ -34,7 +34,7 @@ class MaskedImages(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         label = read_label_map(self.path(self.data.ids[index]))
         with seeded(self.seed, self.epoch, index):
-            image, mask = self.transform(self.data.read(index), label)
+            image, mask = self.transform(self.data.read(index, self.transform.long_side[1]), label)
         if mask is None:
             raise TypeError("a label map went in, but none came out")
         return image, mask

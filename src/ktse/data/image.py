@@ -1,0 +1,107 @@
+"""Images as they come: whatever Pillow reads becomes upright 8-bit RGB; what cannot is refused by name."""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ktse.errors import DataError
+
+NEUTRAL = (124, 116, 104)
+"""What shows through transparent pixels: ImageNet's mean colour, which is zero after the normalisation."""
+
+DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+"""Modes with more than 8 bits a pixel, which Pillow would clip."""
+
+
+def read_image(source: Path | BytesIO, long_side: int = 0, name: str = "") -> Image.Image:
+    """Read an image as RGB: the first frame, turned as its EXIF data says, transparency over a neutral colour.
+
+    Args:
+        source: a file, or the bytes of one.
+        long_side: pixels that the longer side needs at least; a JPEG far larger than that is decoded at a fraction
+            of its size, in a fraction of the time and memory. 0: as it is.
+        name: what messages call it, if it is no file.
+
+    Raises:
+        DataError: it cannot be read, is cut off, or has so many pixels that it must be a decompression bomb.
+    """
+    called = name or str(source)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(source) as image:
+                if long_side:
+                    _draft(image, 2 * long_side)
+                image.load()
+                return to_rgb(_upright(image))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(
+            f"{called} is refused as a decompression bomb", where=str(error), hint="Scale it down, or remove it."
+        ) from error
+    except MemoryError as error:
+        raise DataError(f"{called} is too large for the memory", hint="Scale it down, or remove it.") from error
+    except Exception as error:  # on damaged files, Pillow's decoders raise whatever their parsing stumbles over
+        raise DataError(f"{called} cannot be read as an image", where=_one_line(error)) from error
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image after it is turned upright; its pixels are not decoded.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                width, height = image.size
+                return (height, width) if image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (width, height)
+    except Exception as error:  # as above
+        raise DataError(f"{path} cannot be read as an image", where=_one_line(error)) from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert any mode to RGB.
+
+    16 bits are scaled to 8 by their full range, so that images of a set stay comparable. 32 bits have no such range:
+    each image is stretched from its smallest to its largest value, unless it fits 0..65535 or, for floats, 0..1.
+    """
+    if image.mode in DEEP:
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        ground = Image.new("RGBA", image.size, (*NEUTRAL, 255))
+        return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    whole = np.issubdtype(values.dtype, np.integer)
+    values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0)
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= (65535 if whole else 1):
+        low, high = 0.0, 65535.0 if whole else 1.0
+    scaled = (values - low) * (255 / max(high - low, 1e-12))
+    return np.asarray(scaled.round().clip(0, 255), dtype=np.uint8)
+
+
+def _draft(image: Image.Image, long_side: int) -> None:
+    # Only JPEG can; Pillow takes the smallest fraction (1/2, 1/4, 1/8) that is no smaller than what is asked for.
+    share = long_side / max(image.size)
+    if share < 1:
+        image.draft(None, (max(1, round(image.width * share)), max(1, round(image.height * share))))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF data do not make the pixels unreadable
+        return image
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

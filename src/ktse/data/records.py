@@ -1,0 +1,134 @@
+"""Rows of CSV and JSON files as cells under named columns; what is wrong with a row takes the place of its cells."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ktse.errors import DataError
+
+Cells: TypeAlias = "list[Any] | str"
+"""The cells of a row, or what is wrong with it."""
+
+DELIMITERS = (",", "\t", ";", "|")
+
+
+@dataclass(frozen=True)
+class Records:
+    """A table that is read row by row.
+
+    Attributes:
+        word: what a row is called: row, line or item.
+        names: names of the columns.
+        rows: number and cells of each row.
+    """
+
+    word: str
+    names: list[str]
+    rows: Iterator[tuple[int, Cells]]
+
+
+class Doubled(dict[str, Any]):
+    """A JSON object that has a key twice: JSON readers drop the first, this one keeps all pairs."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+
+def csv_records(path: Path) -> Records:
+    """Open a CSV file; the delimiter is the one that the first line has most of, and a tab in .tsv files.
+
+    The rows raise csv.Error or UnicodeDecodeError when they are read.
+    """
+    rows = _csv_rows(path)
+    _, names = next(rows, (1, []))
+    return Records("row", [str(name) for name in names], rows)
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, Cells]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+        file.seek(0)
+        marks = ("\t",) if path.suffix.lower() == ".tsv" else DELIMITERS
+        reader = csv.reader(file, delimiter=max(marks, key=first.count), strict=True)
+        try:
+            for cells in reader:
+                if cells:
+                    yield reader.line_num, cells
+        except csv.Error as error:
+            raise csv.Error(f"row {reader.line_num}: {error}") from error
+        except UnicodeDecodeError as error:
+            raise UnicodeDecodeError(
+                error.encoding, error.object, error.start, error.end, f"{error.reason} (after row {reader.line_num})"
+            ) from error
+
+
+def json_records(path: Path) -> Records:
+    """Open a JSON file: {"image": tags, ...}, a list of objects, or one object a line (.jsonl).
+
+    Raises:
+        DataError: it is no JSON, or something else than that.
+    """
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return _objects("line", _json_lines(path))
+    content = load_json(path)
+    if isinstance(content, dict):
+        pairs = content.pairs if isinstance(content, Doubled) else list(content.items())
+        return Records("item", ["image", "tags"], ((n, [key, tags]) for n, (key, tags) in enumerate(pairs, start=1)))
+    if isinstance(content, list):
+        return _objects("item", list(enumerate(content, start=1)))
+    raise DataError(
+        f"the tag file {path} holds no table",
+        hint='Write {"photo.jpg": ["tag", "tag"], ...} or [{"image": "photo.jpg", "tags": ["tag"]}, ...].',
+    )
+
+
+def load_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        DataError: it does not exist or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_pairs)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist", hint="Check the path.") from error
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read", where=str(error), hint="Check what it is and who may read it."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not valid JSON", where=str(error), hint="Write it again, in UTF-8.") from error
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    return content if len(content) == len(pairs) else Doubled(pairs)
+
+
+def _json_lines(path: Path) -> list[tuple[int, Any]]:
+    rows: list[tuple[int, Any]] = []
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    rows.append((number, json.loads(line, object_pairs_hook=_pairs)))
+                except (ValueError, RecursionError) as error:
+                    rows.append((number, f"it is not valid JSON: {error}"))
+    return rows
+
+
+def _objects(word: str, rows: list[tuple[int, Any]]) -> Records:
+    names = list(dict.fromkeys(key for _, row in rows if isinstance(row, dict) for key in row))
+
+    def cells(row: Any) -> Cells:
+        if not isinstance(row, dict):
+            return row if isinstance(row, str) and row.startswith("it is not") else "it is not an object"
+        return "it has a key twice" if isinstance(row, Doubled) else [row.get(name) for name in names]
+
+    return Records(word, names, ((number, cells(row)) for number, row in rows))

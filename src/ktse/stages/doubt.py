@@ -1,0 +1,69 @@
+"""doubt: which tags of a run are probably wrong, by what its images look like to a network."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from ktse.console import track
+from ktse.data.doubts import find_doubts
+from ktse.data.sample import TaggedImages
+from ktse.data.transforms import long_side_size, to_tensor
+from ktse.models.backbone import Backbone
+from ktse.recipe import ClassifyRecipe
+from ktse.run_folder import RunFolder
+from ktse.stages.classify import load_network
+from ktse.training import make_fabric
+
+LISTED = 1000
+"""Doubtful tags that are listed."""
+
+
+def doubtful_tags(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> list[dict[str, Any]]:
+    """List the tags, and the missing tags, that are probably wrong.
+
+    What an image looks like is said by the backbone as it was before training on these tags: the trained one knows
+    the wrong ones by heart. Only where it started from random weights, the trained one is all there is.
+
+    Returns:
+        id, class, whether it is tagged, and score of each, the most doubtful first, LISTED at most.
+    """
+    if recipe.weights == "none":
+        backbone = cast(Backbone, load_network(run).backbone)
+    else:
+        backbone = Backbone(recipe.backbone, recipe.output_stride, recipe.weights)
+    doubts = find_doubts(image_features(backbone, data, recipe), data.tags)
+    ranking = [(row, column) for row, column in doubts.ranking()[:LISTED] if doubts.wrong[row, column]]
+    return [
+        {
+            "id": data.ids[row], "class": data.classes[column], "tagged": bool(data.tags[row, column]),
+            "score": round(float(doubts.score[row, column]), 3),
+        }
+        for row, column in ranking
+    ]  # fmt: skip
+
+
+@torch.no_grad()
+def image_features(backbone: Backbone, data: TaggedImages, recipe: ClassifyRecipe) -> np.ndarray:
+    """The mean of a backbone's last feature map for every image, at the middle of the sizes of training.
+
+    Returns:
+        (N, channels) float32.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
+    fabric = make_fabric(recipe.precision)
+    network = backbone.eval().to(fabric.device).to(memory_format=torch.channels_last)
+    target = sum(recipe.long_side) // 2
+    features = np.zeros((len(data), backbone.channels), dtype=np.float32)
+    for index in track(range(len(data)), "doubtful tags", total=len(data)):
+        image = data.read(index, target)
+        width, height = long_side_size(image.size, target)
+        tensor = to_tensor(image, backbone.mean, backbone.std, (max(32, width), max(32, height)))[None]
+        with fabric.autocast():
+            maps = network(tensor.to(fabric.device, memory_format=torch.channels_last))
+        features[index] = maps.float().mean(dim=(2, 3))[0].cpu().numpy()
+    return features
