@@ -87,10 +87,9 @@ def _neighbours(length: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def contrast_threshold(sums: np.ndarray) -> float | None:
-    """The threshold whose boundary follows the edges of the images most significantly.
+    """The threshold whose boundaries gather the most contrast.
 
-    The mean excess over n boundary pairs has a standard error that falls with sqrt(n), so that excess / sqrt(n)
-    weighs a strong short boundary against a long weak one.
+    The sum, not the mean: a mean favours the few boundaries of the strongest parts of objects over whole objects.
 
     Args:
         sums: (2, bins), boundary_contrast summed over images.
@@ -98,10 +97,9 @@ def contrast_threshold(sums: np.ndarray) -> float | None:
     Returns:
         0..1, or None if no boundary stands out from the rest of the images.
     """
-    excess, pairs = sums
-    significance = excess / np.sqrt(np.maximum(1, pairs))
-    best = int(significance.argmax())
-    return best / sums.shape[1] if significance[best] > 0 else None
+    excess = sums[0]
+    best = int(excess.argmax())
+    return best / len(excess) if excess[best] > 0 else None
 
 
 def choose_threshold(histogram: np.ndarray, contrast: np.ndarray, setting: float | str) -> tuple[float, str]:
