@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from ktse.devices import make_fabric
 from ktse.errors import CollapseError
 from ktse.training import (
     EpochEnd,
@@ -24,7 +25,6 @@ from ktse.training import (
     epoch_batches,
     fit,
     go_back,
-    make_fabric,
     make_loader,
     parameter_groups,
     poly,

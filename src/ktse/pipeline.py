@@ -248,7 +248,7 @@ def check(job: Job) -> None:
 def meet() -> None:
     """Let the processes that torchrun started find each other, and wait for all of them."""
     if world_size() > 1:
-        from ktse.training import make_fabric
+        from ktse.devices import make_fabric
 
         make_fabric("fp32")
         wait_for_all()

@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 
 from ktse.data.sample import TaggedImages
+from ktse.devices import make_fabric
 from ktse.recipe import AffinityRecipe
 from ktse.refinement.dense_crf import crf_labels
 from ktse.run_folder import RunFolder, read_label_map
 from ktse.stages.affinity import affinity, background_maps, confident_label, load_affinity, make_labels
 from ktse.stages.refiners import boundary
-from ktse.training import make_fabric
 
 
 def test_confident_labels_are_the_published_ones(golden: Callable[[str], dict[str, np.ndarray]]) -> None:

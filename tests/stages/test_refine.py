@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from ktse.data.sample import TaggedImages
+from ktse.devices import make_fabric
 from ktse.errors import RunError
 from ktse.recipe import AffinityRecipe, RefineRecipe
 from ktse.run_folder import RunFolder, read_json, read_label_map, read_npz
 from ktse.stages.affinity import affinity
 from ktse.stages.refine import enlarge, refine
 from ktse.stages.refiners import crf_class_scores, soft_refiner
-from ktse.training import make_fabric
 
 RECIPE = RefineRecipe(threshold=0.3, workers=1, precision="fp32")
 

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from ktse.console import track
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform
+from ktse.devices import make_fabric
 from ktse.models.affinity import STRIDE, AffinityNetwork
 from ktse.recipe import AffinityRecipe
 from ktse.refinement.dense_crf import crf_labels, in_processes
@@ -22,7 +23,7 @@ from ktse.refinement.pairs import IrnTerms, irn_terms, pair_labels
 from ktse.refinement.par import pixel_adaptive_refinement
 from ktse.run_folder import RunFolder, label_type, read_npz, write_label_map
 from ktse.stages.segment import MaskBatch, MaskedImages, collate
-from ktse.training import EpochEnd, EpochPlan, State, fit, make_fabric, make_loader, parameter_groups, poly
+from ktse.training import EpochEnd, EpochPlan, State, fit, make_loader, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
 
 HALF = 0.5

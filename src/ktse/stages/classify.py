@@ -16,13 +16,14 @@ from torch.utils.data import DataLoader, Dataset
 from ktse.console import say
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform, seeded
+from ktse.devices import make_fabric
 from ktse.errors import CollapseError
 from ktse.method.objective import Batch, Objective
 from ktse.models.backbone import Backbone, part_of_network
 from ktse.models.cam_head import CamNetwork
 from ktse.recipe import ClassifyRecipe
 from ktse.run_folder import RunFolder
-from ktse.training import EpochEnd, EpochPlan, State, fit, go_back, make_fabric, make_loader, parameter_groups, poly
+from ktse.training import EpochEnd, EpochPlan, State, fit, go_back, make_loader, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
 
 COLLAPSED = 0.8

@@ -11,11 +11,11 @@ from ktse.console import track
 from ktse.data.doubts import find_doubts
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import long_side_size, to_tensor
+from ktse.devices import make_fabric
 from ktse.models.backbone import Backbone
 from ktse.recipe import ClassifyRecipe
 from ktse.run_folder import RunFolder
 from ktse.stages.classify import load_network
-from ktse.training import make_fabric
 
 LISTED = 1000
 """Doubtful tags that are listed."""

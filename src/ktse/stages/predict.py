@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ktse.data.sample import TaggedImages
+from ktse.devices import make_fabric
 from ktse.models.segmenter import Portable
 from ktse.prediction.files import predict_files, tidy
 from ktse.prediction.predictor import Predictor
@@ -16,7 +17,6 @@ from ktse.processes import my_share, rank, wait_for_all
 from ktse.recipe import PredictRecipe
 from ktse.run_folder import RunFolder
 from ktse.stages.segment import load_model
-from ktse.training import make_fabric
 
 
 class TorchModel:

@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 
 from ktse.console import say, track
 from ktse.data.sample import TaggedImages
+from ktse.devices import make_fabric
 from ktse.errors import CollapseError
 from ktse.processes import my_share, rank, wait_for_all
 from ktse.recipe import RefineRecipe
@@ -23,7 +24,6 @@ from ktse.refinement.threshold import BINS, boundary_contrast, choose_threshold,
 from ktse.run_folder import RunFolder, atomic, label_type, read_npz, write_json, write_label_map, write_npz
 from ktse.stages.affinity import load_affinity
 from ktse.stages.refiners import CRF_THRESHOLD, crf_class_scores, soft_refiner
-from ktse.training import make_fabric
 
 EMPTY_REFUSED = 0.5
 """Share of tagged images without any foreground above which masks are refused."""

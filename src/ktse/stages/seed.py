@@ -14,12 +14,12 @@ from torch.nn.functional import interpolate, relu
 from ktse.console import track
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import long_side_size, to_tensor
+from ktse.devices import make_fabric
 from ktse.models.cam_head import CamNetwork
 from ktse.processes import my_share
 from ktse.recipe import SeedRecipe
 from ktse.run_folder import RunFolder, write_npz
 from ktse.stages.classify import load_network
-from ktse.training import make_fabric
 
 
 def merge_cams(cams: Iterable[tuple[Tensor, bool]], keys: Tensor, size: tuple[int, int]) -> Tensor:

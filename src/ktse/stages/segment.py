@@ -15,11 +15,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform, seeded
+from ktse.devices import make_fabric
 from ktse.errors import RecipeError, RunError
 from ktse.models.segmenter import Segmenter, describe
 from ktse.recipe import SegmentRecipe
 from ktse.run_folder import RunFolder, label_type, read_label_map
-from ktse.training import EpochEnd, EpochPlan, State, fit, make_fabric, make_loader, parameter_groups, poly
+from ktse.training import EpochEnd, EpochPlan, State, fit, make_loader, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
 
 

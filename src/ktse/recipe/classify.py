@@ -1,0 +1,143 @@
+"""Settings of the classification network and of KTSE's objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each term of the objective; 0 switches a term off and saves its work.
+
+    Attributes:
+        classification: multi-label loss of the class scores, the only term of the warm-up.
+        transfer: SIE, knowledge transfer between anchor, paired and stitched image (L_kt).
+        background: SSR, cross entropy over the pixels that the pseudo-label calls background.
+        foreground: SSR, cross entropy over the foreground pixels.
+        inter_class: SSR, gap between the two strongest classes of a pixel (L_inter).
+        stitched_background: the same as background, on the stitched image.
+        stitched_foreground: the same as foreground, on the stitched image.
+        global_alignment: MGA, pooled activation of the erased image against the anchor's.
+        local_alignment: MGA, activation of the erased image against the anchor's, pixel by pixel.
+    """
+
+    classification: float = 1.0
+    transfer: float = 1.0
+    background: float = 1.0
+    foreground: float = 0.0125
+    inter_class: float = 0.005
+    stitched_background: float = 1.0
+    stitched_foreground: float = 0.0125
+    global_alignment: float = 1.0
+    local_alignment: float = 1.0
+
+
+@dataclass(frozen=True)
+class ObjectiveRecipe:
+    """The loss of the classification network after the warm-up (paper, section 3).
+
+    Attributes:
+        weights: weight of each named term.
+        margin: activation that may differ for free in L_kt and L_local.
+        erase_above: foreground score, 0..1, above which MGA erases a pixel.
+        background_high: background score of the first pseudo-label map (beta_h).
+        background_low: background score of the second pseudo-label map (beta_l).
+        inter_above: foreground score, 0..1, above which a pixel counts in L_inter.
+        pairs: share of a batch that is stitched with a paired image, 0..1; at least one image when not 0.
+        erased: share of a batch that is also seen erased for MGA, above 0, at most 1.
+        stitch: axis along which anchor and paired image are joined, or a random one for each batch.
+        channels: average per-class losses over all classes, or over the tagged ones of an image, which makes
+            their size independent of the number of classes.
+        foreground_images: which images teach foreground pixels: those with exactly one tag, or all.
+        foreground_balance: every foreground pixel counts alike ("pixel"), or every class of an image ("class"), so
+            that small objects are not drowned by large ones.
+        inter_classes: which classes L_inter compares: all, or the tagged ones.
+        empty_cam: what a tagged class without any positive activation means for the pseudo-label: left out
+            ("undecided"), or the published code's division by a negative maximum ("published").
+        par_iterations: iterations of the pixel-adaptive refinement of the pseudo-label.
+    """
+
+    weights: LossWeights = field(default_factory=LossWeights)
+    margin: float = 0.05
+    erase_above: float = 0.6
+    background_high: float = 0.3
+    background_low: float = 0.15
+    inter_above: float = 0.2
+    pairs: float = 1.0
+    erased: float = 1.0
+    stitch: Literal["height", "width", "random"] = "height"
+    channels: Literal["all", "tagged"] = "all"
+    foreground_images: Literal["single-tag", "all"] = "single-tag"
+    foreground_balance: Literal["pixel", "class"] = "pixel"
+    inter_classes: Literal["all", "tagged"] = "tagged"
+    empty_cam: Literal["undecided", "published"] = "undecided"
+    par_iterations: int = 10
+
+
+@dataclass(frozen=True)
+class ClassifyRecipe:
+    """The classification network and its training.
+
+    Attributes:
+        backbone: any timm model name, or resnet38d (the paper's WideResNet-38).
+        output_stride: pixels of the image per pixel of the CAM.
+        weights: initial weights of the backbone: "hub" (timm's download), "none", or a safetensors or .pth file; from
+            a CAM network of the same classes the head comes along.
+        hidden: channels between backbone and CAM.
+        frozen_stages: children of the backbone, from the image on, that stay as they are; 4 for the paper's
+            resnet38d (first convolution and first residual stage).
+        batch_norm: "frozen" throughout, or trained in the "warmup" and frozen after it.
+        objective: the loss after the warm-up.
+        epochs: passes over the images, warm-up included.
+        warmup: largest number of epochs with the classification loss alone; equal to epochs is a plain CAM.
+        warmup_patience: end the warm-up early after this many epochs in which the tags got no better; 0: never.
+        ramp: epochs over which the other terms grow to their weight after the warm-up.
+        batch_size: images in a batch after the warm-up, over all devices together.
+        warmup_batch_size: images in a batch during the warm-up.
+        long_side: range in pixels from which the longer side of an image is drawn.
+        crop: side of the square that the network is trained on, in pixels.
+        jitter: strength of brightness, contrast and saturation changes, 0..1.
+        lr: learning rate of the backbone in the warm-up.
+        lr_after: factor on every learning rate after the warm-up.
+        momentum: SGD momentum in the warm-up.
+        momentum_after: SGD momentum after the warm-up.
+        head_lr: factor on the learning rate of the layers that start from random values.
+        weight_decay: L2 penalty on weights, not on biases and batch norm.
+        power: exponent of the learning rate's polynomial decay to zero.
+        clip: largest norm of the gradient; 0: no limit.
+        retries: how often a collapse is answered by going back to the end of the warm-up with a quarter of the
+            learning rate, before the run gives up.
+        precision: "auto" takes bfloat16 where the device computes it natively.
+        seed: seed of every random choice.
+        workers: processes that read images; -1 chooses by the number of cores.
+    """
+
+    backbone: str = "mobilenetv2_100"
+    output_stride: int = 16
+    weights: str = "hub"
+    hidden: int = 256
+    frozen_stages: int = 2
+    batch_norm: Literal["frozen", "warmup"] = "frozen"
+    objective: ObjectiveRecipe = field(default_factory=ObjectiveRecipe)
+    epochs: int = 20
+    warmup: int = 10
+    warmup_patience: int = 0
+    ramp: float = 1.0
+    batch_size: int = 16
+    warmup_batch_size: int = 16
+    long_side: tuple[int, int] = (160, 320)
+    crop: int = 192
+    jitter: float = 0.0
+    lr: float = 0.01
+    lr_after: float = 1.0
+    momentum: float = 0.9
+    momentum_after: float = 0.9
+    head_lr: float = 10.0
+    weight_decay: float = 5e-4
+    power: float = 0.9
+    clip: float = 0.0
+    retries: int = 2
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    seed: int = 0
+    workers: int = -1
