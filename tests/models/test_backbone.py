@@ -3,7 +3,7 @@
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ktse.errors import RecipeError
@@ -28,6 +28,8 @@ SUPPORTED = [
     ("resnet101", 8, 2048),
     ("resnet38d", 8, 4096),
     ("resnet38d", 32, 4096),
+    ("mobilenetv3_small_050", 16, 288),  # takes a stride only without its last layer
+    ("mobilenetv4_conv_small", 8, 960),
 ]
 
 
@@ -52,7 +54,8 @@ def test_the_map_has_the_output_stride_and_the_channels_that_were_asked_for(name
 
 
 @pytest.mark.parametrize(
-    ("name", "stride"), [("vgg11_bn", 4), ("resnet38d", 4), ("vit_tiny_patch16_224", 16), ("no_such_model", 16)]
+    ("name", "stride"),
+    [("vgg11_bn", 4), ("resnet38d", 4), ("vit_tiny_patch16_224", 8), ("densenet121", 16), ("no_such_model", 16)],
 )
 def test_a_model_that_cannot_be_built_so_is_a_recipe_error(name, stride):
     with pytest.raises(RecipeError, match=name) as caught:
@@ -203,3 +206,23 @@ def test_a_cam_network_of_an_earlier_run_starts_backbone_and_encoder(tmp_path):
     head, classes = part_of_network(tmp_path / "cam.safetensors", "head.")
     assert classes == ["a", "b"]
     network.head.load_state_dict(head)
+
+
+@pytest.mark.parametrize(("name", "stride"), [("mobilenetv3_small_050", 16), ("vit_tiny_patch16_224", 16)])
+def test_a_model_without_its_last_layer_starts_from_an_earlier_run_too(tmp_path, name, stride):
+    torch.manual_seed(5)
+    backbone = Backbone(name, stride, "none")
+    network = CamNetwork(backbone, backbone.channels, 2)
+    save_tensors(tmp_path / "cam.safetensors", network.state_dict(), {"classes": ["a", "b"]})
+    again = Backbone(name, stride, str(tmp_path / "cam.safetensors"), frozen_stages=2)
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in backbone.state_dict().items())
+    frozen = [weight for weight in again.parameters() if not weight.requires_grad]
+    assert 0 < len(frozen) < len(list(again.parameters()))
+    assert again(torch.zeros(1, 3, 97, 130)).shape[-2:] == (7, 9)
+
+
+def test_an_encoder_that_a_file_does_not_fill_is_refused(resnet_weights, tmp_path):
+    kept = {name: value for name, value in load_file(resnet_weights).items() if not name.startswith("layer3")}
+    save_file(kept, tmp_path / "part.safetensors")
+    with pytest.raises(RecipeError, match="lacks"):
+        Segmenter("unet", "resnet18", 2, str(tmp_path / "part.safetensors"))

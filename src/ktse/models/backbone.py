@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ class Backbone(nn.Module):
 
     Args:
         name: any timm model name.
-        output_stride: pixels of the image per pixel of the map, for models that can be dilated.
+        output_stride: pixels of the image per pixel of the map; a model that cannot be dilated has only its own.
         weights: "hub", "none", or a safetensors or PyTorch file.
         frozen_stages: children of the model, from the image on, that stay as they are.
 
@@ -38,7 +39,7 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str, output_stride: int, weights: str = "hub", frozen_stages: int = 0) -> None:
         super().__init__()
-        self.model: Any = create(name, weights, num_classes=0, global_pool="", output_stride=output_stride)
+        self.model: Any = create_with_stride(name, weights, output_stride)
         config = cast(dict[str, Any], self.model.pretrained_cfg)
         self.mean, self.std = torch.tensor(config["mean"]), torch.tensor(config["std"])
         self.batch_norm_frozen = False
@@ -49,8 +50,10 @@ class Backbone(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) normalised images to (B, channels, h, w) features."""
-        features: Tensor = self.model.forward_features(image)
-        return features.permute(0, 3, 1, 2) if getattr(self.model, "output_fmt", "NCHW") == "NHWC" else features
+        whole = hasattr(self.model, "forward_features")
+        features: Tensor = self.model.forward_features(image) if whole else self.model(image)[-1]
+        last = getattr(self.model, "output_fmt", None) or "NCHW"
+        return features.permute(0, 3, 1, 2) if str(getattr(last, "value", last)) == "NHWC" else features
 
     def freeze_batch_norm(self, frozen: bool = True) -> None:
         """Keep the statistics and the affine part of every batch norm as they are."""
@@ -82,12 +85,49 @@ class Backbone(nn.Module):
     def _freeze_stages(self, count: int) -> None:
         # Containers such as MobileNetV2's "blocks" count by their members, so that stages mean the same everywhere.
         children: list[nn.Module] = []
-        for child in self.model.children():
+        model = self.model
+        while len(inside := list(model.children())) == 1:  # a wrapper, as of transformers
+            model = inside[0]
+        for child in model.children():
             children += list(child.children()) if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
         with_weights = [child for child in children if any(True for _ in child.parameters())]
         self._frozen = children[: children.index(with_weights[min(count, len(with_weights)) - 1]) + 1] if count else []
         for module in self._frozen:
             module.requires_grad_(False)
+
+
+def create_with_stride(name: str, weights: str, output_stride: int) -> nn.Module:
+    """Create a timm model that gives a feature map at an output stride.
+
+    Most convolutional models take the stride themselves, some (MobileNetV3) only without their last layer; others, such
+    as transformers, have a stride of their own.
+
+    Raises:
+        RecipeError: the model, its stride or its weights are not to be had.
+    """
+    last = {"features_only": True, "out_indices": (-1,)}
+    attempts: tuple[dict[str, Any], ...] = (
+        {"num_classes": 0, "global_pool": "", "output_stride": output_stride},
+        {**last, "output_stride": output_stride},
+        {**last, "dynamic_img_size": True, "dynamic_img_pad": True},  # ViT
+        {**last, "strict_img_size": False},  # Swin
+        last,
+    )
+    for arguments in attempts:
+        try:
+            model = create(name, weights, **arguments)
+        except RecipeError as error:
+            if arguments is last or not isinstance(error.__cause__, TypeError | AssertionError):
+                raise
+            continue
+        own = output_stride if "output_stride" in arguments else int(cast(Any, model).feature_info.reduction()[-1])
+        if own != output_stride:
+            raise RecipeError(
+                f"the backbone {name!r} cannot be dilated to an output stride of {output_stride}",
+                hint=f"Set output_stride to {own}, its own, or choose one that can, such as a ResNet or MobileNet.",
+            )
+        return model
+    raise AssertionError("the last attempt returns or raises")
 
 
 def create(name: str, weights: str, **arguments: Any) -> nn.Module:
@@ -109,8 +149,9 @@ def create(name: str, weights: str, **arguments: Any) -> nn.Module:
     try:
         with quiet_timm():
             model = timm.create_model(name, **arguments)
-        if "pretrained_cfg_overlay" in arguments and (left := _left_random(model, name, arguments, random_state)):
-            raise ValueError(f"the file lacks {len(left)} weights of this model, such as {left[0]}")
+        if "pretrained_cfg_overlay" in arguments:
+            blank = partial(timm.create_model, name, **arguments | {"pretrained": False})
+            refuse_random(model, blank, random_state)
         if isinstance(model, VGG):
             dilate_vgg(model, stride)
         forget_weights(model)
@@ -168,13 +209,23 @@ def quiet_timm() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _left_random(model: nn.Module, name: str, arguments: dict[str, Any], random_state: Tensor) -> list[str]:
-    """Names of weights that still have their random start: timm skips, without a word, what a file lacks."""
+def refuse_random(model: nn.Module, blank: Callable[[], nn.Module], random_state: Tensor) -> None:
+    """Make sure that a file held all weights: timm skips, without a word, what a file lacks.
+
+    Args:
+        model: the model that was filled from the file.
+        blank: makes the same model with random weights.
+        random_state: of the generator before the model was made.
+
+    Raises:
+        ValueError: some weights still have their random start.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(random_state)
-        blank = timm.create_model(name, **arguments | {"pretrained": False})
-    pairs = zip(model.named_parameters(), blank.parameters(), strict=True)
-    return [key for (key, weight), start in pairs if weight.dim() > 1 and torch.equal(weight, start)]
+        pairs = zip(model.named_parameters(), blank().parameters(), strict=True)
+        left = [key for (key, weight), start in pairs if weight.dim() > 1 and torch.equal(weight, start)]
+    if left:
+        raise ValueError(f"the file lacks {len(left)} weights of this model, such as {left[0]}")
 
 
 def pretrained_arguments(weights: str) -> dict[str, Any]:
@@ -206,7 +257,9 @@ def part_of_network(path: str | Path, prefix: str) -> tuple[dict[str, Tensor], l
     try:
         with safe_open(path, framework="pt") as file:
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 (not a dictionary)
-            tensors = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+            inner = f"{prefix}model."  # timm wraps transformers once more
+            whole = inner if names and all(name.startswith(inner) for name in names) else prefix
+            tensors = {name.removeprefix(whole): file.get_tensor(name) for name in names}
             return tensors, json.loads((file.metadata() or {}).get("classes", "[]"))
     except (SafetensorError, OSError, ValueError):
         return {}, []

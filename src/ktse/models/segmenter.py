@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ktse.errors import RecipeError
-from ktse.models.backbone import Backbone, forget_weights, pretrained_arguments, quiet_timm
+from ktse.models.backbone import Backbone, forget_weights, pretrained_arguments, quiet_timm, refuse_random
 from ktse.models.deeplab import DeepLabV2
 
 DIVISOR = 32
@@ -122,12 +122,19 @@ def from_smp(architecture: str, encoder: str, classes: int, weights: str) -> nn.
         RecipeError: the network or its weights are not to be had.
     """
     arguments = pretrained_arguments(weights)
-    pretrained = True if arguments.pop("pretrained") else None
+    pretrained, random_state = arguments.pop("pretrained"), torch.get_rng_state()
+
+    def build(pretrained: bool) -> nn.Module:
+        network: nn.Module = smp.create_model(
+            architecture, f"tu-{encoder}", pretrained or None, classes=classes + 1, **arguments
+        )
+        return network
+
     try:
         with quiet_timm():
-            network: nn.Module = smp.create_model(
-                architecture, f"tu-{encoder}", pretrained, classes=classes + 1, **arguments
-            )
+            network = build(pretrained)
+        if arguments:
+            refuse_random(network.get_submodule("encoder"), lambda: build(False).get_submodule("encoder"), random_state)
     except Exception as error:  # smp, timm, its hub and the readers of the file formats share no base class
         raise RecipeError(
             f"the model {architecture!r} with encoder {encoder!r} and weights {weights!r} cannot be built",
