@@ -52,3 +52,9 @@ def test_cams_agree(runs: tuple[Path, Path]) -> None:
         assert np.array_equal(one["keys"], two["keys"])
         assert np.allclose(one["logits"], two["logits"], atol=1e-3)
         assert np.mean(np.abs(one["cam"].astype(float) - two["cam"])) < 0.01 if len(one["keys"]) else True
+
+
+def test_a_run_made_with_relative_paths_can_be_used_from_anywhere(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ktse.cli", "check", str(runs[0])]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr

@@ -28,6 +28,7 @@ from ktse.training import (
     make_loader,
     parameter_groups,
     poly,
+    share_of,
 )
 
 
@@ -164,3 +165,15 @@ def test_steps_follow_the_published_optimiser(golden: Any, near: Any, tmp_path: 
     groups = parameter_groups(task.module, nn.Identity(), 0.1, 1.0, 5e-4)
     fit(task, groups, make_fabric("fp32"), tmp_path, seed=1)
     near(torch.stack(task.weights[1:9]), stored["traj_w"], absolute=1e-6)
+
+
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4), world=st.integers(1, 4))
+def test_devices_share_every_batch_and_none_is_left_with_a_single_image(sizes: list[int], world: int) -> None:
+    batches = [[10 * number + image for image in range(size)] for number, size in enumerate(sizes)]
+    shares = [share_of(batches, rank, world) for rank in range(world)]
+    for number, batch in enumerate(batches):
+        assert {image for share in shares for image in share[number]} == set(batch)
+        if world > 1:
+            assert min(len(share[number]) for share in shares) >= 2
+        if len(batch) >= 2 * world:
+            assert sorted(image for share in shares for image in share[number]) == batch

@@ -16,7 +16,7 @@ from ktse.pipeline import Job, meet, run_all
 from ktse.prediction.files import predict_folder
 from ktse.prediction.predictor import Predictor
 from ktse.processes import rank
-from ktse.recipe import PredictRecipe, Recipe
+from ktse.recipe import PredictRecipe, Recipe, TruthRecipe
 from ktse.run_folder import RunFolder, read_json
 from ktse.settings import load_recipe, merged, recipe_from_dict, to_dict
 
@@ -347,7 +347,19 @@ def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
 def _begin(job: Job) -> None:
     meet()  # every process has looked at the run folder before the first one writes
     if rank() == 0:
-        job.run.write_recipe(job.recipe)
+        job.run.write_recipe(_absolute(job.recipe))
+
+
+def _absolute(recipe: Recipe) -> Recipe:
+    """Paths as they are from anywhere, so that the run can be used from another folder later."""
+
+    def whole(path: str) -> str:
+        return str(Path(path).absolute()) if path and Path(path).exists() else path  # classes may be "voc"
+
+    names = ("images", "tags", "classes", "train_list", "validation_list")
+    places: dict[str, Any] = {name: whole(getattr(recipe.data, name)) for name in names}
+    data = dataclasses.replace(recipe.data, **places)
+    return dataclasses.replace(recipe, data=data, truth=TruthRecipe(whole(recipe.truth.masks)))
 
 
 def _changed(recipe: Recipe, settings: Settings) -> Recipe:

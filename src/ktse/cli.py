@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
-from rich.table import Table
+from rich.table import Column, Table
 
 from ktse import __version__, api
 from ktse.console import console, say
@@ -120,7 +120,7 @@ def _do(name: str, arguments: Namespace) -> int:
 
 
 def _show_evaluation(result: dict[str, Any]) -> None:
-    table = Table("stage", "mIoU %", "threshold", "oracle mIoU %", "oracle threshold", "images", "tags used")
+    table = Table(Column("stage", no_wrap=True), "mIoU %", "threshold", "oracle mIoU %", "at", "images", "tags used")
     for stage in ("seed", "mask", "prediction"):
         if stage in result:
             entry, oracle = result[stage], result[stage]["oracle"] or {}

@@ -136,9 +136,13 @@ def epoch_batches(images: list[int], batch_size: int, seed: int, epoch: int) -> 
     return batches
 
 
-def _share(batches: list[list[int]], rank: int, world: int) -> list[list[int]]:
-    """Cut out this device's part of each batch; every device gets at least one image."""
-    return [[(batch * world)[i] for i in range(rank, max(len(batch), world), world)] for batch in batches]
+def share_of(batches: list[list[int]], rank: int, world: int) -> list[list[int]]:
+    """Cut out a device's part of each batch; of many devices each gets at least two images, some of them twice.
+
+    A batch norm over a single value has no spread.
+    """
+    least = 2 * world if world > 1 else 1
+    return [[(batch * least)[i] for i in range(rank, max(len(batch), least), world)] for batch in batches]
 
 
 def make_loader(dataset: Dataset[Any], batches: list[list[int]], workers: int, collate: Any = None) -> DataLoader[Any]:
@@ -191,7 +195,7 @@ def fit(
         while (plan := task.plan(state)) is not None:
             module.train()
             every = epoch_batches(task.images(), plan.batch_size, seed, state.epoch)
-            mine = _share(every, fabric.global_rank, fabric.world_size)[state.step :]
+            mine = share_of(every, fabric.global_rank, fabric.world_size)[state.step :]
             title = f"{label} epoch {state.epoch + 1} ({plan.phase})"
             for batch in track(plan.loader(mine), title, total=len(every), done=state.step):
                 progress = state.step / len(every)
