@@ -1,8 +1,9 @@
 """Which pixels to trust."""
 
 import numpy as np
+import pytest
 
-from ktse.refinement.confidence import confident_half
+from ktse.refinement.confidence import confident_half, image_confidence, rank_correlation, ranks
 
 
 def test_the_confident_half_is_the_published_one(golden):
@@ -22,3 +23,25 @@ def test_pixels_with_a_large_margin_are_trusted():
 
 def test_a_single_label_is_trusted():
     assert confident_half(np.zeros((1, 3, 4))).all()
+
+
+def test_equal_values_share_their_places():
+    assert ranks(np.array([3, 1, 3, 9])).tolist() == pytest.approx([0.5, 0, 0.5, 1])
+    assert ranks(np.array([7.0])).tolist() == [0.5]
+    assert ranks(np.array([])).tolist() == []
+
+
+def test_rank_correlation_is_spearmans():
+    rng = np.random.default_rng(0)
+    first = rng.permutation(9)
+    second = rng.permutation(9)
+    expected = 1 - 6 * ((first - second) ** 2).sum() / (9 * (81 - 1))  # the textbook's formula without ties
+    assert rank_correlation(first, second) == pytest.approx(expected)
+    assert rank_correlation(first, np.exp(first)) == pytest.approx(1)
+    assert rank_correlation(first, np.zeros(9)) is None
+
+
+def test_confidence_rises_with_every_good_sign():
+    contrast, tags, area, logit = np.array([1.0, 2, 3]), np.array([3, 2, 1]), np.array([0.9, 0.5, 0.1]), np.arange(3)
+    assert image_confidence(contrast, tags, area, logit).tolist() == pytest.approx([0, 0.5, 1])
+    assert image_confidence(contrast, tags[::-1], area, logit).tolist() == pytest.approx([0.25, 0.5, 0.75])

@@ -12,6 +12,7 @@ from ktse.console import track
 from ktse.data.sample import TaggedImages, Truth
 from ktse.metrics import Confusion, ThresholdSweep, intersection_over_union, percent, tag_metrics
 from ktse.recipe import Recipe
+from ktse.refinement.confidence import rank_correlation
 from ktse.refinement.threshold import BINS, choose_threshold, score_histogram, threshold_of_area
 from ktse.run_folder import RunFolder, atomic, read_json, read_label_map, read_npz, write_json
 from ktse.stages.refine import cut, enlarge
@@ -70,9 +71,21 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     }
     for stage, (measure, threshold, source) in measures.items():
         result[stage] = {**_entry(measure, data.classes, threshold, source), **settings[stage]}
+    if "mask" in measures:
+        result["mask"]["confidence_correlation"] = _confidence_correlation(run, data, measures["mask"][0].images)
     write_json(run.path("evaluation.json"), result)
     _write_images(run, data, {stage: measure for stage, (measure, _, _) in measures.items()})
     return result
+
+
+def _confidence_correlation(run: RunFolder, data: TaggedImages, measured: dict[str, float]) -> float | None:
+    """Spearman's rank correlation of the masks' confidence with their true mIoU, over images that have tags."""
+    with run.path("masks", "confidence.csv").open(newline="", encoding="utf-8") as file:
+        said = {row["id"]: float(row["confidence"]) for row in csv.DictReader(file)}
+    tags = dict(zip(data.ids, data.tags.any(axis=1), strict=True))
+    tagged = [name for name, value in measured.items() if tags[name] and not np.isnan(value)]
+    found = rank_correlation(np.array([said[name] for name in tagged]), np.array([measured[name] for name in tagged]))
+    return None if found is None else round(found, 3)
 
 
 def _tags(run: RunFolder, data: TaggedImages) -> dict[str, Any]:

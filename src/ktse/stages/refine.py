@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from ktse.devices import make_fabric
 from ktse.errors import CollapseError
 from ktse.processes import my_share, rank, wait_for_all
 from ktse.recipe import RefineRecipe
-from ktse.refinement.confidence import confident_half
+from ktse.refinement.confidence import confident_half, image_confidence
 from ktse.refinement.dense_crf import in_processes
 from ktse.refinement.threshold import BINS, boundary_contrast, choose_threshold, score_histogram
 from ktse.run_folder import RunFolder, atomic, label_type, read_npz, write_json, write_label_map, write_npz
@@ -34,6 +34,18 @@ SHARPENED = {"par", "irn"}
 
 STABILITY = 0.15
 """Relative change of the threshold under which a trustworthy mask hardly changes."""
+
+
+class Row(NamedTuple):
+    """What is known about a mask without truth: tags, their mean class score, boundary contrast, shares of pixels."""
+
+    name: str
+    tags: int
+    logit: float
+    contrast: float
+    stability: float
+    undecided: float
+    foreground: float
 
 
 def cut(keys: np.ndarray, scores: np.ndarray, threshold: float, band: float, classes: int) -> np.ndarray:
@@ -88,6 +100,7 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
     path = run.soft_scores_path if with_crf else run.mask_scores_path
     histogram, contrast = _refine_all(run, data, recipe, path)
     threshold, source = choose_threshold(histogram, contrast, recipe.threshold)
+    place = min(BINS - 1, int(threshold * BINS))
     if with_crf:
         _crf_all(run, data, recipe, threshold)
         wait_for_all()
@@ -95,7 +108,8 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
         threshold = CRF_THRESHOLD
     if rank() > 0:
         return
-    rows, empty, tagged, covered, pixels = [], 0, 0, 0, 0
+    rows: list[Row] = []
+    covered, pixels = 0, 0
     for index in track(range(len(data)), "cut masks", total=len(data)):
         name, size = data.ids[index], data.read(index).size[::-1]
         stored = read_npz(run.mask_scores_path(name))
@@ -105,21 +119,36 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
         open_pixels = label == np.iinfo(label.dtype).max
         planes = np.concatenate([np.full((1, *size), threshold, dtype=np.float32), scores])
         write_label_map(run.confident_path(name), (confident_half(planes) & ~open_pixels).astype(np.uint8))
-        foreground = float(((label > 0) & ~open_pixels).mean())
-        rows.append((name, stability(scores, threshold), float(open_pixels.mean()), foreground))
-        if len(stored["keys"]):
-            covered, pixels = covered + int((label > 0).sum()), pixels + label.size
-        tagged += bool(len(stored["keys"]))
-        empty += bool(len(stored["keys"])) and foreground == 0
-    warnings = _judge(empty, tagged)
-    with atomic(run.path("masks", "confidence.csv")) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("id", "confidence", "undecided", "foreground"))
-        writer.writerows((name, *(f"{value:.4f}" for value in values)) for name, *values in rows)
+        foreground = (label > 0) & ~open_pixels
+        excess, pairs = read_npz(path(name))["contrast"][:, place]
+        logits = read_npz(run.seed_path(name))["logits"][stored["keys"]]
+        rows.append(
+            Row(
+                name, len(logits), float(logits.mean()) if len(logits) else 0.0, float(excess / max(1, pairs)),
+                stability(scores, threshold), float(open_pixels.mean()), float(foreground.mean()),
+            )
+        )  # fmt: skip
+        if len(logits):
+            covered, pixels = covered + int(foreground.sum()), pixels + label.size
+    tagged = [row for row in rows if row.tags]
+    warnings = _judge(sum(row.foreground == 0 for row in tagged), len(tagged))
+    _write_confidence(run, rows, tagged)
     area = covered / max(1, pixels)  # of the images with tags
     summary = {"threshold": threshold, "threshold_source": source, "area": area, "warnings": warnings}
     write_json(run.path("masks", "summary.json"), summary)
     say(f"refine: threshold {threshold:.2f} ({source})")
+
+
+def _write_confidence(run: RunFolder, rows: list[Row], tagged: list[Row]) -> None:
+    """Write confidence.csv. A mask without tags is empty by definition, and sure."""
+    signs = [np.array([getattr(row, sign) for row in tagged]) for sign in ("contrast", "tags", "foreground", "logit")]
+    found = dict(zip((row.name for row in tagged), image_confidence(*signs), strict=True))
+    with atomic(run.path("masks", "confidence.csv")) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("id", "confidence", "undecided", "foreground", "contrast", "stability"))
+        for row in rows:
+            values = (found.get(row.name, 1.0), row.undecided, row.foreground, row.contrast, row.stability)
+            writer.writerow((row.name, *(f"{value:.4f}" for value in values)))
 
 
 def _refine_all(
