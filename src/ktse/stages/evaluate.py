@@ -82,7 +82,7 @@ def _confidence_correlation(run: RunFolder, data: TaggedImages, measured: dict[s
     """Spearman's rank correlation of the masks' confidence with their true mIoU, over images that have tags."""
     with run.path("masks", "confidence.csv").open(newline="", encoding="utf-8") as file:
         said = {row["id"]: float(row["confidence"]) for row in csv.DictReader(file)}
-    tags = dict(zip(data.ids, data.tags.any(axis=1), strict=True))
+    tags = dict(zip(data.ids, (data.tags.sum(axis=1) > 0).tolist(), strict=True))
     tagged = [name for name, value in measured.items() if tags[name] and not np.isnan(value)]
     found = rank_correlation(np.array([said[name] for name in tagged]), np.array([measured[name] for name in tagged]))
     return None if found is None else round(found, 3)
