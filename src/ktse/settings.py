@@ -123,6 +123,7 @@ def validate(recipe: Recipe) -> None:
     need(0 <= classify.warmup <= classify.epochs, "classify.warmup", "in 0..classify.epochs", classify.warmup)
     need(0 <= objective.pairs <= 1, "classify.objective.pairs", "in 0..1", objective.pairs)
     need(0 < objective.erased <= 1, "classify.objective.erased", "above 0 and at most 1", objective.erased)
+    need(0 <= objective.cutmix <= 1, "classify.objective.cutmix", "in 0..1", objective.cutmix)
     need(
         0 < objective.background_low <= objective.background_high < 1,
         "classify.objective.background_low",
