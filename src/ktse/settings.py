@@ -15,7 +15,9 @@ from jsonargparse import ArgumentError, ArgumentParser
 from ktse.errors import RecipeError
 from ktse.recipe import Recipe, SegmentRecipe
 
-RECIPES = ("demo", "fast")
+RECIPES = (
+    "demo", "fast", "voc12-official", "voc12", "voc12-vgg", "coco14-official", "coco14", "coco14-vgg",
+)  # fmt: skip
 _STAGES = tuple(stage.name for stage in dataclasses.fields(Recipe))
 
 
@@ -50,6 +52,9 @@ def recipe_path(name: str | Path) -> Path:
 def load_recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe and change settings in it.
 
+    A recipe with a line such as ``base: voc12`` is that one with changes; the base is a packaged recipe or a file beside
+    this one.
+
     Args:
         name: name of a packaged recipe, or path of a YAML file.
         settings: changes, nested (``{"classify": {"epochs": 5}}``) or dotted (``{"classify.epochs": 5}``).
@@ -57,14 +62,24 @@ def load_recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> 
     Raises:
         RecipeError: there is no such recipe, or a setting is unknown or has the wrong type.
     """
-    path = recipe_path(name)
+    return recipe_from_dict(merged(_read(recipe_path(name)), settings or {}), source=str(recipe_path(name)))
+
+
+def _read(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Plain nested values of a recipe file, on top of those of its base."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid YAML", where=str(error)) from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path} does not hold settings", hint="Write lines such as 'classify: {epochs: 10}'.")
-    return recipe_from_dict(merged(content, settings or {}), source=str(path))
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    if path in followed:
+        raise RecipeError(f"{path} is based on itself", where=map(str, followed))
+    beside = path.parent / str(base)
+    return merged(_read(recipe_path(beside if beside.is_file() else str(base)), (*followed, path)), content)
 
 
 def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Recipe:

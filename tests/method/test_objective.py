@@ -1,5 +1,7 @@
 """The whole objective: equal to the published step, and sound on every kind of batch."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -10,15 +12,17 @@ from ktse.method.objective import Batch, Objective
 from ktse.method.regularisation import UNDECIDED
 from ktse.models.cam_head import CamNetwork
 from ktse.recipe import LossWeights, ObjectiveRecipe
-from ktse.settings import to_dict
+from ktse.settings import load_recipe, to_dict
+from ktse.training import parameter_groups
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-WEIGHTS = to_dict(LossWeights())
+WEIGHTS = to_dict(LossWeights())  # the official recipe has the same
 RIVALS = {"erased_classification", "attraction", "repulsion"}
 EVERY = WEIGHTS | dict.fromkeys(RIVALS, 0.15)
 PAIRED = {"transfer", "stitched_background", "stitched_foreground"}
 ONLY_CLASSIFICATION = dict.fromkeys(WEIGHTS, 0.0) | {"classification": 1.0}
-PUBLISHED = ObjectiveRecipe(channels="all", inter_classes="all", empty_cam="published")
+OFFICIAL = load_recipe("voc12-official").classify
+PUBLISHED = OFFICIAL.objective
 PARAMETERS = {
     "conv1": "backbone.0.weight",
     "conv2": "backbone.2.weight",
@@ -94,8 +98,12 @@ def test_a_training_step_is_the_published_one(golden_tensors, near, labels, batc
     near(logits, n["fwd_out"], relative=1e-5)
 
     # The published code stitches the first 4 images of a batch, whatever its size.
-    step = Batch(n["img"], n["label"], n["img2"][:4], n["label2"][:4])
-    optimizer = torch.optim.SGD(network.parameters(), lr=n["lr"].item(), momentum=5e-4, weight_decay=5e-4)
+    stitched = math.ceil(PUBLISHED.pairs * OFFICIAL.batch_size)
+    assert to_dict(PUBLISHED.weights) == WEIGHTS
+    step = Batch(n["img"], n["label"], n["img2"][:stitched], n["label2"][:stitched])
+    momentum = OFFICIAL.momentum if phase == "warm" else OFFICIAL.momentum_after
+    (group,) = parameter_groups(network, nn.Identity(), n["lr"].item(), OFFICIAL.head_lr, OFFICIAL.weight_decay)
+    optimizer = torch.optim.SGD([group], lr=n["lr"].item(), momentum=momentum)
     losses = Objective(network, PUBLISHED, MEAN, STD)(step, WEIGHTS if phase == "post" else ONLY_CLASSIFICATION).losses
     total = weighted_sum(losses)
     total.backward()
