@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ktse.data.check import Checked, check_images
 from ktse.data.forms import open_data, open_masks
 from ktse.data.scenes import make_scenes
+from ktse.disk import maps_need
 from ktse.errors import ExportError, KtseError, RunError
 from ktse.pipeline import Job, meet, run_all
 from ktse.prediction.files import predict_folder
@@ -45,7 +46,7 @@ def run(
         images: folder of images, or the root of a data set (class subfolders, VOC, COCO).
         tags: file of tags (CSV, TSV, JSON, list, COCO); without it, the folder must say what is in its images.
         out: run folder; made if it does not exist.
-        recipe: fast, demo, or the path of a YAML file.
+        recipe: fast, demo, one of the paper's (voc12, voc12-official, coco14 ...), or the path of a YAML file.
         weights: initial weights of the backbone: a file, hub (timm's download) or none.
         masks: folder of true masks, or a COCO file, for measuring only.
         skip_bad: leave out images that cannot be read, instead of stopping.
@@ -102,6 +103,7 @@ def check(
     tags: str | Path | None = None,
     masks: str | Path | None = None,
     skip_bad: bool = False,
+    recipe: str | Path = "fast",
     settings: Settings | None = None,
 ) -> Checked:
     """Say what is in a data set and what is wrong with it; of a run, after classify, which tags are doubtful.
@@ -111,6 +113,7 @@ def check(
         tags: file of tags (CSV, TSV, JSON, list, COCO); without it, the folder must say what is in its images.
         masks: folder of true masks, or a COCO file, to compare with the tags.
         skip_bad: images that cannot be read are warnings, not errors.
+        recipe: whose run's need of disk is estimated.
         settings: changes to the recipe's data settings, such as {"data.separator": " "}.
 
     Returns:
@@ -123,10 +126,12 @@ def check(
         if tags is not None:
             raise RunError(f"{images} is a run folder, which knows its tags", hint="Leave --tags out.")
         return _check_run(RunFolder(images), masks, skip_bad, settings or {})
-    recipe = _changed(_changed(Recipe(), settings or {}), {"data": _data(images, tags, skip_bad)}).data
-    data = open_data(recipe)
+    whole = _changed(load_recipe(recipe, settings), {"data": _data(images, tags, skip_bad)})
+    data = open_data(whole.data)
     truth = open_masks(Path(masks), data) if masks is not None else None
-    return check_images(data, truth, skip_bad=recipe.skip_bad)
+    checked = check_images(data, truth, skip_bad=whole.data.skip_bad)
+    need = maps_need(checked.images, len(data.classes), checked.pixels, checked.tagged_pixels, whole)
+    return dataclasses.replace(checked, disk=need)
 
 
 def _check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings: Settings) -> Checked:

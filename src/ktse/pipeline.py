@@ -20,6 +20,7 @@ from ktse.console import say
 from ktse.data.check import check_images, to_json
 from ktse.data.forms import open_data, open_masks
 from ktse.data.sample import TaggedImages, Truth
+from ktse.disk import check_disk, maps_need, networks_need
 from ktse.errors import RunError
 from ktse.processes import rank, wait_for_all, world_size
 from ktse.recipe import Recipe
@@ -105,6 +106,20 @@ class Job:
         labels = "irn" in recipe.refine.method and recipe.affinity.labels == "crf"
         if labels or "crf" in recipe.refine.method or recipe.predict.crf.iterations > 0:
             require_crf()
+
+    def check_disk(self) -> None:
+        """Say, before hours of training, how much disk the run folder will take.
+
+        Raises:
+            RunError: there is far less.
+        """
+        checked = read_json(self.run.path("check.json"))
+        if "pixels" not in checked:  # of an earlier version
+            return
+        images, classes = checked["images"], len(self.opened.classes)
+        need = maps_need(images, classes, checked["pixels"], checked["tagged_pixels"], self.recipe)
+        networks = networks_need(images - checked["validation"], classes, self.recipe)
+        say(f"check: {check_disk(self.run.root, sum(need.values()) + sum(networks.values()))}")
 
     def key(self, stage: str) -> str:
         """Hash of everything that a stage's result depends on."""
@@ -257,9 +272,11 @@ def meet() -> None:
 def run_all(job: Job) -> None:
     """All stages in order; what is done already is left alone."""
     job.require_extras()
-    for stage in ORDER:
-        if stage != "affinity" or stage in job.needs("refine"):
-            job.do(stage)
+    stages = [stage for stage in ORDER if stage != "affinity" or stage in job.needs("refine")]
+    for stage in stages:
+        job.do(stage)
+        if stage == "check" and rank() == 0 and any(job.state(later) != "done" for later in stages):
+            job.check_disk()
 
 
 def _versions() -> dict[str, str]:
