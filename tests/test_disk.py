@@ -21,7 +21,8 @@ from ktse.settings import load_recipe
 
 TINY = {
     "classify.epochs": 2, "classify.warmup": 1, "classify.workers": 0, "affinity.epochs": 1, "affinity.workers": 0,
-    "segment.epochs": 1, "segment.workers": 0, "refine.workers": 0, "seed.scales": [0.5], "predict.scales": [0.5], "refine.method": ["irn"],
+    "segment.epochs": 1, "segment.workers": 0, "refine.workers": 0, "seed.scales": [0.5], "predict.scales": [0.5],
+    "refine.method": ["irn"],
 }  # fmt: skip
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fakes import COLOURS, TAGS, coco, draw, voc, voc_mask, voc_xml
 
+from fakes import COLOURS, TAGS, coco, draw, voc, voc_mask, voc_xml
 from ktse.data.sample import TaggedImages
 from ktse.models.cam_head import LEVELS
 from ktse.models.deeplab import DILATIONS as ASPP_DILATIONS
@@ -41,8 +41,9 @@ NUMBERS: dict[str, dict[str, Any]] = {
         },
         "classify.objective.margin": 0.05, "classify.objective.background_high": 0.3,
         "classify.objective.background_low": 0.15, "classify.objective.inter_above": 0.2,
-        "classify.objective.erase_above": 0.6, "classify.objective.stitch": "height", "classify.objective.pairs": 4 / 16,
-        "classify.objective.erased": 1.0, "classify.objective.partner": "same-tag", "classify.objective.cutmix": 0.0,
+        "classify.objective.erase_above": 0.6, "classify.objective.stitch": "height",
+        "classify.objective.pairs": 4 / 16, "classify.objective.erased": 1.0,
+        "classify.objective.partner": "same-tag", "classify.objective.cutmix": 0.0,
         "classify.objective.channels": "all", "classify.objective.foreground_images": "single-tag",
         "classify.objective.foreground_balance": "pixel", "classify.objective.inter_classes": "all",
         "classify.objective.empty_cam": "published", "classify.objective.par_iterations": 10,
@@ -270,6 +271,13 @@ def test_the_official_coco_recipe_runs_to_its_end_on_ten_images(tmp_path: Path) 
     ktse("run", tree, "--recipe", "coco14-official", "--masks", masks, "--out", run, *TINY)
     assert_whole(run, 80, len(TAGS))
     assert set(COLOURS) <= set((run / "classes.txt").read_text().splitlines())
+    # What is kept of an image grows with its tags, not with the classes, and nothing is kept at its full size.
+    for number, tags in enumerate(TAGS[:7]):
+        count = len(tags) + (number == 0)  # the first image has a crowd too
+        name = f"train2014/COCO_train2014_{9 + 7 * number:012d}"
+        with np.load(run / "seeds" / f"{name}.npz") as seed, np.load(run / "masks" / f"{name}.npz") as mask:
+            assert (seed["cam"].shape, seed["cam"].dtype) == ((count, 15, 18), np.float16)
+            assert (mask["scores"].shape, mask["scores"].dtype) == ((count, 30, 36), np.uint8)
 
 
 def test_the_published_network_takes_a_step_with_every_term() -> None:

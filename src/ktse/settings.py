@@ -52,8 +52,8 @@ def recipe_path(name: str | Path) -> Path:
 def load_recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe and change settings in it.
 
-    A recipe with a line such as ``base: voc12`` is that one with changes; the base is a packaged recipe or a file beside
-    this one.
+    A recipe with a line such as ``base: voc12`` is that one with changes; the base is a packaged recipe or a file
+    beside this one.
 
     Args:
         name: name of a packaged recipe, or path of a YAML file.
