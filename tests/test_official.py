@@ -17,12 +17,15 @@ import torch
 
 from fakes import COLOURS, TAGS, coco, draw, voc, voc_mask, voc_xml
 from ktse.data.sample import TaggedImages
+from ktse.method.objective import Batch
 from ktse.models.cam_head import LEVELS
 from ktse.models.deeplab import DILATIONS as ASPP_DILATIONS
 from ktse.models.deeplab import DROPOUT as ASPP_DROPOUT
 from ktse.models.resnet38 import DROPOUT as BOTTLENECK_DROPOUT
+from ktse.models.segmenter import Segmenter
 from ktse.recipe import ClassifyRecipe, Recipe
 from ktse.refinement.par import DILATIONS as PAR_DILATIONS
+from ktse.reporting.curves import TERMS
 from ktse.settings import load_recipe, to_dict
 from ktse.stages.affinity import HALF
 from ktse.stages.classify import ClassifyTask, build
@@ -64,7 +67,8 @@ NUMBERS: dict[str, dict[str, Any]] = {
         "refine.walk_radius": 5, "refine.walk_power": 10.0, "refine.walk_steps": 2**8, "refine.threshold": 0.25,
     },
     "6 segmentation": {
-        "segment.method": "beco", "segment.architecture": "deeplabv2", "segment.encoder": "resnet101.tv_in1k",
+        "segment.method": "beco", "segment.architecture": "deeplabv2", "segment.targets": "hard",
+        "segment.encoder": "resnet101.tv_in1k",
         "segment.beco.mix": 0.5, "segment.beco.boundary_weight": 0.2, "segment.beco.warmup": 2,
         "segment.beco.online_threshold": 0.95, "segment.lr": 0.01, "segment.momentum": 0.9,
         "segment.weight_decay": 1e-4, "segment.power": 0.9, "segment.end_lr": 1e-5, "segment.batch_size": 16,
@@ -137,6 +141,17 @@ def test_the_sound_recipes_differ_where_the_page_says_and_nowhere_else() -> None
         assert name.removeprefix("classify.").split(".")[-1] in page
 
 
+def test_the_second_segmentation_network_can_be_built() -> None:
+    recipe = load_recipe("voc12-vgg").segment
+    network = Segmenter(recipe.architecture, recipe.encoder, 20, "none").eval()
+    with torch.no_grad():
+        assert network(torch.zeros(1, 3, 64, 48)).shape == (1, 21, 64, 48)
+
+
+def test_every_term_has_words_in_the_report() -> None:
+    assert set(to_dict(VOC.classify.objective.weights)) <= set(TERMS)
+
+
 # --- the optimisation
 
 
@@ -201,7 +216,7 @@ TINY = [
     "--segment.encoder", "resnet10t", "--segment.epochs", "3", "--segment.long_side", "[64,96]", "--segment.crop", "64",
     "--segment.workers", "0",
 ]  # fmt: skip
-"""Sizes of images and networks alone. The lists of refiners, scales and losses stay as they are."""
+"""Sizes of images and networks, and lengths of training, alone."""
 
 if find_spec("pydensecrf") is None:
     TINY += ["--affinity.labels", "par", "--predict.crf.iterations", "0"]
@@ -282,8 +297,6 @@ def test_the_official_coco_recipe_runs_to_its_end_on_ten_images(tmp_path: Path) 
 
 def test_the_published_network_takes_a_step_with_every_term() -> None:
     network_task = task(load_recipe("voc12-official", {"classify.weights": "none"}).classify, 1)
-    from ktse.method.objective import Batch
-
     image, tags = torch.rand(2, 3, 32, 32), torch.ones(2, 1)
     network_task.network.freeze_batch_norm(True)
     losses = network_task.losses(network_task.module, Batch(image, tags, image, tags), network_task.terms, State())
