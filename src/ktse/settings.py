@@ -13,7 +13,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from ktse.errors import RecipeError
-from ktse.recipe import Recipe
+from ktse.recipe import Recipe, TruthRecipe
 
 RECIPES = ("demo", "fast")
 _STAGES = tuple(stage.name for stage in dataclasses.fields(Recipe))
@@ -91,6 +91,18 @@ def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Re
 def to_dict(recipe: Any) -> dict[str, Any]:
     """Plain nested values of a recipe or of one stage's part, ready for YAML and JSON."""
     return {key: _plain(value) for key, value in dataclasses.asdict(recipe).items()}
+
+
+def absolute(recipe: Recipe) -> Recipe:
+    """Make paths valid from anywhere, so that the run can be used from another folder later."""
+
+    def whole(path: str) -> str:
+        return str(Path(path).absolute()) if path and Path(path).exists() else path  # classes may be "voc"
+
+    names = ("images", "tags", "classes", "train_list", "validation_list")
+    places: dict[str, Any] = {name: whole(getattr(recipe.data, name)) for name in names}
+    data = dataclasses.replace(recipe.data, **places)
+    return dataclasses.replace(recipe, data=data, truth=TruthRecipe(whole(recipe.truth.masks)))
 
 
 def validate(recipe: Recipe) -> None:
