@@ -133,6 +133,7 @@ def validate(recipe: Recipe) -> None:
     need(classify.warmup_batch_size >= 1, "classify.warmup_batch_size", "1 or more", classify.warmup_batch_size)
     need(classify.output_stride in (8, 16, 32), "classify.output_stride", "8, 16 or 32", classify.output_stride)
     need(0 <= classify.warmup <= classify.epochs, "classify.warmup", "in 0..classify.epochs", classify.warmup)
+    need(classify.keep_every >= 0, "classify.keep_every", "0 or more", classify.keep_every)
     need(0 <= objective.pairs <= 1, "classify.objective.pairs", "in 0..1", objective.pairs)
     need(0 < objective.erased <= 1, "classify.objective.erased", "above 0 and at most 1", objective.erased)
     need(0 <= objective.cutmix <= 1, "classify.objective.cutmix", "in 0..1", objective.cutmix)
