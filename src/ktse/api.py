@@ -17,7 +17,7 @@ from ktse.prediction.predictor import Predictor
 from ktse.processes import rank
 from ktse.recipe import PredictRecipe, Recipe
 from ktse.run_folder import RunFolder, read_json
-from ktse.settings import absolute, load_recipe, merged, recipe_from_dict, to_dict
+from ktse.settings import absolute, given_data, given_recipe, merged, recipe_from_dict, to_dict
 
 Settings = Mapping[str, Any]
 Format = Literal["onnx", "coco", "voc", "yolo", "cvat", "labelstudio"]
@@ -56,20 +56,10 @@ def run(
     Raises:
         KtseError: what is wrong, where, and what to do next.
     """
-    given = {"data": _data(images, tags, skip_bad), "truth": {"masks": str(masks or "")}}
-    base = load_recipe(recipe, settings)
-    if weights is not None:
-        given["classify"] = {"weights": weights}
-        # A file holds the weights of one model, so that another encoder cannot start from it.
-        fits = base.segment.encoder == base.classify.backbone or weights in ("hub", "none")
-        if fits and base.segment.weights != "classify":
-            given["segment"] = {"weights": weights}
-        if base.affinity.backbone == base.classify.backbone or weights in ("hub", "none"):
-            given["affinity"] = {"weights": weights}
     folder = RunFolder(out)
     if folder.root.exists() and not (folder.root / "recipe.yaml").is_file() and any(folder.root.iterdir()):
         raise RunError(f"{folder.root} exists and is not a run folder", hint="Give another --out, or remove it.")
-    job = Job(folder, _changed(base, given))
+    job = Job(folder, given_recipe(recipe, settings, images, tags, masks, weights, skip_bad))
     _ = job.data, job.truth  # bad input is said before anything is written
     job.require_extras()
     _begin(job)
@@ -122,7 +112,7 @@ def check(
         if tags is not None:
             raise RunError(f"{images} is a run folder, which knows its tags", hint="Leave --tags out.")
         return _check_run(RunFolder(images), masks, skip_bad, settings or {})
-    recipe = _changed(_changed(Recipe(), settings or {}), {"data": _data(images, tags, skip_bad)}).data
+    recipe = _changed(_changed(Recipe(), settings or {}), {"data": given_data(images, tags, skip_bad)}).data
     data = open_data(recipe)
     truth = open_masks(Path(masks), data) if masks is not None else None
     return check_images(data, truth, skip_bad=recipe.skip_bad)
@@ -341,8 +331,3 @@ def _model_file(path: Path, settings: Settings) -> tuple[Path, PredictRecipe]:
         return path, recipe_from_dict(merged({}, settings)).predict
     folder = RunFolder.existing(path)
     return folder.path("segment", "model.safetensors"), _changed(folder.read_recipe(), settings).predict
-
-
-def _data(images: str | Path, tags: str | Path | None, skip_bad: bool) -> dict[str, Any]:
-    given: dict[str, Any] = {"images": str(images), "tags": str(tags or "")}
-    return given | {"skip_bad": True} if skip_bad else given

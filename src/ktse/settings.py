@@ -67,6 +67,34 @@ def load_recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> 
     return recipe_from_dict(merged(content, settings or {}), source=str(path))
 
 
+def given_recipe(
+    name: str | Path, settings: Mapping[str, Any] | None, images: str | Path, tags: str | Path | None,
+    masks: str | Path | None, weights: str | None, skip_bad: bool,
+) -> Recipe:  # fmt: skip
+    """The recipe of a run from what its verb was given; arguments as of ktse.run.
+
+    Raises:
+        RecipeError: there is no such recipe, or a setting is unknown or has the wrong type.
+    """
+    given = {"data": given_data(images, tags, skip_bad), "truth": {"masks": str(masks or "")}}
+    base = load_recipe(name, settings)
+    if weights is not None:
+        given["classify"] = {"weights": weights}
+        # A file holds the weights of one model, so that another encoder cannot start from it.
+        fits = base.segment.encoder == base.classify.backbone or weights in ("hub", "none")
+        if fits and base.segment.weights != "classify":
+            given["segment"] = {"weights": weights}
+        if base.affinity.backbone == base.classify.backbone or weights in ("hub", "none"):
+            given["affinity"] = {"weights": weights}
+    return recipe_from_dict(merged(to_dict(base), given))
+
+
+def given_data(images: str | Path, tags: str | Path | None, skip_bad: bool) -> dict[str, Any]:
+    """Changes to the data settings from what a verb was given."""
+    given: dict[str, Any] = {"images": str(images), "tags": str(tags or "")}
+    return given | {"skip_bad": True} if skip_bad else given
+
+
 def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Recipe:
     """Turn nested plain values into a checked recipe.
 
