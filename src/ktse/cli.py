@@ -14,6 +14,7 @@ from rich.table import Column, Table
 
 from ktse import __version__, api
 from ktse.ablation.ablate import ablate
+from ktse.ablation.phenomenon import phenomenon
 from ktse.console import console, say
 from ktse.data.check import Checked, to_json
 from ktse.data.page import show_checked
@@ -38,6 +39,7 @@ VERBS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "report": (api.report, ()),
     "export": (api.export, ()),
     "ablate": (ablate, ("data", "classify", "seed", "affinity", "refine")),
+    "phenomenon": (phenomenon, ()),
     "import-weights": (api.import_weights, ()),
 }
 """Each verb with the settings that its command line takes."""

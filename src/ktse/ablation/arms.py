@@ -74,7 +74,7 @@ WITH_SIE = Arm("sie", "SIE", _only(*SIE), 57.1)
 WITH_SSR = Arm("ssr", "SSR", _only(*SSR), 57.4)
 WITH_BOTH = Arm("sie-ssr", "SIE + SSR", _only(*SIE, *SSR, *STITCHED), 63.8)
 
-ELEMENTS = Table("elements", "Elements", "plain", (PLAIN, WITH_SIE, WITH_SSR, WITH_BOTH, KTSE))
+ELEMENTS = Table("elements", "Elements: what each part adds", "plain", (PLAIN, WITH_SIE, WITH_SSR, WITH_BOTH, KTSE))
 ALIGNMENT = Table(
     "alignment", "MGA against ACoL and AEFT", "plain",
     (
