@@ -14,7 +14,8 @@ from ktse.reporting.charts import CHARACTER, RIGHT, ticks
 ROW, PAD = 26, 24
 STYLE = """
 text { font: 12px system-ui, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif; fill: #1c2126; }
-.paper { fill: #ffffff; } .heading { font-size: 16px; font-weight: 600; } .tick, .words { fill: #5a646e; } .key { font-size: 11px; }
+.paper { fill: #ffffff; } .heading { font-size: 16px; font-weight: 600; }
+.tick, .words { fill: #5a646e; } .key { font-size: 11px; }
 .grid { stroke: #dde2e7; } .axis { stroke: #5a646e; } .begin { stroke: #5a646e; stroke-dasharray: 3 3; }
 .series-1 { fill: #0c7d78; stroke: #0c7d78; } .series-2 { fill: #b8661a; stroke: #b8661a; }
 .series-3 { fill: #5650c4; stroke: #5650c4; } .series-4 { fill: #5a646e; stroke: #5a646e; }
