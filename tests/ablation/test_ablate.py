@@ -63,7 +63,7 @@ def finished(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_arm_is_a_run_and_a_row(finished: Path) -> None:
-    names = ["plain", "sie", "ssr", "sie-ssr", "ktse"]
+    names = ["plain", "plain-warmup", "sie", "ssr", "sie-ssr", "ktse"]
     assert sorted(path.name for path in (finished / "runs").iterdir()) == sorted(f"{name}-0" for name in names)
     rows = table(finished / "elements.csv")
     assert [row["arm"] for row in rows] == names

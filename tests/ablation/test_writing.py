@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
-from ktse.ablation.arms import ELEMENTS, sensitivity
+from ktse.ablation.arms import elements, sensitivity
 from ktse.ablation.results import Result
 from ktse.ablation.writing import Summary, markdown, picture, rows
-from ktse.recipe import ObjectiveRecipe
+from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
 
+ELEMENTS = elements(ClassifyRecipe())
 SUMMARY = Summary(["Words."], [0, 1], ["background", "cat"])
 
 

@@ -65,7 +65,7 @@ def ablate(
         )
     if folder.exists() and any(folder.iterdir()) and not (folder / "runs").is_dir():
         raise RunError(f"{folder} exists and holds no ablation", hint="Give another --out, or remove it.")
-    chosen = choose([name.strip() for name in tables.split(",") if name.strip()], base.classify.objective)
+    chosen = choose([name.strip() for name in tables.split(",") if name.strip()], base.classify)
     runs = make_runs(base, all_arms(chosen), seeds, folder)
     _ = runs[0].job.data, runs[0].job.truth  # bad input is said before anything is written
     if pseudo_masks:

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from ktse.errors import RecipeError
-from ktse.recipe import LossWeights, ObjectiveRecipe
+from ktse.recipe import ClassifyRecipe, LossWeights, ObjectiveRecipe
 
 SIE, MGA = ("transfer",), ("global_alignment", "local_alignment")
 SSR = ("background", "foreground", "inter_class")
@@ -74,7 +74,6 @@ WITH_SIE = Arm("sie", "SIE", _only(*SIE), 57.1)
 WITH_SSR = Arm("ssr", "SSR", _only(*SSR), 57.4)
 WITH_BOTH = Arm("sie-ssr", "SIE + SSR", _only(*SIE, *SSR, *STITCHED), 63.8)
 
-ELEMENTS = Table("elements", "Elements: what each part adds", "plain", (PLAIN, WITH_SIE, WITH_SSR, WITH_BOTH, KTSE))
 ALIGNMENT = Table(
     "alignment", "MGA against ACoL and AEFT", "plain",
     (
@@ -96,6 +95,16 @@ RIVALS = Table(
     ),
 )  # fmt: skip
 NAMES = ("elements", "alignment", "sie", "sensitivity")
+
+
+def elements(recipe: ClassifyRecipe) -> Table:
+    """The parts of KTSE, one after another, and a plain CAM that learns as in the warm-up throughout.
+
+    That one tells apart what the terms do and what the smaller steps do that a recipe may take after the warm-up.
+    """
+    longer = Arm("plain-warmup", "plain CAM, all of it warm-up", {**PLAIN.changes, "classify.warmup": recipe.epochs})
+    arms = (PLAIN, longer, WITH_SIE, WITH_SSR, WITH_BOTH, KTSE)
+    return Table("elements", "Elements: what each part adds", "plain", arms)
 
 
 def sensitivity(objective: ObjectiveRecipe) -> Table:
@@ -138,20 +147,20 @@ def own_table(path: Path) -> Table:
     if not isinstance(content, dict) or not all(isinstance(changes, dict) for changes in content.values()):
         raise RecipeError(f"{path} does not hold arms of an ablation", hint=hint)
     arms = [Arm(re.sub(r"[^\w.=+-]+", "-", str(name)), str(name), changes) for name, changes in content.items()]
-    known = [arm.name for arm in (*ELEMENTS.arms, *ALIGNMENT.arms, *RIVALS.arms)]
+    known = [arm.name for arm in (*elements(ClassifyRecipe()).arms, *ALIGNMENT.arms, *RIVALS.arms)]
     taken = [arm.words for arm in arms if arm.name in known or [other.name for other in arms].count(arm.name) > 1]
     if taken:
         raise RecipeError(f"names of arms in {path} are taken: {', '.join(taken)}", hint="Give these other names.")
     return Table(path.stem, path.stem, "ktse", (KTSE, PLAIN, *arms))
 
 
-def choose(tables: Iterable[str], objective: ObjectiveRecipe) -> list[Table]:
+def choose(tables: Iterable[str], recipe: ClassifyRecipe) -> list[Table]:
     """Tables by name, or by the path of a YAML file with arms of the user's own.
 
     Raises:
         RecipeError: there is no such table.
     """
-    known = {table.name: table for table in (ELEMENTS, ALIGNMENT, RIVALS, sensitivity(objective))}
+    known = {table.name: table for table in (elements(recipe), ALIGNMENT, RIVALS, sensitivity(recipe.objective))}
     chosen = []
     for name in dict.fromkeys(tables):
         if name not in known and not Path(name).is_file():
@@ -164,8 +173,13 @@ def choose(tables: Iterable[str], objective: ObjectiveRecipe) -> list[Table]:
 
 
 def all_arms(tables: Iterable[Table]) -> list[Arm]:
-    """Every arm of these tables once, the plain CAM first: the others go on from its warm-up."""
+    """Every arm of these tables once, the plain CAM first: the others go on from its warm-up.
+
+    Raises:
+        RecipeError: two different arms have one name.
+    """
     arms = {PLAIN.name: PLAIN}
-    for table in tables:
-        arms |= {arm.name: arms.get(arm.name, arm) for arm in table.arms}
+    for arm in (arm for table in tables for arm in table.arms):
+        if arms.setdefault(arm.name, arm) != arm:
+            raise RecipeError(f"two arms are called {arm.name!r}", hint="Give one of them another name.")
     return list(arms.values())
