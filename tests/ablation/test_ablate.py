@@ -146,6 +146,8 @@ def test_pseudo_masks_can_be_measured_later(finished: Path, scenes: Path, tmp_pa
     for row in table(finished / "ablation.csv"):
         evaluation = json.loads((finished / "runs" / f"{row['arm']}-0" / "evaluation.json").read_text())
         assert row["state"] == "masks collapsed" or float(row["mask"]) == evaluation["mask"]["miou"]
+    assert main([*arguments[:-1], "--seed.stride", "8"]) == 0  # the masks are of other seeds now
+    assert all(row["mask"] == "" for row in table(finished / "ablation.csv"))
 
 
 @pytest.mark.parametrize(

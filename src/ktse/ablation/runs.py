@@ -65,6 +65,8 @@ class ArmRun:
             if "affinity" in job.needs("refine"):
                 job.do("affinity")
             self._survives("refine")
+        elif job.state("refine") not in ("done", "missing"):
+            job.clear("refine")  # masks of other settings, which nobody asks for now
         job.do("evaluate")
         # The model is there, and there are many runs: the optimiser's state has had its time.
         job.run.path("classify", "checkpoint.safetensors").unlink(missing_ok=True)
