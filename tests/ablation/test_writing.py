@@ -79,10 +79,12 @@ def test_the_table_of_runs_has_one_row_for_each_and_its_words() -> None:
     assert first["iou cat"] == 40.0 and first["mask"] == ""
 
 
-def test_the_picture_shows_every_run_and_what_collapsed() -> None:
+def test_the_picture_shows_every_difference_and_what_collapsed() -> None:
     svg = picture([ELEMENTS], RESULTS)
     root = ElementTree.fromstring(svg)
     assert "nan" not in svg
     single = [node for node in root.iter() if "single" in (node.get("class") or "")]
-    assert len(single) == 2 * 5  # runs with a result, at both thresholds
+    assert len(single) == 2 * 3  # runs with a result and a plain CAM of their seed, at both thresholds
+    discs = [node.get("class") for node in root.iter() if node.get("r") == "4"]
+    assert discs.count("series-4") == 2  # the paper's, of arms that have been measured
     assert "collapsed" in [node.text for node in root.iter() if (node.get("class") or "") == "words"]

@@ -14,6 +14,10 @@ from ktse.run_folder import atomic
 
 NONE = "–"
 COLLAPSED = "collapsed"
+SERIES = {"oracle": ("oracle threshold", "series-1"), "miou": ("label-free threshold", "series-2")}
+"""What the picture shows: words and colour by measure."""
+
+PAPER = "series-4"
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,9 @@ def _table(table: Table, results: Sequence[Result], summary: Summary, measures: 
                 against = None if arm is reference else paired(values, by_seed(results, reference.name, measure))
                 cells.append(_difference(against))
         if published:
-            gain = None if arm.paper is None or reference.paper is None else arm.paper - reference.paper
+            gain = _gain(arm, reference)
             cells.append(NONE if arm.paper is None else f"{arm.paper:.1f}")
-            cells.append(NONE if gain is None or arm is reference else f"{gain:+.1f}")
+            cells.append(NONE if gain is None else f"{gain:+.1f}")
         lines.append(_row([*cells, _state(arm, results, len(summary.seeds))]))
     return lines
 
@@ -146,25 +150,48 @@ def rows(tables: Sequence[Table], results: Sequence[Result], summary: Summary) -
 
 
 def picture(tables: Sequence[Table], results: Sequence[Result]) -> str:
-    """A chart for each table: every seed, mean and deviation of the seeds' mIoU."""
-    series = {"oracle": ("oracle threshold", "series-1"), "miou": ("label-free threshold", "series-2")}
+    """A chart for each table: paired differences to its reference, of every seed and in the mean, and the paper's."""
     charts = []
     for table in tables:
-        drawn = []
-        for arm in table.arms:
-            marks = []
-            for measure, (_, style) in series.items():
-                values = list(by_seed(results, arm.name, measure).values())
-                found = spread(values)
-                if found is not None:
-                    marks.append(Mark(found.mean, found.deviation or 0.0, values, style))
-            drawn.append(Row(arm.words, marks, "" if marks else _missing(arm, results)))
-        line = spread(list(by_seed(results, table.reference, "oracle").values()))
-        words = "Small dots: seeds. Disc and bar: mean, one standard deviation. Dashed: "
         reference = next(arm for arm in table.arms if arm.name == table.reference)
-        chart = row_chart(
-            drawn, title=table.title, x_label="seed mIoU, %", legend=list(series.values()),
-            reference=line.mean if line else None,
+        published = any(_gain(arm, reference) is not None for arm in table.arms)
+        rows = [_reference(reference, results), *(_against(arm, reference, results) for arm in table.arms)]
+        legend = [(words, style) for words, style in SERIES.values()] + [("the paper, on VOC", PAPER)] * published
+        words = f"Difference to: {reference.words}. Small dots: seeds; disc and bar: mean, one standard deviation."
+        drawing = row_chart(
+            [row for row in rows if row is not None], title=table.title, x_label="difference of seed mIoU, points",
+            legend=legend, reference=0.0,
         )  # fmt: skip
-        charts.append(Chart(table.title, f"{words}{reference.words}.", chart))
+        charts.append(Chart(table.title, words, drawing))
     return figure(charts, "Ablation")
+
+
+def _reference(arm: Arm, results: Sequence[Result]) -> Row:
+    parts = []
+    for measure, (words, _) in SERIES.items():
+        found = spread(list(by_seed(results, arm.name, measure).values()))
+        parts.append(f"{_mean(found, _missing(arm, results))} at the {words}")
+    return Row(arm.words, [], ", ".join(parts))
+
+
+def _against(arm: Arm, reference: Arm, results: Sequence[Result]) -> Row | None:
+    if arm is reference:
+        return None
+    marks = []
+    for measure, (_, style) in SERIES.items():
+        values, base = by_seed(results, arm.name, measure), by_seed(results, reference.name, measure)
+        found = paired(values, base)
+        if found is not None:
+            single = [values[seed] - base[seed] for seed in sorted(values.keys() & base.keys())]
+            marks.append(Mark(found.mean, found.deviation or 0.0, single, style))
+    if not marks:
+        return Row(arm.words, [], COLLAPSED if _missing(arm, results) == COLLAPSED else "not measured")
+    gain = _gain(arm, reference)
+    return Row(arm.words, [*marks, *([] if gain is None else [Mark(gain, 0.0, (), PAPER)])])
+
+
+def _gain(arm: Arm, reference: Arm) -> float | None:
+    """The paper's difference between two arms, if it has both."""
+    if arm is reference or arm.paper is None or reference.paper is None:
+        return None
+    return arm.paper - reference.paper
