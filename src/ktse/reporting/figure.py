@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from ktse.reporting.charts import CHARACTER, RIGHT, ticks
 
-ROW, PAD = 26, 24
+ROW, PAD = 32, 24
 STYLE = """
 text { font: 12px system-ui, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif; fill: #1c2126; }
 .paper { fill: #ffffff; } .heading { font-size: 16px; font-weight: 600; }
