@@ -54,10 +54,12 @@ class Job:
     Args:
         run: the run folder.
         recipe: every setting.
+        warmup: another run, whose warm-up classify goes on from where this run's own would be the same.
     """
 
     run: RunFolder
     recipe: Recipe
+    warmup: RunFolder | None = None
 
     @cached_property
     def opened(self) -> TaggedImages:
@@ -172,7 +174,7 @@ class Job:
             wait_for_all()
             return
         if state == "stale":
-            self._clear(stage)
+            self.clear(stage)
         started, clock = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.monotonic()
         before = self.run.manifest().get(stage, {})
         spent = before.get("seconds", 0.0) if state == "unfinished" else 0.0
@@ -196,7 +198,8 @@ class Job:
             seconds = round(spent + time.monotonic() - clock, 2)
             self.run.record(stage, {**entry, "seconds": seconds, **_resources()})
 
-    def _clear(self, stage: str) -> None:
+    def clear(self, stage: str) -> None:
+        """Remove what a stage has made."""
         for name in OUTPUTS[stage]:
             path = self.run.path(name)
             if path.is_dir():
@@ -212,9 +215,7 @@ def stage_function(stage: str) -> Callable[[Job], object]:
         case "check":
             return check
         case "classify":
-            from ktse.stages.classify import classify
-
-            return lambda job: classify(job.run, job.data, job.recipe.classify)
+            return _classify
         case "seed":
             from ktse.stages.seed import seed
 
@@ -244,6 +245,16 @@ def stage_function(stage: str) -> Callable[[Job], object]:
 
             return lambda job: write_report(job.run, job.data, job.truth)
     raise ValueError(f"there is no stage {stage!r}")
+
+
+def _classify(job: Job) -> None:
+    from ktse.stages.classify import classify
+
+    if job.warmup is not None:
+        from ktse.stages.warmup import adopt_warmup
+
+        adopt_warmup(job.run, job.warmup, job.recipe.classify)
+    classify(job.run, job.data, job.recipe.classify)
 
 
 def check(job: Job) -> None:

@@ -13,7 +13,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from ktse.errors import RecipeError
-from ktse.recipe import Recipe, SegmentRecipe
+from ktse.recipe import Recipe, SegmentRecipe, TruthRecipe
 
 RECIPES = (
     "demo", "fast", "voc12-official", "voc12", "voc12-vgg", "coco14-official", "coco14", "coco14-vgg",
@@ -82,6 +82,34 @@ def _read(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:
     return merged(_read(recipe_path(beside if beside.is_file() else str(base)), (*followed, path)), content)
 
 
+def given_recipe(
+    name: str | Path, settings: Mapping[str, Any] | None, images: str | Path, tags: str | Path | None,
+    masks: str | Path | None, weights: str | None, skip_bad: bool,
+) -> Recipe:  # fmt: skip
+    """The recipe of a run from what its verb was given; arguments as of ktse.run.
+
+    Raises:
+        RecipeError: there is no such recipe, or a setting is unknown or has the wrong type.
+    """
+    given = {"data": given_data(images, tags, skip_bad), "truth": {"masks": str(masks or "")}}
+    base = load_recipe(name, settings)
+    if weights is not None:
+        given["classify"] = {"weights": weights}
+        # A file holds the weights of one model, so that another encoder cannot start from it.
+        fits = base.segment.encoder == base.classify.backbone or weights in ("hub", "none")
+        if fits and base.segment.weights != "classify":
+            given["segment"] = {"weights": weights}
+        if base.affinity.backbone == base.classify.backbone or weights in ("hub", "none"):
+            given["affinity"] = {"weights": weights}
+    return recipe_from_dict(merged(to_dict(base), given))
+
+
+def given_data(images: str | Path, tags: str | Path | None, skip_bad: bool) -> dict[str, Any]:
+    """Changes to the data settings from what a verb was given."""
+    given: dict[str, Any] = {"images": str(images), "tags": str(tags or "")}
+    return given | {"skip_bad": True} if skip_bad else given
+
+
 def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Recipe:
     """Turn nested plain values into a checked recipe.
 
@@ -106,6 +134,18 @@ def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Re
 def to_dict(recipe: Any) -> dict[str, Any]:
     """Plain nested values of a recipe or of one stage's part, ready for YAML and JSON."""
     return {key: _plain(value) for key, value in dataclasses.asdict(recipe).items()}
+
+
+def absolute(recipe: Recipe) -> Recipe:
+    """Make paths valid from anywhere, so that the run can be used from another folder later."""
+
+    def whole(path: str) -> str:
+        return str(Path(path).absolute()) if path and Path(path).exists() else path  # classes may be "voc"
+
+    names = ("images", "tags", "classes", "train_list", "validation_list")
+    places: dict[str, Any] = {name: whole(getattr(recipe.data, name)) for name in names}
+    data = dataclasses.replace(recipe.data, **places)
+    return dataclasses.replace(recipe, data=data, truth=TruthRecipe(whole(recipe.truth.masks)))
 
 
 def validate(recipe: Recipe) -> None:
@@ -136,6 +176,7 @@ def validate(recipe: Recipe) -> None:
     need(classify.warmup_batch_size >= 1, "classify.warmup_batch_size", "1 or more", classify.warmup_batch_size)
     need(classify.output_stride in (8, 16, 32), "classify.output_stride", "8, 16 or 32", classify.output_stride)
     need(0 <= classify.warmup <= classify.epochs, "classify.warmup", "in 0..classify.epochs", classify.warmup)
+    need(classify.keep_every >= 0, "classify.keep_every", "0 or more", classify.keep_every)
     need(0 <= objective.pairs <= 1, "classify.objective.pairs", "in 0..1", objective.pairs)
     need(0 < objective.erased <= 1, "classify.objective.erased", "above 0 and at most 1", objective.erased)
     need(0 <= objective.cutmix <= 1, "classify.objective.cutmix", "in 0..1", objective.cutmix)

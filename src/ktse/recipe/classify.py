@@ -125,6 +125,7 @@ class ClassifyRecipe:
         clip: largest norm of the gradient; 0: no limit.
         retries: how often a collapse is answered by going back to the end of the warm-up with a quarter of the
             learning rate, before the run gives up.
+        keep_every: keep the checkpoint of every so many epochs, to look at later (ktse phenomenon); 0: none.
         precision: "auto" takes bfloat16 where the device computes it natively.
         seed: seed of every random choice.
         workers: processes that read images; -1 chooses by the number of cores.
@@ -156,6 +157,7 @@ class ClassifyRecipe:
     schedule: Literal["to-zero", "warmup-batch"] = "to-zero"
     clip: float = 0.0
     retries: int = 2
+    keep_every: int = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     seed: int = 0
     workers: int = -1

@@ -36,6 +36,12 @@ EMPTY = 0.5
 WARMUP = "warmup.safetensors"
 """Checkpoint of the end of the warm-up."""
 
+KEPT = "epoch-{:04d}.safetensors"
+"""Checkpoint of an epoch that is kept because of keep_every."""
+
+WENT_BACK = "going back to the end of the warm-up"
+"""How the log says that training collapsed and was repeated."""
+
 IMPROVED = 0.01
 """Relative fall of the warm-up's loss over an epoch below which the tags got no better."""
 
@@ -224,14 +230,16 @@ class ClassifyTask:
             f"epoch {state.epoch}: tag F1 {found['f1']:.1%}, all tags right on {found['exact']:.1%} of crops, "
             f"no activation for {found['empty']:.1%} of tags"
         )
+        every = recipe.keep_every
+        kept = KEPT.format(state.epoch) if every and state.epoch % every == 0 else ""
         if "warmup_ended" in memory:
-            return EpochEnd(text)
+            return EpochEnd(text, keep=kept)
         better = found["loss"] < memory.get("best_loss", math.inf) * (1 - IMPROVED)
         memory["stale"] = 0 if better else memory["stale"] + 1
         memory["best_loss"] = min(found["loss"], memory.get("best_loss", math.inf))
         stale = recipe.warmup_patience > 0 and memory["stale"] >= recipe.warmup_patience
         if state.epoch < recipe.warmup and not stale:
-            return EpochEnd(text)
+            return EpochEnd(text, keep=kept)
         memory |= {"warmup_ended": 0 if recipe.warmup == 0 else state.epoch, "warm": found}
         return EpochEnd(f"{text}; warm-up ended", keep=WARMUP)
 
@@ -269,7 +277,7 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None
             if attempt == recipe.retries or not (folder / WARMUP).is_file():
                 raise
             scale /= 4
-            text = f"{error.what}; going back to the end of the warm-up with the learning rate times {scale:g}"
+            text = f"{error.what}; {WENT_BACK} with the learning rate times {scale:g}"
             say(f"classify: {text}")
             go_back(folder / WARMUP, folder, {"lr_scale": scale}, text)
     header = {
