@@ -127,8 +127,9 @@ def convert(tensors: dict[str, Tensor], path: Path) -> tuple[str, dict[str, Tens
     classes = tensors["fc9.weight"].shape[0] - 1
     header = {
         "classes": list(VOC) if classes == len(VOC) else [f"class {number}" for number in range(1, classes + 1)],
-        "backbone": "resnet38d", "output_stride": 8, "hidden": tensors["fc8.weight"].shape[0],
-        "mean": list(config.mean), "std": list(config.std), "long_side": [256, 512],
+        "backbone": "resnet38d", "output_stride": 8, "levels": 1, "pooling": "gpp",
+        "hidden": tensors["fc8.weight"].shape[0], "mean": list(config.mean), "std": list(config.std),
+        "long_side": [256, 512],
     }  # fmt: skip
     network = {f"backbone.model.{name}": value for name, value in backbone.items()}
     network |= {new: tensors[old] for old, new in HEAD.items()}

@@ -176,6 +176,16 @@ def validate(recipe: Recipe) -> None:
     need(classify.warmup_batch_size >= 1, "classify.warmup_batch_size", "1 or more", classify.warmup_batch_size)
     need(classify.output_stride in (8, 16, 32), "classify.output_stride", "8, 16 or 32", classify.output_stride)
     need(0 <= classify.warmup <= classify.epochs, "classify.warmup", "in 0..classify.epochs", classify.warmup)
+    need(classify.levels >= 1, "classify.levels", "1 or more", classify.levels)
+    need(0 <= classify.dropout < 1, "classify.dropout", "in 0..1, below 1", classify.dropout)
+    need(classify.frozen_stages >= -1, "classify.frozen_stages", "-1 or more", classify.frozen_stages)
+    weights = objective.weights
+    need(
+        classify.pooling == "gpp" or not (weights.attraction or weights.repulsion),
+        "classify.pooling",
+        "gpp with the weights attraction and repulsion, which compare its pyramid",
+        classify.pooling,
+    )
     need(classify.keep_every >= 0, "classify.keep_every", "0 or more", classify.keep_every)
     need(0 <= objective.pairs <= 1, "classify.objective.pairs", "in 0..1", objective.pairs)
     need(0 < objective.erased <= 1, "classify.objective.erased", "above 0 and at most 1", objective.erased)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -162,7 +162,7 @@ def make_loader(dataset: Dataset[Any], batches: list[list[int]], workers: int, c
 
 def fit(
     task: Task, groups: list[dict[str, Any]], fabric: Fabric, folder: Path, *, seed: int, clip: float = 0.0,
-    label: str = "train",
+    label: str = "train", rule: Literal["sgd", "adamw"] = "sgd",
 ) -> State:  # fmt: skip
     """Train until the task's plan ends; continue from `folder/checkpoint.safetensors` if there is one.
 
@@ -176,12 +176,16 @@ def fit(
         seed: seed of order and dropout.
         clip: largest norm of the gradient; 0: no limit.
         label: words before the progress bar.
+        rule: how weights follow gradients: SGD, or AdamW, whose weight decay is decoupled and which ignores momentum.
 
     Raises:
         CollapseError: the loss is no number, or the task says so.
     """
     torch.manual_seed(seed)
-    optimizer: torch.optim.Optimizer = torch.optim.SGD(groups, lr=groups[0]["lr"], momentum=0.9)
+    lr = groups[0]["lr"]
+    optimizer: torch.optim.Optimizer = (
+        torch.optim.AdamW(groups, lr=lr) if rule == "adamw" else torch.optim.SGD(groups, lr=lr, momentum=0.9)
+    )
     state = State()
     path, log = folder / "checkpoint.safetensors", folder / "metrics.jsonl"
     folder.mkdir(parents=True, exist_ok=True)
@@ -332,7 +336,7 @@ def _load(path: Path, module: nn.Module, optimizer: Any, fabric: Fabric) -> Stat
     for key, value in tensors.items():
         if key.startswith("optimizer/"):
             _, index, name = key.split("/")
-            buffers.setdefault(int(index), {})[name] = value.to(fabric.device)
+            buffers.setdefault(int(index), {})[name] = value  # the optimiser knows which of them belong on the device
     content = optimizer.state_dict()
     optimizer.load_state_dict({**content, "state": buffers})
     torch.set_rng_state(tensors["random"])

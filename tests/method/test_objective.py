@@ -10,7 +10,7 @@ from ktse.method import objective
 from ktse.method.erasing import erase
 from ktse.method.objective import Batch, Objective
 from ktse.method.regularisation import UNDECIDED
-from ktse.models.cam_head import CamNetwork
+from ktse.models.cam_head import CamHead, CamNetwork
 from ktse.recipe import LossWeights, ObjectiveRecipe
 from ktse.settings import load_recipe, to_dict
 from ktse.training import parameter_groups
@@ -47,14 +47,14 @@ def tiny_network(classes, hidden=8):
     trunk = nn.Sequential(
         nn.Conv2d(3, 16, 5, 4, 2, bias=False), nn.ReLU(), nn.Conv2d(16, 24, 3, 2, 1, bias=False), nn.ReLU()
     )
-    return CamNetwork(trunk, 24, classes, hidden)
+    return CamNetwork(trunk, CamHead(24, classes, hidden))
 
 
 class Scripted(CamNetwork):
     """Answers its passes with given score maps, and keeps the images that it was shown."""
 
     def __init__(self, *answers):
-        super().__init__(nn.Identity(), 1, 1, 1)
+        super().__init__(nn.Identity(), CamHead(1, 1, 1))
         self.answers, self.passes = list(answers), []
 
     def scores(self, image):

@@ -8,7 +8,7 @@ from torch import nn
 
 from ktse.errors import RecipeError
 from ktse.models.backbone import Backbone, part_of_network
-from ktse.models.cam_head import CamNetwork
+from ktse.models.cam_head import CamHead, CamNetwork
 from ktse.models.segmenter import Segmenter
 from ktse.weights import save_tensors
 
@@ -194,7 +194,7 @@ def test_weights_that_would_run_code_are_refused(tmp_path):
 def test_a_cam_network_of_an_earlier_run_starts_backbone_and_encoder(tmp_path):
     torch.manual_seed(5)
     backbone = Backbone("resnet10t", 16, "none")
-    network = CamNetwork(backbone, backbone.channels, 2)
+    network = CamNetwork(backbone, CamHead(backbone.channels, 2))
     save_tensors(tmp_path / "cam.safetensors", network.state_dict(), {"classes": ["a", "b"]})
     again = Backbone("resnet10t", 16, str(tmp_path / "cam.safetensors"))
     encoder = Segmenter("unet", "resnet10t", 2, str(tmp_path / "cam.safetensors")).encoder.get_submodule("model")
@@ -212,7 +212,7 @@ def test_a_cam_network_of_an_earlier_run_starts_backbone_and_encoder(tmp_path):
 def test_a_model_without_its_last_layer_starts_from_an_earlier_run_too(tmp_path, name, stride):
     torch.manual_seed(5)
     backbone = Backbone(name, stride, "none")
-    network = CamNetwork(backbone, backbone.channels, 2)
+    network = CamNetwork(backbone, CamHead(backbone.channels, 2))
     save_tensors(tmp_path / "cam.safetensors", network.state_dict(), {"classes": ["a", "b"]})
     again = Backbone(name, stride, str(tmp_path / "cam.safetensors"), frozen_stages=2)
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in backbone.state_dict().items())
@@ -226,3 +226,28 @@ def test_an_encoder_that_a_file_does_not_fill_is_refused(resnet_weights, tmp_pat
     save_file(kept, tmp_path / "part.safetensors")
     with pytest.raises(RecipeError, match="lacks"):
         Segmenter("unet", "resnet18", 2, str(tmp_path / "part.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [("resnet10t", 16), ("mobilenetv2_035", 16), ("vit_tiny_patch16_224", 16), ("swin_tiny_patch4_window7_224", 32)],
+)
+def test_several_levels_are_normalised_and_joined_at_the_finest_size(name, stride):
+    torch.manual_seed(3)
+    backbone = Backbone(name, stride, "none", frozen_stages=-1, levels=2)
+    features = backbone(torch.randn(1, 3, 96, 64))
+    assert not features.requires_grad
+    channels = backbone.model.feature_info.channels()
+    assert features.shape[1] == sum(channels) == backbone.channels
+    finest = stride // 2 if name.startswith("swin") else 16
+    assert features.shape[-2:] == (96 // finest, 64 // finest)
+    first = features[:, : channels[0]]
+    torch.testing.assert_close(first.mean(dim=1), torch.zeros_like(first[:, 0]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(first.std(dim=1, correction=0), torch.ones_like(first[:, 0]), atol=2e-2, rtol=0)
+
+
+def test_one_level_is_the_whole_model_s_last_map():
+    torch.manual_seed(3)
+    backbone = Backbone("resnet10t", 16, "none").eval()
+    image = torch.randn(1, 3, 64, 64)
+    assert torch.equal(backbone(image), backbone.model.forward_features(image))

@@ -55,7 +55,7 @@ def test_a_gate_treats_positive_and_negative_parts_apart():
 @pytest.mark.parametrize("size", [(1, 1), (3, 40)])
 @pytest.mark.parametrize("classes", [1, 7])
 def test_network_gives_a_cam_and_a_score_for_each_class(classes, size):
-    network = CamNetwork(nn.Conv2d(3, 6, 1), 6, classes, hidden=4)
+    network = CamNetwork(nn.Conv2d(3, 6, 1), CamHead(6, classes, hidden=4))
     image = torch.randn(2, 3, *size)
     cam, logits = network(image)
     assert cam.shape == (2, classes, *size)
@@ -66,7 +66,30 @@ def test_network_gives_a_cam_and_a_score_for_each_class(classes, size):
 
 
 def test_scores_are_float32_under_autocast():
-    network = CamNetwork(nn.Conv2d(3, 6, 1), 6, 2, hidden=4)
+    network = CamNetwork(nn.Conv2d(3, 6, 1), CamHead(6, 2, hidden=4))
     with torch.autocast("cpu", torch.bfloat16):
         assert network.head(network.backbone(torch.randn(1, 3, 8, 8))).dtype == torch.bfloat16
         assert network.scores(torch.randn(1, 3, 8, 8)).dtype == torch.float32
+
+
+def test_lse_pools_what_the_mean_exponential_says():
+    head = CamHead(6, 3, 4, "lse")
+    with torch.no_grad():
+        head.bias.copy_(torch.tensor([0.5, 0.0, -1.0]))
+    cam = torch.randn(2, 3, 5, 7)
+    expected = cam.exp().mean(dim=(-2, -1)).log() + head.bias
+    torch.testing.assert_close(head.classify(cam), expected)
+    assert not len(head.gates)
+
+
+def test_lse_does_not_overflow():
+    assert CamHead(6, 1, 4, "lse").classify(torch.full((1, 1, 3, 3), 500.0)).item() == pytest.approx(500)
+
+
+def test_signed_features_keep_their_negative_part_and_dropout_acts_in_training_alone():
+    features = -torch.rand(2, 6, 4, 4)
+    assert not CamHead(6, 3, 4)(features).any()
+    head = CamHead(6, 3, 4, signed=True, dropout=0.5)
+    assert head(features).any()
+    assert not torch.equal(head(features), head(features))
+    assert torch.equal(head.eval()(features), head(features))

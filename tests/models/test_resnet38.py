@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from ktse.errors import DataError, RecipeError
 from ktse.importing import HEAD, VOC, convert, import_weights
 from ktse.models.backbone import Backbone
-from ktse.models.cam_head import CamNetwork
+from ktse.models.cam_head import CamHead, CamNetwork
 from ktse.models.resnet38 import ResNet38d
 from ktse.recipe import ClassifyRecipe
 from ktse.stages.classify import build
@@ -66,7 +66,7 @@ def network(published):
     assert header["hidden"] == 256
     assert len(header["classes"]) == 20
     backbone = Backbone("resnet38d", 8, "none", frozen_stages=4)
-    network = CamNetwork(backbone, backbone.channels, 20)
+    network = CamNetwork(backbone, CamHead(backbone.channels, 20))
     network.load_state_dict(tensors)
     return network
 

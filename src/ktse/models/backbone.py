@@ -15,19 +15,22 @@ import torch
 from safetensors import SafetensorError, safe_open
 from timm.models.vgg import VGG
 from torch import Tensor, nn
+from torch.nn.functional import interpolate, layer_norm
 
 from ktse.errors import RecipeError
 from ktse.models import resnet38  # noqa: F401 (it adds its model to timm's)
 
 
 class Backbone(nn.Module):
-    """The last feature map of a timm model.
+    """The last feature map of a timm model, or its last few, joined.
 
     Args:
         name: any timm model name.
         output_stride: pixels of the image per pixel of the map; a model that cannot be dilated has only its own.
         weights: "hub", "none", or a safetensors or PyTorch file.
-        frozen_stages: children of the model, from the image on, that stay as they are.
+        frozen_stages: children of the model, from the image on, that stay as they are; -1: all.
+        levels: how many of the model's feature maps, counted from the last; several are normalised over their channels,
+            brought to the finest one's size, and joined.
 
     Attributes:
         channels: channels of the map.
@@ -37,9 +40,12 @@ class Backbone(nn.Module):
         RecipeError: the model, its stride or its weights are not to be had.
     """
 
-    def __init__(self, name: str, output_stride: int, weights: str = "hub", frozen_stages: int = 0) -> None:
+    def __init__(
+        self, name: str, output_stride: int, weights: str = "hub", frozen_stages: int = 0, levels: int = 1
+    ) -> None:
         super().__init__()
-        self.model: Any = create_with_stride(name, weights, output_stride)
+        self.model: Any = create_with_stride(name, weights, output_stride, levels)
+        self.levels = levels
         config = cast(dict[str, Any], self.model.pretrained_cfg)
         self.mean, self.std = torch.tensor(config["mean"]), torch.tensor(config["std"])
         self.batch_norm_frozen = False
@@ -51,9 +57,16 @@ class Backbone(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) normalised images to (B, channels, h, w) features."""
         whole = hasattr(self.model, "forward_features")
-        features: Tensor = self.model.forward_features(image) if whole else self.model(image)[-1]
-        last = getattr(self.model, "output_fmt", None) or "NCHW"
-        return features.permute(0, 3, 1, 2) if str(getattr(last, "value", last)) == "NHWC" else features
+        features: list[Tensor] = [self.model.forward_features(image)] if whole else self.model(image)
+        order = getattr(self.model, "output_fmt", None) or "NCHW"
+        if str(getattr(order, "value", order)) == "NHWC":
+            features = [level.permute(0, 3, 1, 2) for level in features]
+        if self.levels == 1:
+            return features[-1]
+        size = features[0].shape[-2:]
+        return torch.cat(
+            [interpolate(_normalised(level), size, mode="bilinear", align_corners=False) for level in features], dim=1
+        )
 
     def freeze_batch_norm(self, frozen: bool = True) -> None:
         """Keep the statistics and the affine part of every batch norm as they are."""
@@ -92,12 +105,20 @@ class Backbone(nn.Module):
             children += list(child.children()) if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
         with_weights = [child for child in children if any(True for _ in child.parameters())]
         self._frozen = children[: children.index(with_weights[min(count, len(with_weights)) - 1]) + 1] if count else []
+        if count < 0:  # some weights, such as a ViT's position embedding, are in no child
+            self._frozen = [self.model]
         for module in self._frozen:
             module.requires_grad_(False)
 
 
-def create_with_stride(name: str, weights: str, output_stride: int) -> nn.Module:
-    """Create a timm model that gives a feature map at an output stride.
+def _normalised(features: Tensor) -> Tensor:
+    """Each pixel's channels brought to mean 0 and spread 1, so that levels of any scale can be joined."""
+    last = features.permute(0, 2, 3, 1)
+    return layer_norm(last, last.shape[-1:]).permute(0, 3, 1, 2)
+
+
+def create_with_stride(name: str, weights: str, output_stride: int, levels: int = 1) -> nn.Module:
+    """Create a timm model that gives feature maps, the last at an output stride.
 
     Most convolutional models take the stride themselves, some (MobileNetV3) only without their last layer; others, such
     as transformers, have a stride of their own.
@@ -105,7 +126,7 @@ def create_with_stride(name: str, weights: str, output_stride: int) -> nn.Module
     Raises:
         RecipeError: the model, its stride or its weights are not to be had.
     """
-    last = {"features_only": True, "out_indices": (-1,)}
+    last = {"features_only": True, "out_indices": tuple(range(-levels, 0))}
     attempts: tuple[dict[str, Any], ...] = (
         {"num_classes": 0, "global_pool": "", "output_stride": output_stride},
         {**last, "output_stride": output_stride},
@@ -113,7 +134,7 @@ def create_with_stride(name: str, weights: str, output_stride: int) -> nn.Module
         {**last, "strict_img_size": False},  # Swin
         last,
     )
-    for arguments in attempts:
+    for arguments in attempts if levels == 1 else attempts[1:]:
         try:
             model = create(name, weights, **arguments)
         except RecipeError as error:

@@ -1,12 +1,13 @@
-"""The CAM network: a backbone, a head of C+1 channels without fully connected layer, gated pyramid pooling."""
+"""The CAM network: a backbone, a head of C+1 channels without fully connected layer, class scores by pooling."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+import math
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, interpolate, relu
+from torch.nn.functional import adaptive_avg_pool2d, dropout2d, interpolate, relu
 
 LEVELS = (2, 4, 8, 16)
 
@@ -36,25 +37,34 @@ class Gate(nn.Module):
 
 
 class CamHead(nn.Module):
-    """Features to C+1 score maps (channel 0 is background), and class scores by gated pyramid pooling.
+    """Features to C+1 score maps (channel 0 is background), and class scores by pooling.
 
     Args:
         channels: channels of the features.
         classes: number of classes C.
         hidden: channels in between.
+        pooling: "gpp" (gated pyramid pooling) or "lse" (log of the mean exponential, and a bias for each class).
+        signed: whether the features' sign carries meaning; otherwise they go through a ReLU first, as published.
+        dropout: share of the feature channels that are left out in training, 0..1.
     """
 
-    def __init__(self, channels: int, classes: int, hidden: int = 256) -> None:
+    def __init__(
+        self, channels: int, classes: int, hidden: int = 256, pooling: Literal["gpp", "lse"] = "gpp", *,
+        signed: bool = False, dropout: float = 0.0,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.signed, self.dropout = signed, dropout
         self.reduce = nn.Conv2d(channels, hidden, 1, bias=False)
         self.score = nn.Conv2d(hidden, classes + 1, 1, bias=False)
-        self.gates = nn.ModuleList(Gate(classes) for _ in LEVELS[1:])
+        self.gates = nn.ModuleList(Gate(classes) for _ in LEVELS[1:] if pooling == "gpp")
+        self.bias = nn.Parameter(torch.zeros(classes)) if pooling == "lse" else None
         for conv in (self.reduce, self.score):
             nn.init.xavier_uniform_(conv.weight)
 
     def forward(self, features: Tensor) -> Tensor:
         """Score maps, signed: (B, channels, h, w) to (B, C+1, h, w)."""
-        scores: Tensor = self.score(relu(self.reduce(relu(features))))
+        features = dropout2d(features if self.signed else relu(features), self.dropout, self.training)
+        scores: Tensor = self.score(relu(self.reduce(features)))
         return scores
 
     def pyramid(self, cam: Tensor) -> Tensor:
@@ -69,6 +79,8 @@ class CamHead(nn.Module):
 
     def classify(self, cam: Tensor) -> Tensor:
         """Class scores (logits) of a signed CAM: (B, C, h, w) to (B, C)."""
+        if self.bias is not None:
+            return cam.float().flatten(2).logsumexp(dim=2) - math.log(cam[0, 0].numel()) + self.bias
         pooled = self.pyramid(cam)
         positive = (relu(cam) * relu(pooled)).mean(dim=(-2, -1))
         negative = (relu(-cam) * relu(-pooled)).mean(dim=(-2, -1))
@@ -80,15 +92,12 @@ class CamNetwork(nn.Module):
 
     Args:
         backbone: maps (B, 3, H, W) to (B, channels, h, w).
-        channels: channels of its output.
-        classes: number of classes C.
-        hidden: channels of the head.
+        head: maps (B, channels, h, w) to (B, C+1, h, w).
     """
 
-    def __init__(self, backbone: nn.Module, channels: int, classes: int, hidden: int = 256) -> None:
+    def __init__(self, backbone: nn.Module, head: CamHead) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.head = CamHead(channels, classes, hidden)
+        self.backbone, self.head = backbone, head
 
     @property
     def mean(self) -> Tensor:

@@ -98,9 +98,15 @@ class ClassifyRecipe:
         output_stride: pixels of the image per pixel of the CAM.
         weights: initial weights of the backbone: "hub" (timm's download), "none", or a safetensors or .pth file; from
             a CAM network of the same classes the head comes along.
+        levels: how many of the backbone's levels, counted from the last, CAMs are made of. With 1 it is the last map,
+            as published. More are each normalised, brought to the finest one's size and joined: the earlier ones see
+            less of an object's surroundings, and say better where it is.
         hidden: channels between backbone and CAM.
+        pooling: class scores from the CAM by gated pyramid pooling ("gpp", the paper's) or by the log of the mean
+            exponential ("lse"; Pinheiro & Collobert, CVPR 2015), which lets an object of any size speak for itself.
+        dropout: share of the feature channels that are left out in training, 0..1.
         frozen_stages: children of the backbone, from the image on, that stay as they are; 4 for the paper's
-            resnet38d (first convolution and first residual stage).
+            resnet38d (first convolution and first residual stage); -1 is the whole backbone.
         batch_norm: "frozen" throughout, or trained in the "warmup" and frozen after it.
         objective: the loss after the warm-up.
         epochs: passes over the images, warm-up included.
@@ -112,6 +118,7 @@ class ClassifyRecipe:
         long_side: range in pixels from which the longer side of an image is drawn.
         crop: side of the square that the network is trained on, in pixels.
         jitter: strength of brightness, contrast and saturation changes, 0..1.
+        optimizer: "sgd", or "adamw", which has no use for momentum.
         lr: learning rate of the backbone in the warm-up.
         lr_after: factor on every learning rate after the warm-up.
         momentum: SGD momentum in the warm-up.
@@ -134,7 +141,10 @@ class ClassifyRecipe:
     backbone: str = "mobilenetv2_100"
     output_stride: int = 16
     weights: str = "hub"
+    levels: int = 1
     hidden: int = 256
+    pooling: Literal["gpp", "lse"] = "gpp"
+    dropout: float = 0.0
     frozen_stages: int = 2
     batch_norm: Literal["frozen", "warmup"] = "frozen"
     objective: ObjectiveRecipe = field(default_factory=ObjectiveRecipe)
@@ -147,6 +157,7 @@ class ClassifyRecipe:
     long_side: tuple[int, int] = (160, 320)
     crop: int = 192
     jitter: float = 0.0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = 0.01
     lr_after: float = 1.0
     momentum: float = 0.9

@@ -21,7 +21,7 @@ from ktse.errors import CollapseError
 from ktse.method.objective import Batch, Objective
 from ktse.method.rivals import cutmix
 from ktse.models.backbone import Backbone, part_of_network
-from ktse.models.cam_head import CamNetwork
+from ktse.models.cam_head import CamHead, CamNetwork
 from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
 from ktse.run_folder import RunFolder
 from ktse.training import EpochEnd, EpochPlan, State, fit, go_back, make_loader, parameter_groups, poly
@@ -271,7 +271,10 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None
     scale = 1.0
     for attempt in range(recipe.retries + 1):
         try:
-            fit(task, groups, fabric, folder, seed=recipe.seed, clip=recipe.clip, label="classify")
+            fit(
+                task, groups, fabric, folder, seed=recipe.seed, clip=recipe.clip, label="classify",
+                rule=recipe.optimizer,
+            )  # fmt: skip
             break
         except CollapseError as error:
             if attempt == recipe.retries or not (folder / WARMUP).is_file():
@@ -282,8 +285,8 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None
             go_back(folder / WARMUP, folder, {"lr_scale": scale}, text)
     header = {
         "classes": list(data.classes), "backbone": recipe.backbone, "output_stride": recipe.output_stride,
-        "hidden": recipe.hidden, "mean": network.mean.tolist(), "std": network.std.tolist(),
-        "long_side": list(recipe.long_side),
+        "levels": recipe.levels, "hidden": recipe.hidden, "pooling": recipe.pooling,
+        "mean": network.mean.tolist(), "std": network.std.tolist(), "long_side": list(recipe.long_side),
     }  # fmt: skip
     if fabric.global_rank == 0:
         save_tensors(folder / "model.safetensors", network.state_dict(), header)
@@ -295,11 +298,15 @@ def build(recipe: ClassifyRecipe, classes: tuple[str, ...]) -> CamNetwork:
 
     Where these are a whole CAM network of the same classes and the same width, its head comes along.
     """
-    backbone = Backbone(recipe.backbone, recipe.output_stride, recipe.weights, recipe.frozen_stages)
-    network = CamNetwork(backbone, backbone.channels, len(classes), recipe.hidden)
-    head, known = part_of_network(recipe.weights, "head.")
-    if head and tuple(known) == classes and head["reduce.weight"].shape == network.head.reduce.weight.shape:
-        network.head.load_state_dict(head)
+    backbone = Backbone(recipe.backbone, recipe.output_stride, recipe.weights, recipe.frozen_stages, recipe.levels)
+    head = CamHead(
+        backbone.channels, len(classes), recipe.hidden, recipe.pooling, signed=recipe.levels > 1, dropout=recipe.dropout
+    )
+    network = CamNetwork(backbone, head)
+    given, known = part_of_network(recipe.weights, "head.")
+    shapes = [{name: value.shape for name, value in part.items()} for part in (given, head.state_dict())]
+    if given and tuple(known) == classes and shapes[0] == shapes[1]:
+        head.load_state_dict(given)
         say(f"classify: the head starts from {recipe.weights} too")
     return network
 
@@ -312,7 +319,9 @@ def load_network(run: RunFolder) -> CamNetwork:
     """
     path = run.path("classify", "model.safetensors")
     tensors, header = load_tensors(path)
-    backbone = Backbone(header["backbone"], header["output_stride"], "none")
-    network = CamNetwork(backbone, backbone.channels, len(header["classes"]), header["hidden"])
+    levels = header["levels"]
+    backbone = Backbone(header["backbone"], header["output_stride"], "none", levels=levels)
+    head = CamHead(backbone.channels, len(header["classes"]), header["hidden"], header["pooling"], signed=levels > 1)
+    network = CamNetwork(backbone, head)
     load_into(network, tensors, path)
     return network.eval()
