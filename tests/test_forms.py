@@ -19,8 +19,15 @@ TINY = [
     "0.3", "--classify.workers", "0", "--segment.workers", "0", "--weights", "none",
 ]  # fmt: skip
 
-SHAPES = {"voc": (9, 20, 3), "coco": (10, 80, 3), "subfolders": (6, 3, 0)}
+SHAPES = {"voc": (9, 20, 3), "coco": (10, 80, 3), "subfolders": (6, 3, 0), "datasets": (10, 3, 3)}
 """Images, classes and validation images of a form; ten, three and none for tables."""
+
+
+def written(form: str, folder: Path) -> list[str]:
+    """Write a data set of this form; the arguments of the command line."""
+    if form == "datasets":
+        pytest.importorskip("datasets", reason='needs the extra datasets: pip install "ktse[datasets]"')
+    return FORMS[form](folder)
 
 
 def check(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, object]:
@@ -34,7 +41,7 @@ def check(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, o
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_checked_and_counted(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = check(capsys, *FORMS[form](tmp_path))
+    found = check(capsys, *written(form, tmp_path))
     images, classes, validation = SHAPES.get(form, (10, 3, 0))
     assert (found["images"], len(found["classes"]), found["validation"]) == (images, classes, validation)
     used = [tags for tags in TAGS if form != "subfolders" or len(tags) == 1]
@@ -47,9 +54,9 @@ def test_every_form_is_checked_and_counted(form: str, tmp_path: Path, capsys: py
     assert found["untagged"] == sum(not tags for tags in used)
 
 
-@pytest.mark.parametrize("form", ["kaggle", "txt", "subfolders", "voc", "coco"])
+@pytest.mark.parametrize("form", FORMS)
 def test_a_form_becomes_masks(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = FORMS[form](tmp_path)
+    arguments = written(form, tmp_path)
     masks = {
         "voc": ["--masks", str(tmp_path / "VOCdevkit" / "VOC2012" / "SegmentationClassAug")],
         "coco": ["--masks", str(tmp_path / "coco" / "annotations" / "instances_train2014.json")],
@@ -68,6 +75,10 @@ def test_a_form_becomes_masks(form: str, tmp_path: Path, capsys: pytest.CaptureF
         doubtful = check(capsys, tmp_path / "run")["doubtful"]
         assert isinstance(doubtful, list)
         assert all(set(entry) == {"id", "class", "tagged", "score"} for entry in doubtful)
+    if form == "datasets":
+        # Images without a file of their own are good enough for the exported model's check too.
+        assert main(["export", str(tmp_path / "run")]) == 0
+        assert "over 8 batches" in capsys.readouterr().err
     if masks:
         evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
         assert evaluation["mask"]["images"] == (9 if form == "voc" else 7)

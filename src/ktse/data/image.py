@@ -46,10 +46,11 @@ def read_image(source: Path | BytesIO, long_side: int = 0, name: str = "") -> Im
     except MemoryError as error:
         raise DataError(f"{called} is too large for the memory", hint="Scale it down, or remove it.") from error
     except Exception as error:  # on damaged files, Pillow's decoders raise whatever their parsing stumbles over
-        raise DataError(f"{called} cannot be read as an image", where=_one_line(error)) from error
+        where = _one_line(error).replace(f" {source!r}", "")
+        raise DataError(f"{called} cannot be read as an image", where=where) from error
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(source: Path | BytesIO) -> tuple[int, int]:
     """Width and height of an image after it is turned upright; its pixels are not decoded.
 
     Raises:
@@ -58,11 +59,11 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(source) as image:
                 width, height = image.size
                 return (height, width) if image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (width, height)
     except Exception as error:  # as above
-        raise DataError(f"{path} cannot be read as an image", where=_one_line(error)) from error
+        raise DataError(f"{source} cannot be read as an image", where=_one_line(error)) from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -191,7 +191,7 @@ class Names:
         path = self.listing.root / name.strip()
         if _exists(path):
             return f"is a file, but no image that can be read (its ending is {ending(name)!r}) or a hidden one"
-        return "is in the table, but not in the folder"
+        return "is not in the folder"
 
     def _fitting(self, name: str) -> list[str]:
         if name in self.listing.links:

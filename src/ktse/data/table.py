@@ -116,7 +116,7 @@ def _read_list(path: Path) -> Table:
             found = match(line)
             name = found[1] if found else line.split()[0]
             words = line[len(name) :].split()
-            if len(words) > len(set(words)) and set(words) <= {"0", "1", "-1"}:
+            if is_code(words):
                 table.problems.append(f"line {number}: 0 and 1 for each class need a first line with the class names")
                 table.damaged.add(name)
             else:
@@ -248,8 +248,15 @@ def _problem(cells: list[Any], names: list[str], image: int, chosen: list[int], 
         hint = "; data.tag_column names the columns that are classes"
         return text + hint if wrong else ""
     cell = cells[chosen[0]]
+    if isinstance(cell, list) and is_code(cell):
+        return f"{names[chosen[0]]} is {cell!r}: 0 and 1 for each class need columns with the classes' names"
     fine = isinstance(cell, str | int) or (isinstance(cell, list) and all(isinstance(tag, str | int) for tag in cell))
     return "" if fine else f"{names[chosen[0]]} is {cell!r}, but must be tags"
+
+
+def is_code(words: list[Any]) -> bool:
+    """Whether tags look like a 0 or 1 for each class, of which nobody says which class it is."""
+    return len(words) > len(set(map(str, words))) and set(map(str, words)) <= {"0", "1", "-1", "0.0", "1.0"}
 
 
 def _add(table: Table, name: str, number: int, tags: tuple[str, ...] | None = None) -> bool:
