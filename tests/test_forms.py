@@ -72,8 +72,13 @@ def test_a_form_becomes_masks(form: str, tmp_path: Path, capsys: pytest.CaptureF
         assert np.asarray(mask).max() <= classes
     if form == "kaggle":
         # The run's own check also ranks its tags; ten images are too few to be sure of any.
-        doubtful = check(capsys, tmp_path / "run")["doubtful"]
+        found_in = check(capsys, tmp_path / "run")
+        doubtful = found_in["doubtful"]
         assert isinstance(doubtful, list)
+        assert found_in["doubtful_judge"] == "trained"  # there were no weights to start from, and that is said
+        assert any("judged by the network that was trained on these very tags" in one for one in found_in["warnings"])
+        assert main(["check", str(tmp_path / "run")]) == 0
+        assert "says the trained network, which has seen them" in capsys.readouterr().err
         assert all(set(entry) == {"id", "class", "tagged", "score"} for entry in doubtful)
     if form == "datasets":
         # Images without a file of their own are good enough for the exported model's check too.
@@ -94,7 +99,7 @@ def test_a_form_becomes_masks(form: str, tmp_path: Path, capsys: pytest.CaptureF
         (["nowhere", "--tags", "no.csv"], "no.csv does not exist"),
         (["images", "--tags", "no.csv"], "no.csv does not exist"),
         (["images", "--tags", "no.json"], "no.json does not exist"),
-        (["images", "--tags", "images"], "images does not exist"),
+        (["images", "--tags", "images"], "the tag file images is a folder"),
         (["images", "--tags", "tags.csv", "--data.classes", "no.txt"], "no.txt"),
         (["images", "--tags", "tags.csv", "--data.classes", "voc.txt"], "none of the classes in voc.txt occurs"),
         (["images", "--tags", "tags.csv", "--data.train_list", "no.txt"], "no.txt"),
