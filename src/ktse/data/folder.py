@@ -145,8 +145,11 @@ def find_subfolders(images: Path) -> Found:
     if stray:
         raise DataError(
             f"{len(stray)} images in {images} have no tags: they are in no class folder", where=stray,
-            hint="Give a file of tags with --tags, or put each image into a subfolder named like its class.",
+            hint="Give a file of tags with --tags, or put each image into a subfolder named like its class."
+            + (" Or is it a VOC tree? Give the folder above." if images.name == "JPEGImages" else ""),
         )  # fmt: skip
+    if len(top) == 1 and not split:
+        notes.append(f"{images} has one subfolder, {next(iter(top))!r}, and this is taken for a class: is that right?")
     if not tags:
         raise DataError(f"{images} holds images for testing only", hint="Images to learn from belong under train.")
     if test:

@@ -80,10 +80,10 @@ def assemble(found: Found, recipe: DataRecipe) -> TaggedImages:
 def _choose_classes(found: Found, wanted: str) -> tuple[tuple[str, ...], list[tuple[str, ...]], list[str]]:
     distinct = dict.fromkeys(found.tags)
     used = dict.fromkeys(tag for row in distinct for tag in row)
+    if not used:
+        raise DataError(f"no image in {found.source} has a tag", hint="At least one tag is needed to learn from.")
     if not wanted:
         classes = found.classes or tuple(sorted(used))
-        if not classes:
-            raise DataError(f"no image in {found.source} has a tag", hint="At least one tag is needed to learn from.")
         bad = [repr(name) for name in classes if not _one_line(name)]
         if bad:
             raise DataError(
