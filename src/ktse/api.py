@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ktse.data.check import Checked, check_images
 from ktse.data.forms import open_data, open_masks
 from ktse.data.scenes import make_scenes
+from ktse.disk import maps_need
 from ktse.errors import RunError
 from ktse.pipeline import Job, meet, run_all
 from ktse.prediction.files import predict_folder
@@ -17,7 +18,7 @@ from ktse.prediction.predictor import Predictor
 from ktse.processes import rank
 from ktse.recipe import PredictRecipe, Recipe
 from ktse.run_folder import RunFolder, read_json
-from ktse.settings import absolute, load_recipe, merged, recipe_from_dict, to_dict
+from ktse.settings import absolute, given_data, given_recipe, load_recipe, merged, recipe_from_dict, to_dict
 
 Settings = Mapping[str, Any]
 Format = Literal["onnx", "coco", "voc", "yolo", "cvat", "labelstudio"]
@@ -44,7 +45,7 @@ def run(
         images: folder of images, or the root of a data set (class subfolders, VOC, COCO).
         tags: file of tags (CSV, TSV, JSON, list, COCO); without it, the folder must say what is in its images.
         out: run folder; made if it does not exist.
-        recipe: fast, demo, or the path of a YAML file.
+        recipe: fast, demo, one of the paper's (voc12, voc12-official, coco14 ...), or the path of a YAML file.
         weights: initial weights of the backbone: a file, hub (timm's download) or none.
         masks: folder of true masks, or a COCO file, for measuring only.
         skip_bad: leave out images that cannot be read, instead of stopping.
@@ -56,20 +57,10 @@ def run(
     Raises:
         KtseError: what is wrong, where, and what to do next.
     """
-    given = {"data": _data(images, tags, skip_bad), "truth": {"masks": str(masks or "")}}
-    base = load_recipe(recipe, settings)
-    if weights is not None:
-        given["classify"] = {"weights": weights}
-        # A file holds the weights of one model, so that another encoder cannot start from it.
-        fits = base.segment.encoder == base.classify.backbone or weights in ("hub", "none")
-        if fits and base.segment.weights != "classify":
-            given["segment"] = {"weights": weights}
-        if base.affinity.backbone == base.classify.backbone or weights in ("hub", "none"):
-            given["affinity"] = {"weights": weights}
     folder = RunFolder(out)
     if folder.root.exists() and not (folder.root / "recipe.yaml").is_file() and any(folder.root.iterdir()):
         raise RunError(f"{folder.root} exists and is not a run folder", hint="Give another --out, or remove it.")
-    job = Job(folder, _changed(base, given))
+    job = Job(folder, given_recipe(recipe, settings, images, tags, masks, weights, skip_bad))
     _ = job.data, job.truth  # bad input is said before anything is written
     job.require_extras()
     _begin(job)
@@ -101,6 +92,7 @@ def check(
     tags: str | Path | None = None,
     masks: str | Path | None = None,
     skip_bad: bool = False,
+    recipe: str | Path = "fast",
     settings: Settings | None = None,
 ) -> Checked:
     """Say what is in a data set and what is wrong with it; of a run, after classify, which tags are doubtful.
@@ -110,6 +102,7 @@ def check(
         tags: file of tags (CSV, TSV, JSON, list, COCO); without it, the folder must say what is in its images.
         masks: folder of true masks, or a COCO file, to compare with the tags.
         skip_bad: images that cannot be read are warnings, not errors.
+        recipe: whose run's need of disk is estimated.
         settings: changes to the recipe's data settings, such as {"data.separator": " "}.
 
     Returns:
@@ -122,10 +115,12 @@ def check(
         if tags is not None:
             raise RunError(f"{images} is a run folder, which knows its tags", hint="Leave --tags out.")
         return _check_run(RunFolder(images), masks, skip_bad, settings or {})
-    recipe = _changed(_changed(Recipe(), settings or {}), {"data": _data(images, tags, skip_bad)}).data
-    data = open_data(recipe)
+    whole = _changed(load_recipe(recipe, settings), {"data": given_data(images, tags, skip_bad)})
+    data = open_data(whole.data)
     truth = open_masks(Path(masks), data) if masks is not None else None
-    return check_images(data, truth, skip_bad=recipe.skip_bad)
+    checked = check_images(data, truth, skip_bad=whole.data.skip_bad)
+    need = maps_need(checked.images, len(data.classes), checked.pixels, checked.tagged_pixels, whole)
+    return dataclasses.replace(checked, disk=need)
 
 
 def _check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings: Settings) -> Checked:
@@ -342,8 +337,3 @@ def _model_file(path: Path, settings: Settings) -> tuple[Path, PredictRecipe]:
         return path, recipe_from_dict(merged({}, settings)).predict
     folder = RunFolder.existing(path)
     return folder.path("segment", "model.safetensors"), _changed(folder.read_recipe(), settings).predict
-
-
-def _data(images: str | Path, tags: str | Path | None, skip_bad: bool) -> dict[str, Any]:
-    given: dict[str, Any] = {"images": str(images), "tags": str(tags or "")}
-    return given | {"skip_bad": True} if skip_bad else given
