@@ -214,9 +214,26 @@ def coco(root: Path) -> list[str]:
     return [str(tree)]
 
 
+def saved(root: Path) -> list[str]:
+    """A Hugging Face dataset on disk: seven images in train, three in validation, one of them without tags."""
+    import datasets  # an extra
+
+    names = sorted(COLOURS)
+    several = datasets.Sequence(datasets.ClassLabel(names=names))
+    features = datasets.Features({"image": datasets.Image(), "labels": several, "width": datasets.Value("int64")})
+    rows = [
+        {"image": draw(tags, number)[0], "labels": [names.index(tag) for tag in tags], "width": 72}
+        for number, tags in enumerate(TAGS)
+    ]
+    parts = {"train": rows[:7], "validation": rows[7:]}
+    saved = {name: datasets.Dataset.from_list(part, features=features) for name, part in parts.items()}
+    datasets.DatasetDict(saved).save_to_disk(str(root / "saved"))
+    return [str(root / "saved")]
+
+
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".txt")
 FORMS: dict[str, Callable[[Path], list[str]]] = {
     **{ending[1:]: partial(table, ending=ending) for ending in TABLES},
-    "kaggle": kaggle, "subfolders": subfolders, "voc": voc, "coco": coco,
+    "kaggle": kaggle, "subfolders": subfolders, "voc": voc, "coco": coco, "datasets": saved,
 }  # fmt: skip
 """Each form with what writes it and returns the command line's arguments for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from PIL import Image
 import ktse
 from ktse.disk import check_disk, maps_need, networks_need
 from ktse.errors import RunError
+from ktse.recipe import Recipe, SeedRecipe
 from ktse.run_folder import RunFolder
 from ktse.settings import load_recipe
 
@@ -163,3 +165,11 @@ def test_check_says_it_for_a_recipe(finished: RunFolder) -> None:
     plain = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, timeout=100)
     need = json.loads(plain.stdout)["disk"]
     assert need.keys() == {"seeds", "masks", "confident", "predictions", "affinity"}
+
+
+def test_scores_of_large_images_do_not_grow_with_them() -> None:
+    small, large = (maps_need(10, 3, 10 * side**2, 20 * side**2, Recipe()) for side in (2048, 8192))
+    assert small["seeds"] == large["seeds"]
+    assert large["confident"] > 10 * small["confident"]
+    unbounded = dataclasses.replace(Recipe(), seed=SeedRecipe(pixels=0))
+    assert maps_need(10, 3, 10 * 8192**2, 20 * 8192**2, unbounded)["seeds"] > 50 * large["seeds"]

@@ -19,8 +19,15 @@ TINY = [
     "0.3", "--classify.workers", "0", "--segment.workers", "0", "--weights", "none",
 ]  # fmt: skip
 
-SHAPES = {"voc": (9, 20, 3), "coco": (10, 80, 3), "subfolders": (6, 3, 0)}
+SHAPES = {"voc": (9, 20, 3), "coco": (10, 80, 3), "subfolders": (6, 3, 0), "datasets": (10, 3, 3)}
 """Images, classes and validation images of a form; ten, three and none for tables."""
+
+
+def written(form: str, folder: Path) -> list[str]:
+    """Write a data set of this form; the arguments of the command line."""
+    if form == "datasets":
+        pytest.importorskip("datasets", reason='needs the extra datasets: pip install "ktse[datasets]"')
+    return FORMS[form](folder)
 
 
 def check(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, object]:
@@ -34,7 +41,7 @@ def check(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, o
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_checked_and_counted(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = check(capsys, *FORMS[form](tmp_path))
+    found = check(capsys, *written(form, tmp_path))
     images, classes, validation = SHAPES.get(form, (10, 3, 0))
     assert (found["images"], len(found["classes"]), found["validation"]) == (images, classes, validation)
     used = [tags for tags in TAGS if form != "subfolders" or len(tags) == 1]
@@ -47,9 +54,9 @@ def test_every_form_is_checked_and_counted(form: str, tmp_path: Path, capsys: py
     assert found["untagged"] == sum(not tags for tags in used)
 
 
-@pytest.mark.parametrize("form", ["kaggle", "txt", "subfolders", "voc", "coco"])
+@pytest.mark.parametrize("form", FORMS)
 def test_a_form_becomes_masks(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = FORMS[form](tmp_path)
+    arguments = written(form, tmp_path)
     masks = {
         "voc": ["--masks", str(tmp_path / "VOCdevkit" / "VOC2012" / "SegmentationClassAug")],
         "coco": ["--masks", str(tmp_path / "coco" / "annotations" / "instances_train2014.json")],
@@ -65,9 +72,18 @@ def test_a_form_becomes_masks(form: str, tmp_path: Path, capsys: pytest.CaptureF
         assert np.asarray(mask).max() <= classes
     if form == "kaggle":
         # The run's own check also ranks its tags; ten images are too few to be sure of any.
-        doubtful = check(capsys, tmp_path / "run")["doubtful"]
+        found_in = check(capsys, tmp_path / "run")
+        doubtful = found_in["doubtful"]
         assert isinstance(doubtful, list)
+        assert found_in["doubtful_judge"] == "trained"  # there were no weights to start from, and that is said
+        assert any("judged by the network that was trained on these very tags" in one for one in found_in["warnings"])
+        assert main(["check", str(tmp_path / "run")]) == 0
+        assert "says the trained network, which has seen them" in capsys.readouterr().err
         assert all(set(entry) == {"id", "class", "tagged", "score"} for entry in doubtful)
+    if form == "datasets":
+        # Images without a file of their own are good enough for the exported model's check too.
+        assert main(["export", str(tmp_path / "run")]) == 0
+        assert "over 8 batches" in capsys.readouterr().err
     if masks:
         evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
         assert evaluation["mask"]["images"] == (9 if form == "voc" else 7)
@@ -83,7 +99,7 @@ def test_a_form_becomes_masks(form: str, tmp_path: Path, capsys: pytest.CaptureF
         (["nowhere", "--tags", "no.csv"], "no.csv does not exist"),
         (["images", "--tags", "no.csv"], "no.csv does not exist"),
         (["images", "--tags", "no.json"], "no.json does not exist"),
-        (["images", "--tags", "images"], "images does not exist"),
+        (["images", "--tags", "images"], "the tag file images is a folder"),
         (["images", "--tags", "tags.csv", "--data.classes", "no.txt"], "no.txt"),
         (["images", "--tags", "tags.csv", "--data.classes", "voc.txt"], "none of the classes in voc.txt occurs"),
         (["images", "--tags", "tags.csv", "--data.train_list", "no.txt"], "no.txt"),

@@ -134,8 +134,9 @@ def _check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, setting
         return dataclasses.replace(checked, warnings=[*checked.warnings, text])
     from ktse.stages.doubt import doubtful_tags  # loads torch
 
-    doubtful = doubtful_tags(run, job.opened.without(checked.unreadable), job.recipe.classify)
-    return dataclasses.replace(checked, doubtful=doubtful)
+    doubtful, judge, warning = doubtful_tags(run, job.opened.without(checked.unreadable), job.recipe.classify)
+    warnings = [*checked.warnings, *([warning] if warning else [])]
+    return dataclasses.replace(checked, doubtful=doubtful, doubtful_judge=judge, warnings=warnings)
 
 
 def classify(run: str | Path, *, settings: Settings | None = None) -> RunFolder:

@@ -22,7 +22,8 @@ from ktse.processes import rank
 
 T = TypeVar("T")
 
-console = Console(stderr=True, highlight=False)
+# Class and file names are shown as they are, brackets and colons included.
+console = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 class _Rate(ProgressColumn):

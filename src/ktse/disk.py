@@ -35,6 +35,8 @@ REPORT = 4_000_000
 def maps_need(images: int, classes: int, pixels: int, tagged_pixels: int, recipe: Recipe) -> dict[str, int]:
     """Bytes of what a run keeps of every image, by folder. No score is kept at the image's own size.
 
+    Scores of large images are bounded (seed.pixels, refine.pixels); images are taken to be about equally large.
+
     Args:
         images: number of images.
         classes: number of classes.
@@ -42,8 +44,10 @@ def maps_need(images: int, classes: int, pixels: int, tagged_pixels: int, recipe
         tagged_pixels: the same, each image counted once for each of its tags.
         recipe: strides and stages.
     """
-    scores = SCORES * tagged_pixels / recipe.refine.stride**2 + images * (CONTRAST + SMALL)
-    seeds = CAM * 2 * tagged_pixels / recipe.seed.stride**2 + images * (4 * classes + SMALL)
+    mean = max(1.0, pixels / max(1, images))
+    seeded, refined = (min(1.0, (bound or mean) / mean) for bound in (recipe.seed.pixels, recipe.refine.pixels))
+    scores = SCORES * tagged_pixels * refined / recipe.refine.stride**2 + images * (CONTRAST + SMALL)
+    seeds = CAM * 2 * tagged_pixels * seeded / recipe.seed.stride**2 + images * (4 * classes + SMALL)
     need = {
         "seeds": _files(images, seeds),
         "masks": _files(images, scores) + _files(images, MASK * pixels),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+BLOCK = 1 << 22
+"""Pixels that are counted at once, so that memory has a bound."""
+
 
 class Confusion:
     """Counts of (true label, said label) pixels.
@@ -36,13 +39,18 @@ class Confusion:
             truth: (H, W) labels 0..C; larger values are not counted.
             said: (H, W) labels 0..C; larger values are undecided.
         """
+        truth, said = truth.ravel(), said.ravel()
+        for start in range(0, truth.size, BLOCK):
+            self._count(truth[start : start + BLOCK], said[start : start + BLOCK])
+        self.images += 1
+
+    def _count(self, truth: np.ndarray, said: np.ndarray) -> None:
         valid = truth < self.size
         truth, said = truth[valid].astype(np.int64), said[valid].astype(np.int64)
         decided = said < self.size
         self.missed += np.bincount(truth[~decided], minlength=self.size)
         pairs = truth[decided] * self.size + said[decided]
         self.counts += np.bincount(pairs, minlength=self.size**2).reshape(self.size, self.size)
-        self.images += 1
 
     @property
     def iou(self) -> np.ndarray:

@@ -217,6 +217,8 @@ def validate(recipe: Recipe) -> None:
         predict.overlap,
     )
     need(predict.probabilities >= 0, "predict.probabilities", "0 or more", predict.probabilities)
+    for name, part in (("seed", recipe.seed), ("affinity", recipe.affinity), ("refine", recipe.refine)):
+        need(part.pixels == 0 or part.pixels >= 4096, f"{name}.pixels", "0, or 4096 or more", part.pixels)
     _need_segment(recipe.segment, need)
     need(recipe.seed.stride >= 1, "seed.stride", "1 or more", recipe.seed.stride)
     affinity, method = recipe.affinity, recipe.refine.method

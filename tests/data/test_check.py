@@ -17,6 +17,7 @@ from ktse.data import look as look_module
 from ktse.data.check import check_images
 from ktse.data.folder import open_folder, open_truth
 from ktse.data.look import PART, look_at_all
+from ktse.data.page import show_checked
 from ktse.data.sample import TaggedImages, Truth
 
 
@@ -44,6 +45,37 @@ def test_images_with_the_same_content_are_found_and_told_apart_by_their_tags(dat
     assert "2 images repeat the content of others" in text
     assert "1 of these have the same content, but different tags: 000 = 005" in text
     assert "1 of these are both in training and in validation: 001 = 004" in text
+
+
+def test_strange_class_names_are_warned_of_and_shown_as_they_are(
+    data: TaggedImages, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("Dog", "dog", "NaN", "['a' 'b']", "[/red]", ":dog:")
+    tags = np.random.default_rng(0).random((10, len(names))) < 0.5
+    checked = check_images(dataclasses.replace(data, classes=names, tags=tags))
+    text = "\n".join(checked.warnings)
+    assert "'Dog' and 'dog' look like one class" in text
+    assert "a class is called 'NaN': an image without tags has an empty cell" in text
+    assert "['a' 'b']\" and '[/red]' look like several tags" in text
+    show_checked(checked)
+    shown = capsys.readouterr().err
+    assert all(name in shown for name in names)
+    bits = check_images(dataclasses.replace(data, classes=("0", "1"), tags=tags[:, :2]))
+    assert any("the tags are 0 and 1" in warning for warning in bits.warnings)
+
+
+def test_many_rare_classes_are_one_warning_and_one_page(data: TaggedImages, capsys: pytest.CaptureFixture[str]) -> None:
+    tags = np.eye(10, 3000, dtype=bool) | (np.arange(3000) % 10 == np.arange(10)[:, None])
+    tags[:, 2000:] = False
+    names = tuple(f"class {number}" for number in range(3000))
+    checked = check_images(dataclasses.replace(data, classes=names, tags=tags))
+    assert "1000 classes have no image" in checked.warnings[0]
+    assert checked.warnings[1].startswith("2000 classes have less than 10 images")
+    assert max(map(len, checked.warnings)) < 1000
+    show_checked(dataclasses.replace(checked, errors=[f"{number}.jpg cannot be read" for number in range(99)]))
+    shown = capsys.readouterr().err
+    assert "... and 69 more errors: --json prints all" in shown
+    assert len(shown.splitlines()) < 120
 
 
 def test_classes_that_nothing_tells_apart_are_warned_of(data: TaggedImages) -> None:

@@ -164,5 +164,13 @@ def test_missing_images_and_damaged_segmentations_are_messages(tmp_path: Path) -
         with pytest.raises(DataError, match=r"the segmentation of annotation \d+ is damaged"):
             truth.read(image_id)
     (root / "train2014" / data.files[0]).unlink()
-    with pytest.raises(DataError, match=r"image 9: .* is in the table, but not in the folder"):
+    with pytest.raises(DataError, match=r"image 9: .* is not in the folder"):
         open_data(DataRecipe(images=str(root / "train2014"), tags=str(path)))
+
+
+def test_without_any_annotation_there_is_nothing_to_learn(tmp_path: Path) -> None:
+    coco(tmp_path)
+    path = tmp_path / "coco" / "annotations" / "instances_train2014.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "annotations": []}))
+    with pytest.raises(DataError, match=r"no image in .*instances_train2014\.json has a tag"):
+        open_data(DataRecipe(images=str(tmp_path / "coco" / "train2014"), tags=str(path)))

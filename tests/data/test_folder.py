@@ -51,7 +51,7 @@ def test_subfolders_unicode_and_equal_stems_have_distinct_ids(tmp_path: Path) ->
         ("file,tags\na.jpg,x\n", "columns found: 'file', 'tags'"),
         ("image,tags\na.jpg,x\na.jpg,y\nb.png,z\n", "row 3: 'a.jpg' is there already, in row 2"),
         ("image,tags\na.jpg,x,y\nb.png,z\n", "row 2"),
-        ("image,tags\nc.jpg,x\nd.jpg,x\na.jpg,x\nb.png,x\n", "'d.jpg' is in the table"),
+        ("image,tags\nc.jpg,x\nd.jpg,x\na.jpg,x\nb.png,x\n", "row 3: 'd.jpg' is not in the folder"),
         ("image,tags\na.jpg,x\n", "b.png"),
         ("image,tags\na.jpg,\nb.png,\n", "no image"),
     ],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,26 +15,27 @@ from ktse.data.forms import open_data
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 
-INSTALLED = importlib.util.find_spec("datasets") is not None
+NAMES = ["cat", "dog", "person"]
 
 
-@pytest.mark.skipif(INSTALLED, reason="datasets is installed")
-def test_without_the_package_a_message_names_it(tmp_path: Path) -> None:
+@pytest.fixture
+def datasets() -> Any:
+    return pytest.importorskip("datasets", reason='needs the extra datasets: pip install "ktse[datasets]"')
+
+
+def test_without_the_package_a_message_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
     (tmp_path / "dataset_info.json").write_text("{}")
-    with pytest.raises(DataError, match="pip install datasets"):
+    with pytest.raises(DataError, match=r"pip install 'ktse\[datasets\]'"):
         open_data(DataRecipe(images=str(tmp_path)))
 
 
-@pytest.mark.skipif(not INSTALLED, reason="needs datasets")
 @pytest.mark.parametrize("kind", ["labels", "texts", "splits"])
-def test_a_saved_dataset_is_read(tmp_path: Path, kind: str) -> None:
-    import datasets
-
-    names = ["cat", "dog", "person"]
-    numbers = [[names.index(tag) for tag in tags] for tags in TAGS]
+def test_a_saved_dataset_is_read(tmp_path: Path, kind: str, datasets: Any) -> None:
+    numbers = [[NAMES.index(tag) for tag in tags] for tags in TAGS]
     label = {
-        "texts": datasets.Value("string"), "labels": datasets.Sequence(datasets.ClassLabel(names=names)),
-        "splits": datasets.Sequence(datasets.ClassLabel(names=names)),
+        "texts": datasets.Value("string"), "labels": datasets.Sequence(datasets.ClassLabel(names=NAMES)),
+        "splits": datasets.Sequence(datasets.ClassLabel(names=NAMES)),
     }[kind]  # fmt: skip
     chosen = [index for index, tags in enumerate(TAGS) if kind != "texts" or len(tags) == 1]
     content = {
@@ -56,3 +58,65 @@ def test_a_saved_dataset_is_read(tmp_path: Path, kind: str) -> None:
     assert checked.errors == []
     assert len(checked.duplicates) == (2 if kind == "splits" else 0)
     assert data.fingerprint() == open_data(DataRecipe(images=str(tmp_path / "saved"))).fingerprint()
+
+
+def save(datasets: Any, folder: Path, cells: list[Any], feature: Any, image: Any = None) -> DataRecipe:
+    """A dataset of two images and these cells of the column label."""
+    images = [draw(("dog",), number)[0] for number in range(len(cells))] if image is None else [image] * len(cells)
+    kind = datasets.Image() if image is None else datasets.Value("string")
+    features = datasets.Features({"image": kind, "label": feature})
+    saved = datasets.Dataset.from_dict({"image": images, "label": cells}, features=features)
+    saved.save_to_disk(str(folder / "saved"))
+    return DataRecipe(images=str(folder / "saved"), image_column="" if image is None else "image")
+
+
+@pytest.mark.parametrize(
+    ("cells", "row"),
+    [
+        (lambda d: ([0, -1], d.ClassLabel(names=NAMES)), "row 1: label is -1"),  # not the last class
+        (lambda d: ([[0], None], d.Sequence(d.ClassLabel(names=NAMES))), "row 1: label is None"),
+        (lambda d: ([["dog"], [None]], d.Sequence(d.Value("string"))), r"row 1: label is \[None\]"),
+        (lambda d: ([[0, 1, 1], [1, 0, 0]], d.Sequence(d.Value("int64"))), r"row 0: label is \[0, 1, 1\]"),
+        (lambda d: ([0.5, 1.5], d.Value("float32")), "row 0: label is 0.5"),
+        (lambda d: ([{"a": "dog"}] * 2, {"a": d.Value("string")}), "row 0: label is "),
+        (lambda d: ([[["dog"]]] * 2, d.Sequence(d.Sequence(d.Value("string")))), "row 0: label is "),
+    ],
+)
+def test_what_is_no_tag_is_named_with_its_row(tmp_path: Path, datasets: Any, cells: Any, row: str) -> None:
+    recipe = save(datasets, tmp_path, *cells(datasets))
+    with pytest.raises(DataError, match=row):
+        open_data(recipe)
+
+
+def test_labels_mean_what_their_own_split_says(tmp_path: Path, datasets: Any) -> None:
+    parts = {}
+    for name, names in (("train", NAMES), ("validation", ["dog", "bird"])):
+        features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)})
+        content = {"image": [draw(("dog",), 0)[0]] * 2, "label": [0, 1]}
+        parts[name] = datasets.Dataset.from_dict(content, features=features)
+    datasets.DatasetDict(parts).save_to_disk(str(tmp_path / "saved"))
+    data = open_data(DataRecipe(images=str(tmp_path / "saved")))
+    assert data.classes == (*NAMES, "bird")
+    assert [data.classes[row.argmax()] for row in data.tags] == ["cat", "dog", "dog", "bird"]
+
+
+def test_rows_without_an_image_are_unreadable_images(tmp_path: Path, datasets: Any) -> None:
+    data = open_data(save(datasets, tmp_path, ["dog", " cat "], datasets.Value("string"), image=str(tmp_path / "no")))
+    assert data.classes == ("cat", "dog")
+    assert check_images(data).unreadable == ["train/0000000", "train/0000001"]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+    content = {"image": [None, {"bytes": b"no image", "path": None}], "label": ["dog", "cat"]}
+    datasets.Dataset.from_dict(content, features=features).save_to_disk(str(tmp_path / "empty"))
+    checked = check_images(open_data(DataRecipe(images=str(tmp_path / "empty"))))
+    assert checked.errors[0] == "train/0000000 has no image in the column 'image'"
+    assert checked.errors[1].startswith("train/0000001 cannot be read as an image: Unidentified")
+
+
+def test_a_column_without_images_is_a_message(tmp_path: Path, datasets: Any) -> None:
+    features = datasets.Features({"image": datasets.Value("int64"), "label": datasets.Value("string")})
+    content = {"image": [1, 2], "label": ["dog", "cat"]}
+    datasets.Dataset.from_dict(content, features=features).save_to_disk(str(tmp_path / "saved"))
+    with pytest.raises(DataError, match=r"the column of images in .* cannot be told"):
+        open_data(DataRecipe(images=str(tmp_path / "saved")))
+    with pytest.raises(DataError, match=r"the column 'image' of .* holds no images"):
+        open_data(DataRecipe(images=str(tmp_path / "saved"), image_column="image"))

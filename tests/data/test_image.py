@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ktse.data.image import NEUTRAL, image_size, read_image
+from ktse.data.image import NEUTRAL, at_most, image_size, read_image
 from ktse.data.transforms import TrainingTransform
 from ktse.errors import DataError
 
@@ -109,6 +109,19 @@ def test_forty_megapixels_are_decoded_at_a_fraction_where_little_is_needed(tmp_p
     assert small.size == (1000, 625)
     assert close(pixel(small, 500, 300), (254, 0, 0))
     assert read_image(tmp_path / "a.jpg").size == (8000, 5000)
+
+
+@pytest.mark.parametrize("size", [(8000, 5000), (5000, 8000), (80_000, 500), (1024, 1025)])
+def test_large_images_are_scaled_down_to_a_number_of_pixels(size: tuple[int, int]) -> None:
+    width, height = at_most(size, 1 << 20)
+    assert width * height <= 1 << 20
+    assert width * height > 0.98 * (1 << 20) or height == 1
+    assert height == 1 or abs(width / height - size[0] / size[1]) < 0.02 * size[0] / size[1]
+
+
+def test_other_images_keep_their_size() -> None:
+    assert at_most((1024, 1024), 1 << 20) == (1024, 1024)
+    assert at_most((8000, 5000), 0) == (8000, 5000)
 
 
 def bomb(path: Path, width: int, height: int) -> None:

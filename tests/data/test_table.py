@@ -42,6 +42,15 @@ BITS = (
         ("t.json", f"[{','.join(BITS)}]", FOUND_OUT),
         ("t.jsonl", "\n\n".join(RECORDS), FOUND_OUT),
         ("t.txt", "image,tags\na.jpg,dog;big cat\nb c.png,\nx/d.jpg,dog\n", FOUND_OUT),
+        # What spreadsheets and pandas make of a table: a line that names the delimiter, a trailing one, empty rows at
+        # the end, row numbers without a name, lists as text.
+        ("t.csv", "\ufeffsep=;\r\nimage;tags\r\na.jpg;dog, big cat\r\nb c.png;\r\nx/d.jpg;dog\r\n", FOUND_OUT),
+        ("t.csv", "image,tags,\na.jpg,dog;big cat,\nb c.png,,\nx/d.jpg,dog,\n,,\n , ,\n", FOUND_OUT),
+        ("t.csv", ",image,tags\n0,a.jpg,dog;big cat\n1,b c.png,\n2,x/d.jpg,dog\n", FOUND_OUT),
+        ("t.csv", ",id,dog,big cat\n0,a.jpg,1,1\n1,b c.png,0,0\n2,x/d.jpg,1,0\n", FOUND_OUT),
+        ("t.csv", "Unnamed: 0,id,dog,big cat\n0,a.jpg,1,1\n1,b c.png,0,0\n2,x/d.jpg,1,0\n", FOUND_OUT),
+        ("t.csv", "image,tags\na.jpg,\"['dog', 'big cat']\"\nb c.png,[]\nx/d.jpg,['dog']\n", FOUND_OUT),
+        ("t.csv", 'image,tags\na.jpg,"[""dog"", ""big cat""]"\nb c.png,\nx/d.jpg,"[""dog""]"\n', FOUND_OUT),
     ],
 )
 def test_a_table_in_any_form_says_the_same(tmp_path: Path, name: str, content: str, columns: Columns) -> None:
@@ -80,6 +89,10 @@ def test_a_space_separates_only_when_asked_to(tmp_path: Path) -> None:
         ("t.json", '[{"image": 3, "tags": "x"}]', "item 1: the image name is 3, not text"),
         ("t.jsonl", '{"image": "a.jpg", "tags": "x"}\n{oh\n', "line 2: it is not valid JSON"),
         ("t.txt", "a.jpg 0 1 0 1\n", "line 1: 0 and 1 for each class"),
+        ("t.json", '{"a.jpg": [0, 1, 1]}', "item 1: tags is [0, 1, 1]: 0 and 1 for each class"),
+        ("t.json", '{"image": "a.jpg", "tags": []}\n{"image": "b.jpg", "tags": []}', "has the ending .jsonl"),
+        ("t.csv", "a.jpg,dog\nb.jpg,cat\n", "is no line of column names"),
+        ("t.csv", "image,tags\na.jpg,x\na.jpg,y\n", "row 3: 'a.jpg' is there already, in row 2: an image has one row"),
         ("t.json", "[]", "no column that holds image names"),
     ],
 )
@@ -91,10 +104,44 @@ def test_a_bad_table_is_refused_with_its_place(tmp_path: Path, name: str, conten
     assert name in str(error.value)
 
 
-def test_text_in_another_encoding_is_refused_with_its_row(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_bytes("image,tags\na.jpg,x\nb.jpg,Bär\n".encode("latin-1"))
-    with pytest.raises(DataError, match="UTF-8"):
-        read_tags(tmp_path / "t.csv", FOUND_OUT)
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("t.csv", "image,tags\na.jpg,x\nb.jpg,Bär\n", r"line 3: b.jpg,B\xe4r"),
+        ("t.txt", "a.jpg x\nb.jpg Bär\n", r"line 2: b.jpg B\xe4r"),
+        ("t.json", '{"a.jpg": ["x"],\n"b.jpg": ["Bär"]}', r'line 2: "b.jpg": ["B\xe4r"]}'),
+        ("t.jsonl", '{"image": "a.jpg", "tags": "Bär"}', r"line 1: "),
+    ],
+)
+def test_text_in_another_encoding_is_refused_with_its_line(tmp_path: Path, name: str, content: str, place: str) -> None:
+    (tmp_path / name).write_bytes(content.encode("latin-1"))
+    with pytest.raises(DataError) as error:
+        read_tags(tmp_path / name, FOUND_OUT)
+    assert place in str(error.value)
+    assert name in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-8"])
+def test_text_as_excel_saves_it_is_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "t.csv").write_bytes("image\ttags\r\na.jpg\tBär\r\n".encode(encoding))
+    assert read_tags(tmp_path / "t.csv", FOUND_OUT) == {"a.jpg": ("Bär",)}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("nothing", "holds no image that can be read\n  - it is empty"),
+        ("papers", "holds no image that can be read\n  - files in it: 2 .pdf, 1 without an ending"),
+        ("t.csv", "t.csv is a file"),
+    ],
+)
+def test_what_is_no_folder_of_images_is_said(tmp_path: Path, given: str, message: str) -> None:
+    (tmp_path / "nothing").mkdir()
+    touch(tmp_path / "papers", "1.pdf", "2.PDF", "readme")
+    (tmp_path / "t.csv").write_text("image,tags\na.jpg,x\n")
+    with pytest.raises(DataError) as error:
+        open_data(DataRecipe(images=str(tmp_path / given), tags=str(tmp_path / "t.csv")))
+    assert message in str(error.value)
 
 
 def test_rows_files_and_damage_are_reported_together(tmp_path: Path) -> None:
@@ -110,7 +157,7 @@ def test_rows_files_and_damage_are_reported_together(tmp_path: Path) -> None:
     assert "b.jpg has no row" not in text
 
 
-@pytest.mark.parametrize("tag", ["dog\\ncat", "\\ud800", "a\\u2028b"])
+@pytest.mark.parametrize("tag", ["dog\\ncat", "\\ud800", "a\\u2028b", "a\\u0000b"])
 def test_a_tag_that_no_list_of_classes_can_hold_is_refused(tmp_path: Path, tag: str) -> None:
     images = touch(tmp_path / "images", "a.jpg")
     (tmp_path / "t.json").write_text(f'{{"a.jpg": ["{tag}"]}}')
@@ -150,6 +197,8 @@ def test_subfolders_with_splits_and_links_between_classes(tmp_path: Path) -> Non
     assert data.tags.tolist() == [[True, False], [True, True], [False, True]]
     assert data.validation.tolist() == [False, False, True]
     assert "1 images under test are left out" in data.notes
+    assert not any("is that right?" in note for note in data.notes)
+    assert any("one subfolder, 'd'" in note for note in open_data(DataRecipe(images=str(tmp_path))).notes)
     touch(images, "stray.jpg")
     with pytest.raises(DataError, match=r"stray\.jpg"):
         open_data(DataRecipe(images=str(images)))

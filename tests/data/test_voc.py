@@ -13,6 +13,7 @@ from ktse.data.folder import open_truth
 from ktse.data.forms import open_data
 from ktse.data.found import VOC_CLASSES
 from ktse.data.sample import TaggedImages
+from ktse.data.voc import voc_root
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 
@@ -95,3 +96,10 @@ def test_other_objects_are_classes_of_their_own(tree: Path) -> None:
     (tree / "classes.txt").write_text("wolf\nperson\n")
     with pytest.raises(DataError, match="the tag 'cat' is not in"):
         open_data(DataRecipe(images=str(tree)))
+
+
+def test_the_tree_is_found_from_above_and_missed_from_within(tree: Path) -> None:
+    assert voc_root(tree) == voc_root(tree.parent) == voc_root(tree.parent.parent) == tree
+    assert voc_root(tree / "ImageSets") is None
+    with pytest.raises(DataError, match="Give the folder above"):
+        open_data(DataRecipe(images=str(tree / "JPEGImages")))

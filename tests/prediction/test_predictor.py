@@ -104,6 +104,27 @@ def test_scales_and_long_side_decide_what_the_network_sees(picture: np.ndarray) 
     assert found.label.shape == (90, 120)
 
 
+@pytest.mark.parametrize("shape", [(90, 120), (130, 100)])
+def test_a_large_image_that_the_network_sees_small_is_scored_in_bands(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smooth = np.random.default_rng(1).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    photo = Image.fromarray(smooth).resize(shape[::-1], Image.Resampling.BICUBIC)
+    recipe = PredictRecipe(scales=(0.5, 1.0), flip=True, long_side=64)
+    whole = Predictor(Colours(), recipe).predict(photo, probabilities=True)
+    monkeypatch.setattr(module, "BAND", 4 * 4 * 3 * 7 * shape[1])
+    model = Colours()
+    predictor = Predictor(model, recipe)
+    heights = [scores.shape[1] for _, scores in predictor.bands(photo)]
+    assert heights == [7] * (shape[0] // 7) + [shape[0] % 7]
+    found = predictor.predict(photo, probabilities=True)
+    assert max(max(seen[1:3]) for seen in model.shapes) <= 65  # of a smaller image, but the same size for the network
+    assert found.probabilities is not None
+    assert whole.probabilities is not None
+    np.testing.assert_allclose(found.probabilities, whole.probabilities, atol=0.06)
+    assert (found.label == whole.label).mean() > 0.98
+
+
 def test_the_best_label_is_that_of_argmax_with_the_first_of_equals() -> None:
     scores = np.random.default_rng(0).integers(0, 4, (5, 30, 40)).astype(np.float32)
     label, best = decide(scores)

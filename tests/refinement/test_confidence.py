@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from ktse.refinement.confidence import confident_half, image_confidence, rank_correlation, ranks
+from ktse.refinement.confidence import confident_half, image_confidence, margins, rank_correlation, ranks
 
 
 def test_the_confident_half_is_the_published_one(golden):
     stored = golden("l4_irn_per_image")
     scores = stored["walk_score"]
-    trusted = confident_half(scores)
+    trusted = confident_half(*margins(scores))
     assert (trusted == stored["confidence_mask"].astype(bool)).mean() >= 0.99
     label = scores.argmax(axis=0)
     for number in np.unique(label):
@@ -18,11 +18,24 @@ def test_the_confident_half_is_the_published_one(golden):
 
 def test_pixels_with_a_large_margin_are_trusted():
     scores = np.array([[[0.5, 0.5, 0.5, 0.5, 0.5]], [[0.9, 0.6, 0.1, 0.4, 0.45]]])
-    assert confident_half(scores).tolist() == [[True, False, True, False, False]]
+    assert confident_half(*margins(scores)).tolist() == [[True, False, True, False, False]]
+
+
+def test_of_equal_margins_the_first_are_trusted():
+    """Against sorting, which keeps the order of equal values."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        scores = rng.integers(0, 4, (3, 7, 9)) / 4
+        label, margin = margins(scores)
+        expected = np.zeros(label.size, dtype=bool)
+        for number in np.unique(label):
+            places = np.flatnonzero(label == number)
+            expected[places[np.argsort(-margin.ravel()[places], kind="stable")[: len(places) // 2]]] = True
+        assert np.array_equal(confident_half(label, margin).ravel(), expected)
 
 
 def test_a_single_label_is_trusted():
-    assert confident_half(np.zeros((1, 3, 4))).all()
+    assert confident_half(*margins(np.zeros((1, 3, 4)))).all()
 
 
 def test_equal_values_share_their_places():

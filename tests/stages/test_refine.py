@@ -83,6 +83,21 @@ def test_par_and_none_are_what_they_were(run: RunFolder, data: TaggedImages) -> 
     assert 0 <= refined.min() <= refined.max() <= cam.max() + 1e-5
 
 
+def test_a_large_image_is_refined_small_and_gets_a_mask_of_its_own_size(
+    run: RunFolder, data: TaggedImages, scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ktse.refinement.bands.BAND", 4 * 150 * 40)  # and is cut in bands of rows
+    refine(run, data, replace(RECIPE, pixels=4096))
+    small = read_npz(run.mask_scores_path(data.ids[1]))["scores"].shape[1:]
+    assert 0.9 * 4096 < 4 * small[0] * small[1] < 1.1 * 4096  # at a stride of two
+    assert agreement(run, data, scenes) > 0.8
+    for index, name in enumerate(data.ids):
+        mask, trusted = read_label_map(run.mask_path(name)), read_label_map(run.confident_path(name))
+        assert mask.shape == trusted.shape == data.read(index).size[::-1]
+        if mask.any():
+            assert trusted.sum() == sum(count // 2 for count in np.unique(mask, return_counts=True)[1])
+
+
 def test_the_threshold_cuts_where_the_crf_decides(data: TaggedImages, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     after = generator.dirichlet(np.ones(4), (20, 30)).transpose(2, 0, 1)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ktse.data.transforms import long_side_size
-from ktse.stages.seed import merge_cams
+from ktse.devices import make_fabric
+from ktse.recipe import SeedRecipe
+from ktse.stages.seed import image_cams, merge_cams
 
 
 def test_merged_cams_equal_the_published_ones(golden_tensors: Callable[[str], dict[str, Any]]) -> None:
@@ -34,6 +39,34 @@ def test_the_long_side_is_resized_as_published(golden_tensors: Callable[[str], d
 
 def test_an_image_without_tags_has_no_cams() -> None:
     assert merge_cams([(torch.ones(1, 2, 4, 4), False)], torch.zeros(0, dtype=torch.long), (8, 8)).shape == (0, 8, 8)
+
+
+def test_the_network_never_sees_more_pixels_than_the_recipe_allows() -> None:
+    seen = []
+
+    class Network(torch.nn.Module):
+        mean = std = torch.ones(3)
+
+        def scores(self, batch: torch.Tensor) -> torch.Tensor:
+            seen.append(batch.shape[-1] * batch.shape[-2])
+            return torch.ones(2, 4, 5, 5)
+
+    network = Network()
+    network.head = SimpleNamespace(classify=lambda cam: cam.mean(dim=(2, 3)))  # type: ignore[assignment]
+    photo, keys, fabric = Image.new("RGB", (900, 600)), np.array([0, 2]), make_fabric("fp32")
+    for pixels, sizes, small in (
+        (0, [900 * 600, 450 * 300], (150, 225)),
+        (600_000, [900 * 600, 450 * 300], (150, 225)),
+        (135_000, [450 * 300, 225 * 150], (75, 113)),
+    ):
+        seen.clear()
+        recipe = SeedRecipe(scales=(1.0, 0.5), pixels=pixels)
+        cam, _ = image_cams(network, photo, keys, recipe, fabric)  # type: ignore[arg-type]
+        assert seen == sizes
+        assert cam.shape == (2, *small)
+    seen.clear()
+    image_cams(network, photo, keys, SeedRecipe((1.0,), long_side=300, pixels=4096), fabric)  # type: ignore[arg-type]
+    assert seen == [300 * 200]  # a side that somebody asked for is kept
 
 
 @pytest.mark.parametrize("size", [(1, 500), (500, 1)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,7 +19,10 @@ SMALL = 32
 """Pixels below which a side of an image is too short to learn much from."""
 
 NAMED = 10
-"""Images that a warning names."""
+"""Images, or classes, that a warning names."""
+
+NOTHING = {"nan", "none", "null", "n/a", "na", "no finding", "nothing"}
+"""What stands in a cell that is meant to be empty."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Checked:
         unreadable: ids of images that cannot be read.
         disagree: images whose true mask and tags name different classes: id, classes "only in tags" and "only in mask".
         doubtful: tags that are probably wrong, the most doubtful first: id, class, whether it is tagged, score.
+        doubtful_judge: what judged them: the backbone before training on these tags ("initial"), or, where there is
+            none, the "trained" one, which has seen them; empty: they were not judged.
         errors: what makes the data unusable.
         warnings: what will probably harm the result.
     """
@@ -57,6 +62,7 @@ class Checked:
     unreadable: list[str] = field(default_factory=list)
     disagree: list[dict[str, Any]] = field(default_factory=list)
     doubtful: list[dict[str, Any]] = field(default_factory=list)
+    doubtful_judge: Literal["", "initial", "trained"] = ""
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -171,12 +177,13 @@ def _difference(data: TaggedImages, index: int, present: tuple[int, ...]) -> lis
 def _class_warnings(data: TaggedImages, counts: dict[str, int]) -> list[str]:
     images = len(data)
     absent = [repr(name) for name, count in counts.items() if count == 0]
-    warnings = [f"{len(absent)} classes have no image and cannot be learned: {', '.join(absent)}"] if absent else []
-    warnings += [
-        f"the class {name!r} has only {count} images: probably too rare to learn"
-        for name, count in counts.items()
-        if 0 < count < min(RARE, images)
-    ]
+    warnings = [f"{len(absent)} classes have no image and cannot be learned: {_some(absent)}"] if absent else []
+    rare = {name: count for name, count in counts.items() if 0 < count < min(RARE, images)}
+    if len(rare) <= NAMED:
+        warnings += [f"the class {name!r} has only {rare[name]} images: probably too rare to learn" for name in rare]
+    else:
+        texts = [f"{name!r} ({rare[name]})" for name in sorted(rare, key=lambda name: rare[name])]
+        warnings.append(f"{len(rare)} classes have less than {RARE} images, probably too few to learn: {_some(texts)}")
     warnings += [
         f"every image has the tag {name!r}: nothing tells what it looks like"
         for name, count in counts.items()
@@ -187,7 +194,7 @@ def _class_warnings(data: TaggedImages, counts: dict[str, int]) -> list[str]:
         if 0 < counts[name] < images:
             patterns.setdefault(np.packbits(data.tags[:, index]).tobytes(), []).append(name)
     warnings += [
-        f"{' and '.join(map(repr, names))} are always together: nothing tells them apart"
+        f"{_some(list(map(repr, names)), ' and ')} are always together: nothing tells them apart"
         for names in patterns.values()
         if len(names) > 1
     ]
@@ -197,7 +204,19 @@ def _class_warnings(data: TaggedImages, counts: dict[str, int]) -> list[str]:
     warnings += [f"{' and '.join(map(repr, names))} look like one class" for names in alike.values() if len(names) > 1]
     if "background" in {name.casefold() for name in data.classes}:
         warnings.append("a class is called 'background': background is what has no tag, and needs none")
+    nothing = [repr(name) for name in data.classes if name.casefold() in NOTHING]
+    if nothing:
+        warnings.append(f"a class is called {_some(nothing, ' and ')}: an image without tags has an empty cell")
+    lists = [repr(name) for name in data.classes if name[0] in "[{(" and name[-1] in "]})"]
+    if lists:
+        warnings.append(f"{_some(lists, ' and ')} look like several tags: put data.separator between these")
+    if set(data.classes) <= {"0", "1", "0.0", "1.0"}:
+        warnings.append("the tags are 0 and 1: if 1 says that a thing is there, name the column after the thing")
     return warnings
+
+
+def _some(texts: list[str], joint: str = ", ") -> str:
+    return joint.join(texts[:NAMED]) + (" ..." if len(texts) > NAMED else "")
 
 
 def _image_warnings(data: TaggedImages, sizes: np.ndarray, good: np.ndarray) -> list[str]:
@@ -229,17 +248,16 @@ def _disagreement(disagree: list[dict[str, Any]]) -> list[str]:
     ):
         some = [f"{entry['id']} ({', '.join(entry[where])})" for entry in disagree if entry[where]]
         if some:
-            texts.append(f"{len(some)} images {text}: {', '.join(some[:NAMED])}{' ...' if len(some) > NAMED else ''}")
+            texts.append(f"{len(some)} images {text}: {_some(some)}")
     return texts
 
 
 def _names(data: TaggedImages, indices: list[int]) -> str:
-    return ", ".join(data.ids[index] for index in indices[:NAMED]) + (" ..." if len(indices) > NAMED else "")
+    return _some([data.ids[index] for index in indices])
 
 
 def _pairs(data: TaggedImages, groups: list[list[int]]) -> str:
-    texts = [" = ".join(data.ids[index] for index in group[:3]) for group in groups[:NAMED]]
-    return ", ".join(texts) + (" ..." if len(groups) > NAMED else "")
+    return _some([" = ".join(data.ids[index] for index in group[:3]) for group in groups])
 
 
 def to_json(checked: Checked) -> dict[str, Any]:

@@ -221,15 +221,17 @@ class CocoTruth(Truth):
 
         shape, height, width = annotation.get("segmentation"), image["height"], image["width"]
         try:
+            if not isinstance(shape, list | dict):
+                raise ValueError(f"it is {shape!r}")
             if isinstance(shape, list):
                 polygons = [part for part in shape if len(part) >= 6]
                 if not polygons:
                     return np.zeros((height, width), dtype=bool)
                 runs = coco.merge(coco.frPyObjects(polygons, height, width))
-            elif list(shape["size"]) != [height, width]:  # type: ignore[index]
+            elif list(shape["size"]) != [height, width]:
                 raise ValueError("its size is not that of the image")
-            elif isinstance(shape["counts"], list):  # type: ignore[index]
-                if sum(shape["counts"]) != height * width:  # type: ignore[index]
+            elif isinstance(shape["counts"], list):
+                if sum(shape["counts"]) != height * width:
                     raise ValueError("its runs do not fill the image")
                 runs = coco.frPyObjects(shape, height, width)
             else:

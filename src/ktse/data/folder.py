@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -144,8 +145,11 @@ def find_subfolders(images: Path) -> Found:
     if stray:
         raise DataError(
             f"{len(stray)} images in {images} have no tags: they are in no class folder", where=stray,
-            hint="Give a file of tags with --tags, or put each image into a subfolder named like its class.",
+            hint="Give a file of tags with --tags, or put each image into a subfolder named like its class."
+            + (" Or is it a VOC tree? Give the folder above." if images.name == "JPEGImages" else ""),
         )  # fmt: skip
+    if len(top) == 1 and not split:
+        notes.append(f"{images} has one subfolder, {next(iter(top))!r}, and this is taken for a class: is that right?")
     if not tags:
         raise DataError(f"{images} holds images for testing only", hint="Images to learn from belong under train.")
     if test:
@@ -176,15 +180,16 @@ def open_truth(masks: Path, data: TaggedImages) -> Truth:
     problems = []
     for number, name in enumerate(data.ids):
         if name in paths:
-            problems += _mask_problems(paths[name], data.path(number), len(data.classes))
+            problems += mask_problems(paths[name], data.source(number), len(data.classes))
     if problems:
         raise DataError(f"some masks in {masks} cannot be used", where=problems, hint="Mend or remove these masks.")
     return Truth(paths)
 
 
-def _mask_problems(mask_path: Path, image_path: Path, classes: int) -> list[str]:
+def mask_problems(mask_path: Path, image: Path | BytesIO, classes: int) -> list[str]:
+    """What keeps a file from being the mask of an image, as messages."""
     try:
-        size = image_size(image_path)
+        size = image_size(image)
     except DataError:  # said by check, which knows whether to skip it
         return []
     try:

@@ -35,7 +35,8 @@ def open_data(recipe: DataRecipe) -> TaggedImages:
     if not images.is_dir():
         tags = Path(recipe.tags)
         where = [f"the tag file {tags} does not exist"] if recipe.tags and not tags.is_file() else []
-        raise DataError(f"the image folder {images} does not exist", where=where, hint="Check these paths.")
+        wrong = "is a file" if images.is_file() else "does not exist"
+        raise DataError(f"the image folder {images} {wrong}", where=where, hint="Check these paths.")
     form = form_of(recipe)
     if recipe.tags and form in ("voc", "folders", "datasets"):
         raise DataError(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ktse.data.listing import Listing, Names
+from ktse.data.records import encoding_of, undecodable
 from ktse.data.sample import TaggedImages, image_ids
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
@@ -79,15 +80,15 @@ def assemble(found: Found, recipe: DataRecipe) -> TaggedImages:
 def _choose_classes(found: Found, wanted: str) -> tuple[tuple[str, ...], list[tuple[str, ...]], list[str]]:
     distinct = dict.fromkeys(found.tags)
     used = dict.fromkeys(tag for row in distinct for tag in row)
+    if not used:
+        raise DataError(f"no image in {found.source} has a tag", hint="At least one tag is needed to learn from.")
     if not wanted:
         classes = found.classes or tuple(sorted(used))
-        if not classes:
-            raise DataError(f"no image in {found.source} has a tag", hint="At least one tag is needed to learn from.")
         bad = [repr(name) for name in classes if not _one_line(name)]
         if bad:
             raise DataError(
                 f"{found.source} has tags that cannot be class names", where=bad,
-                hint="A class name is one line of text: it must hold no line break and no broken character.",
+                hint="A class name is one line of text: no line break, no control character, none broken.",
             )  # fmt: skip
         return classes, found.tags, []
     classes = VOC_CLASSES if wanted == "voc" else read_classes(Path(wanted))
@@ -100,7 +101,8 @@ def _choose_classes(found: Found, wanted: str) -> tuple[tuple[str, ...], list[tu
             f"none of the classes in {wanted} occurs in {found.source}", where=f"tags found: {', '.join(left[:20])}",
             hint="Check data.classes.",
         )  # fmt: skip
-    notes = [f"{len(left)} tags are not among the classes in {wanted} and left out: {', '.join(left)}"] if left else []
+    named = ", ".join(left[:20]) + (" ..." if len(left) > 20 else "")
+    notes = [f"{len(left)} tags are not among the classes in {wanted} and left out: {named}"] if left else []
     return classes, [meaning[row] for row in found.tags], notes
 
 
@@ -109,7 +111,7 @@ def _one_line(name: str) -> bool:
         name.encode()
     except UnicodeEncodeError:  # half a character, which JSON can hold and no file can
         return False
-    return len(name.splitlines()) == 1
+    return len(name.splitlines()) == 1 and not any(ord(letter) < 32 or ord(letter) == 127 for letter in name)
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
@@ -136,10 +138,11 @@ def read_lines(path: Path, what: str) -> list[tuple[int, str]]:
         DataError: it cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.read_text(encoding=encoding_of(path)).split("\n")
+    except (OSError, UnicodeError) as error:
+        where = undecodable(path, error) if isinstance(error, UnicodeError) else str(error)
         raise DataError(
-            f"{what} {path} cannot be read as UTF-8 text", where=str(error), hint="Check its path and encoding."
+            f"{what} {path} cannot be read as UTF-8 text", where=where, hint="Check its path and encoding."
         ) from error
     return [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
 

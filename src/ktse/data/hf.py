@@ -14,7 +14,7 @@ import numpy as np
 from ktse.data.folder import SPLITS, VALIDATION, some
 from ktse.data.found import Found, assemble
 from ktse.data.sample import TaggedImages
-from ktse.data.table import TAG_COLUMNS
+from ktse.data.table import TAG_COLUMNS, is_code
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 
@@ -32,9 +32,15 @@ class SavedImages(TaggedImages):
     column: str = ""
 
     def source(self, index: int) -> Path | BytesIO:
-        """The bytes of an image, or its file where the dataset only points to it."""
+        """The bytes of an image, or its file where the dataset only points to it.
+
+        Raises:
+            DataError: the row has none.
+        """
         part, row = self.files[index].split("/")
-        cell = self.parts[part][int(row)][self.column]
+        cell = self.parts[part][int(row)][self.column] or {"bytes": None, "path": None}
+        if cell["bytes"] is None and cell["path"] is None:
+            raise DataError(f"{self.files[index]} has no image in the column {self.column!r}")
         return BytesIO(cell["bytes"]) if cell["bytes"] is not None else Path(cell["path"])
 
     def fingerprint(self) -> str:
@@ -55,7 +61,7 @@ def open_saved(root: Path, recipe: DataRecipe) -> TaggedImages:
         import datasets
     except ImportError as error:
         raise DataError(
-            f"{root} is a Hugging Face dataset, which needs the package datasets", hint="pip install datasets"
+            f"{root} is a Hugging Face dataset, which needs the package datasets", hint="pip install 'ktse[datasets]'"
         ) from error
     try:
         content = datasets.load_from_disk(str(root))
@@ -74,27 +80,41 @@ def open_saved(root: Path, recipe: DataRecipe) -> TaggedImages:
         features, [k for k, v in features.items() if isinstance(v, datasets.Image)], "images", root
     )
     column = recipe.tag_column or _only(features, [k for k in features if k.lower() in TAG_COLUMNS], "tags", root)
-    missing = [name for name in (image, column) if name not in features]
-    if missing:
-        raise DataError(f"{root} has no column {missing[0]!r}", where=f"columns found: {', '.join(features)}")
-    files, tags, held, problems = [], [], [], []
-    labels = _labels(features[column])
     for name, part in parts.items():
+        missing = [wanted for wanted in (image, column) if wanted not in part.features]
+        if missing:
+            raise DataError(
+                f"{root} has no column {missing[0]!r} in {name}", where=f"columns found: {', '.join(part.features)}"
+            )
+    files, tags, held, problems = [], [], [], []
+    classes: dict[str, None] = {}
+    for name, part in parts.items():
+        labels = _labels(part.features[column])
+        classes |= dict.fromkeys(labels)
         for row, cell in enumerate(part[column]):
             words = cell if isinstance(cell, list) else [cell]
-            if any(word is None for word in words):
-                problems.append(f"{name}: row {row}: {column} is {cell!r}")
+            if is_code(words) or not all(_is_tag(word, labels) for word in words):
+                problems.append(f"{name}: row {row}: {column} is {cell!r}, but must be tags")
+                continue
+            texts = (labels[word] if labels else str(word).strip() for word in words)
             files.append(f"{name}/{row:07d}")
-            tags.append(
-                tuple(dict.fromkeys(labels[word] if labels else str(word) for word in words if word is not None))
-            )
+            tags.append(tuple(dict.fromkeys(text for text in texts if text)))
             held.append(name in VALIDATION)
     if problems:
         raise DataError(f"{root} has bad rows", where=some(problems), hint="Mend these rows.")
     validation = np.array(held, dtype=bool)
-    found = Found(root, root, files, tags, tuple(labels), validation if validation.any() else None, notes)
+    found = Found(root, root, files, tags, tuple(classes), validation if validation.any() else None, notes)
     data = assemble(found, recipe)
-    stored = {name: part.cast_column(image, datasets.Image(decode=False)) for name, part in parts.items()}
+    try:
+        stored = {
+            name: part.select_columns([image]).cast_column(image, datasets.Image(decode=False))
+            for name, part in parts.items()
+        }
+    except Exception as error:  # Arrow's errors, as above
+        raise DataError(
+            f"the column {image!r} of {root} holds no images", where=f"{type(error).__name__}: {error}",
+            hint="Name the column that does with --data.image_column.",
+        ) from error  # fmt: skip
     fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
     return SavedImages(**fields, parts=stored, column=image)
 
@@ -107,6 +127,12 @@ def _only(features: Any, fitting: list[str], what: str, root: Path) -> str:
         f"the column of {what} in {root} cannot be told", where=f"columns found: {', '.join(features)}",
         hint=f"Name it with --data.{key}.",
     )  # fmt: skip
+
+
+def _is_tag(word: object, labels: list[str]) -> bool:
+    if labels:  # -1 stands for a label that is not known
+        return isinstance(word, int) and 0 <= word < len(labels)
+    return isinstance(word, str | int)
 
 
 def _labels(feature: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -46,10 +47,11 @@ def read_image(source: Path | BytesIO, long_side: int = 0, name: str = "") -> Im
     except MemoryError as error:
         raise DataError(f"{called} is too large for the memory", hint="Scale it down, or remove it.") from error
     except Exception as error:  # on damaged files, Pillow's decoders raise whatever their parsing stumbles over
-        raise DataError(f"{called} cannot be read as an image", where=_one_line(error)) from error
+        where = _one_line(error).replace(f" {source!r}", "")
+        raise DataError(f"{called} cannot be read as an image", where=where) from error
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path | BytesIO) -> tuple[int, int]:
     """Width and height of an image after it is turned upright; its pixels are not decoded.
 
     Raises:
@@ -63,6 +65,12 @@ def image_size(path: Path) -> tuple[int, int]:
                 return (height, width) if image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (width, height)
     except Exception as error:  # as above
         raise DataError(f"{path} cannot be read as an image", where=_one_line(error)) from error
+
+
+def at_most(size: tuple[int, int], pixels: int) -> tuple[int, int]:
+    """(width, height) of an image after it is scaled down to so many pixels, if it has more; 0: as it is."""
+    factor = math.sqrt(pixels / (size[0] * size[1])) if pixels else 1.0
+    return size if factor >= 1 else (max(1, int(size[0] * factor)), max(1, int(size[1] * factor)))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

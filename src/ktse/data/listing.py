@@ -71,7 +71,8 @@ def list_folder(folder: Path) -> Listing:
         DataError: the folder does not exist, cannot be read, holds no image, or has file names that are not UTF-8.
     """
     if not folder.is_dir():
-        raise DataError(f"the image folder {folder} does not exist", hint="Check the path of the images.")
+        wrong = "is a file" if folder.is_file() else "does not exist"
+        raise DataError(f"the image folder {folder} {wrong}", hint="Check the path of the images.")
     walk = _Walk(folder)
     try:
         walk.run()
@@ -86,7 +87,12 @@ def list_folder(folder: Path) -> Listing:
             where=[name.encode("utf-8", "backslashreplace").decode() for name in garbled], hint="Rename these files.",
         )  # fmt: skip
     if not walk.files:
-        raise DataError(f"the image folder {folder} holds no image", hint="Known endings: .jpg, .png, .tif, .webp ...")
+        others = [f"{count} {name or 'without an ending'}" for name, count in walk.aside.most_common(8)]
+        raise DataError(
+            f"the image folder {folder} holds no image that can be read",
+            where=f"files in it: {', '.join(others)}" if others else "it is empty",
+            hint="Known endings: .jpg, .png, .tif, .webp ...; save other images as JPEG or PNG.",
+        )
     foreign = [f"{count} {name}" for name, count in sorted(walk.aside.items()) if name in FOREIGN]
     if foreign:
         walk.notes.append(f"images that cannot be read are left out: {', '.join(foreign)}; save them as JPEG or PNG")
@@ -191,7 +197,7 @@ class Names:
         path = self.listing.root / name.strip()
         if _exists(path):
             return f"is a file, but no image that can be read (its ending is {ending(name)!r}) or a hidden one"
-        return "is in the table, but not in the folder"
+        return "is not in the folder"
 
     def _fitting(self, name: str) -> list[str]:
         if name in self.listing.links:

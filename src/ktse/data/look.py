@@ -97,7 +97,7 @@ def _look(data: TaggedImages, truth: Truth | None, index: int) -> Look:
     except OSError as error:
         return Look(None, content, f"{data.files[index]}: {error}", None)
     except KtseError as error:
-        return Look(size, content, f"{error.what}: {'; '.join(error.where)}", None)
+        return Look(size, content, ": ".join([error.what, *error.where]), None)
     if label.shape[::-1] != size:
         return Look(size, content, f"{name}: its mask has {label.shape[1]}x{label.shape[0]} pixels, not {size}", None)
     values = [int(value) for value in np.unique(label) if value not in (0, undecided(label))]

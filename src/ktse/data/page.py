@@ -12,11 +12,14 @@ MANY = 30
 
 DOUBTFUL = 20
 
+SAID = 30
+"""Errors, and warnings, that are shown one by one."""
+
 
 def show_checked(checked: Checked) -> None:
     """Print counts, sizes, pairs of classes, doubtful tags, then errors and warnings."""
-    title = f"{checked.images} images, {checked.untagged} without tags, {checked.validation} for validation"
-    table = Table("class", "images", "often with", title=title, title_justify="left")
+    console.print(f"{checked.images} images, {checked.untagged} without tags, {checked.validation} for validation")
+    table = Table("class", "images", "often with")
     order = sorted(checked.classes, key=lambda name: -checked.classes[name])
     shown = order if len(order) <= MANY else [*order[: MANY // 2], *order[-MANY // 2 :]]
     for name in shown:
@@ -30,14 +33,18 @@ def show_checked(checked: Checked) -> None:
         parts = ", ".join(f"{name} {in_words(count)}" for name, count in checked.disk.items())
         console.print(f"disk: a run will keep about {in_words(sum(checked.disk.values()))} of these images ({parts})")
     if checked.doubtful:
-        table = Table("image", "tag", "says", "doubt", title=f"{len(checked.doubtful)} tags are probably wrong")
+        judges = {"initial": "the backbone before training", "trained": "the trained network, which has seen them"}
+        judge = judges.get(checked.doubtful_judge, "")
+        console.print(f"{len(checked.doubtful)} tags are probably wrong, says {judge}")
+        table = Table("image", "tag", "says", "doubt")
         for entry in checked.doubtful[:DOUBTFUL]:
             table.add_row(entry["id"], entry["class"], "yes" if entry["tagged"] else "no", f"{entry['score']:.2f}")
         console.print(table)
-    for text in checked.errors:
-        say(f"error: {text}")
-    for text in checked.warnings:
-        say(f"warning: {text}")
+    for kind, texts in (("error", checked.errors), ("warning", checked.warnings)):
+        for text in texts[:SAID]:
+            say(f"{kind}: {text}")
+        if len(texts) > SAID:
+            say(f"... and {len(texts) - SAID} more {kind}s: --json prints all")
 
 
 def _partners(checked: Checked, name: str) -> str:

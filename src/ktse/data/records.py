@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from ktse.errors import DataError
 Cells: TypeAlias = "list[Any] | str"
 """The cells of a row, or what is wrong with it."""
 
+SEPARATOR_LINE = re.compile(r"sep=([,;|\t])\s*$")
 DELIMITERS = (",", "\t", ";", "|")
 
 
@@ -30,6 +32,23 @@ class Records:
     word: str
     names: list[str]
     rows: Iterator[tuple[int, Cells]]
+
+
+def encoding_of(path: Path) -> str:
+    """UTF-8, or UTF-16 where a file begins with its mark, as Excel's Unicode text does."""
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def undecodable(path: Path, error: UnicodeError) -> str:
+    """Where a file stops being text: the number of the first bad line, and what is in it."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return f"line {number}: {line.strip()[:80].decode('utf-8', 'backslashreplace')}"
+    return str(error)
 
 
 class Doubled(dict[str, Any]):
@@ -51,21 +70,21 @@ def csv_records(path: Path) -> Records:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Cells]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with path.open(encoding=encoding_of(path), newline="") as file:
         first = file.readline()
-        file.seek(0)
         marks = ("\t",) if path.suffix.lower() == ".tsv" else DELIMITERS
+        said = SEPARATOR_LINE.match(first)  # Excel's own way to name the delimiter, before the table
+        if said:
+            marks = (said[1],)
+        else:
+            file.seek(0)
         reader = csv.reader(file, delimiter=max(marks, key=first.count), strict=True)
         try:
             for cells in reader:
-                if cells:
-                    yield reader.line_num, cells
+                if any(cell.strip() for cell in cells):
+                    yield reader.line_num + bool(said), cells
         except csv.Error as error:
             raise csv.Error(f"row {reader.line_num}: {error}") from error
-        except UnicodeDecodeError as error:
-            raise UnicodeDecodeError(
-                error.encoding, error.object, error.start, error.end, f"{error.reason} (after row {reader.line_num})"
-            ) from error
 
 
 def json_records(path: Path) -> Records:
@@ -95,15 +114,22 @@ def load_json(path: Path) -> Any:
         DataError: it does not exist or is no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_pairs)
+        return json.loads(path.read_text(encoding=encoding_of(path)), object_pairs_hook=_pairs)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist", hint="Check the path.") from error
     except OSError as error:
         raise DataError(
             f"{path} cannot be read", where=str(error), hint="Check what it is and who may read it."
         ) from error
+    except UnicodeError as error:
+        raise DataError(
+            f"{path} is not valid JSON in UTF-8", where=undecodable(path, error), hint="Write it again, in UTF-8."
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid JSON", where=str(error), hint="Write it again, in UTF-8.") from error
+        raise DataError(
+            f"{path} is not valid JSON", where=str(error),
+            hint="Write it again; a file with one object a line has the ending .jsonl.",
+        ) from error  # fmt: skip
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -113,7 +139,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _json_lines(path: Path) -> list[tuple[int, Any]]:
     rows: list[tuple[int, Any]] = []
-    with path.open(encoding="utf-8-sig") as file:
+    with path.open(encoding=encoding_of(path)) as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 try:

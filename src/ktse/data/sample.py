@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ktse.data.image import read_image
+from ktse.data.image import at_most, read_image
 from ktse.run_folder import read_label_map
 
 
@@ -50,17 +50,20 @@ class TaggedImages:
         """What an image is read from."""
         return self.path(index)
 
-    def read(self, index: int, long_side: int = 0) -> Image.Image:
+    def read(self, index: int, long_side: int = 0, pixels: int = 0) -> Image.Image:
         """Read an image as RGB, turned as its EXIF data says.
 
         Args:
             index: which image.
             long_side: pixels that the longer side needs at least; far larger JPEGs are decoded smaller. 0: as it is.
+            pixels: a larger image is scaled down to this many. 0: as it is.
 
         Raises:
             DataError: it cannot be read.
         """
-        return read_image(self.source(index), long_side, self.files[index])
+        image = read_image(self.source(index), long_side, self.files[index])
+        size = at_most(image.size, pixels)
+        return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
 
     def take(self, indices: np.ndarray) -> TaggedImages:
         """Some of the images, in this order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import re
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ktse.data.listing import ending, endings
-from ktse.data.records import Records, csv_records, json_records
+from ktse.data.records import Records, csv_records, encoding_of, json_records, undecodable
 from ktse.errors import DataError
 
 IMAGE_COLUMNS = (
@@ -21,6 +22,9 @@ IMAGE_COLUMNS = (
 TAG_COLUMNS = ("tags", "tag", "labels", "label", "classes", "class", "categories", "category")
 SEPARATORS = (";", "|", ",")
 """Separators that are tried, the first that occurs in any cell counts. A space may be part of a tag."""
+
+LIST = re.compile(r"""\s*\[\s*(?:("[^"\\]*"|'[^'\\]*'|\d+)\s*(?:,\s*("[^"\\]*"|'[^'\\]*'|\d+)\s*)*)?\]\s*$""")
+"""A list as Python and JSON write it, which is what pandas makes of lists in the cells of a CSV file."""
 
 BITS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
@@ -78,16 +82,22 @@ def read_table(path: Path, columns: Columns = FOUND_OUT) -> Table:
         DataError: the file is missing, no text, no table, lacks a column, or has no rows.
     """
     if not path.is_file():
-        raise DataError(f"the tag file {path} does not exist", hint="Check the path given as --tags.")
+        wrong = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"the tag file {path} {wrong}", hint="Check the path given as --tags.")
     try:
         if is_list(path):
             return _read_list(path)
         json = path.suffix.lower() in (".json", ".jsonl", ".ndjson")
         return _read_columns(path, json_records(path) if json else csv_records(path), columns)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise DataError(
-            f"the tag file {path} cannot be read as UTF-8 text", where=str(error), hint="Save it as text in UTF-8."
+            f"the tag file {path} cannot be read", where=str(error), hint="Check who may read it."
         ) from error
+    except UnicodeError as error:
+        raise DataError(
+            f"the tag file {path} cannot be read as UTF-8 text", where=undecodable(path, error),
+            hint="Save it as text in UTF-8; a spreadsheet as CSV UTF-8.",
+        ) from error  # fmt: skip
     except csv.Error as error:
         raise DataError(
             f"the tag file {path} is not a valid CSV table", where=str(error),
@@ -99,7 +109,7 @@ def is_list(path: Path) -> bool:
     """Whether a file is a plain list: its ending says so, and its first line begins with an image's name."""
     if path.suffix.lower() not in (".txt", ".lst", ".list"):
         return False
-    with path.open(encoding="utf-8-sig") as file:
+    with path.open(encoding=encoding_of(path)) as file:
         first = next((line for line in file if line.strip()), "")
     return bool(_image_name().match(first.strip())) or not any(mark in first for mark in ",;\t")
 
@@ -108,7 +118,7 @@ def _read_list(path: Path) -> Table:
     table = Table(path, "line")
     match = _image_name().match
     seen: dict[str, tuple[str, ...]] = {}
-    with path.open(encoding="utf-8-sig") as file:
+    with path.open(encoding=encoding_of(path)) as file:
         for number, raw in enumerate(file, start=1):
             line = raw.strip()
             if not line:
@@ -116,7 +126,7 @@ def _read_list(path: Path) -> Table:
             found = match(line)
             name = found[1] if found else line.split()[0]
             words = line[len(name) :].split()
-            if len(words) > len(set(words)) and set(words) <= {"0", "1", "-1"}:
+            if is_code(words):
                 table.problems.append(f"line {number}: 0 and 1 for each class need a first line with the class names")
                 table.damaged.add(name)
             else:
@@ -183,7 +193,7 @@ def choose_columns(path: Path, names: list[str], columns: Columns, rows: Iterabl
         DataError: a column is missing, is there twice, or cannot be told.
     """
     wanted = [name.strip() for name in columns.tags.split(",") if name.strip()]
-    if columns.tags.strip() in names:
+    if columns.tags.strip() and columns.tags.strip() in names:
         wanted = [columns.tags.strip()]
     missing = [name for name in [columns.image, *wanted] if name and name not in names]
     found = f"columns found: {', '.join(map(repr, names)) or 'none'}"
@@ -195,7 +205,12 @@ def choose_columns(path: Path, names: list[str], columns: Columns, rows: Iterabl
         raise DataError(
             f"the tag file {path} has no column {' and no column '.join(map(repr, missing))}", where=found, hint=hint
         )
-    doubled = sorted({repr(name) for name in names if names.count(name) > 1})
+    if not columns.image and any(map(_is_image, names)):
+        raise DataError(
+            f"the first line of the tag file {path} is no line of column names", where=found,
+            hint="Write a first line with the columns' names above it, for example image,tags.",
+        )  # fmt: skip
+    doubled = sorted({repr(name) for name in names if names.count(name) > 1 and not _unnamed(name)})
     if doubled:
         raise DataError(f"the tag file {path} has two columns {' and two columns '.join(doubled)}", where=found)
     rows = [row for row in rows if len(row) == len(names)]
@@ -205,7 +220,7 @@ def choose_columns(path: Path, names: list[str], columns: Columns, rows: Iterabl
         if len(files) != 1:
             raise DataError(f"the tag file {path} has no column that holds image names", where=found, hint=hint)
         image = files[0]
-    rest = [number for number in range(len(names)) if number != image]
+    rest = [number for number in range(len(names)) if number != image and not _unnamed(names[number])]
     if wanted:
         chosen = [names.index(name) for name in wanted]
         return image, chosen, len(chosen) > 1 or (wanted[0].lower() not in TAG_COLUMNS and _all_bits(rows, chosen))
@@ -215,6 +230,11 @@ def choose_columns(path: Path, names: list[str], columns: Columns, rows: Iterabl
     if not rest:
         raise DataError(f"the tag file {path} has no column of tags", where=found, hint=hint)
     return image, rest, len(rest) > 1 or _all_bits(rows, rest)
+
+
+def _unnamed(name: str) -> bool:
+    """Whether a column is none that somebody wrote: a trailing delimiter, or the row numbers that pandas adds."""
+    return not name.strip() or name.strip().lower().startswith("unnamed: ")
 
 
 def _named(names: list[str], known: tuple[str, ...]) -> int | None:
@@ -248,14 +268,23 @@ def _problem(cells: list[Any], names: list[str], image: int, chosen: list[int], 
         hint = "; data.tag_column names the columns that are classes"
         return text + hint if wrong else ""
     cell = cells[chosen[0]]
+    if isinstance(cell, list) and is_code(cell):
+        return f"{names[chosen[0]]} is {cell!r}: 0 and 1 for each class need columns with the classes' names"
     fine = isinstance(cell, str | int) or (isinstance(cell, list) and all(isinstance(tag, str | int) for tag in cell))
     return "" if fine else f"{names[chosen[0]]} is {cell!r}, but must be tags"
+
+
+def is_code(words: list[Any]) -> bool:
+    """Whether tags look like a 0 or 1 for each class, of which nobody says which class it is."""
+    return len(words) > len(set(map(str, words))) and set(map(str, words)) <= {"0", "1", "-1", "0.0", "1.0"}
 
 
 def _add(table: Table, name: str, number: int, tags: tuple[str, ...] | None = None) -> bool:
     if name in table.rows:
         place = f"{table.word} {number}"
-        table.problems.append(f"{place}: {name!r} is there already, in {table.word} {table.rows[name]}")
+        table.problems.append(
+            f"{place}: {name!r} is there already, in {table.word} {table.rows[name]}: an image has one {table.word}"
+        )
         return False
     table.rows[name] = number
     if tags is not None:
@@ -268,11 +297,13 @@ def _hashable(cell: Any) -> Any:
 
 
 def _separator(cells: Iterable[Any]) -> str:
-    texts = [cell for cell in cells if isinstance(cell, str)]
+    texts = [cell for cell in cells if isinstance(cell, str) and not LIST.match(cell)]
     return next((mark for mark in SEPARATORS if any(mark in text for text in texts)), SEPARATORS[0])
 
 
 def _split(cell: Any, separator: str) -> tuple[str, ...]:
+    if isinstance(cell, str) and LIST.match(cell):
+        cell = tuple(map(str, ast.literal_eval(cell.strip())))
     parts = cell if isinstance(cell, tuple) else cell.split() if separator.isspace() else cell.split(separator)
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
 

@@ -21,14 +21,15 @@ MASKS = ("SegmentationClassAug", "SegmentationClass")
 
 
 def voc_root(path: Path) -> Path | None:
-    """The VOC tree at or directly below a path (VOCdevkit/VOC2012), or None.
+    """The VOC tree at a path, or below it (VOCdevkit/VOC2012), or None.
 
     Raises:
         DataError: there are several.
     """
     if (path / "JPEGImages").is_dir():
         return path
-    below = sorted(folder.parent for folder in path.glob("*/JPEGImages")) if path.is_dir() else []
+    places = [sorted(path.glob(f"{above}*/JPEGImages")) for above in ("", "VOCdevkit/")]
+    below = [folder.parent for folder in places[0] or places[1]]
     if len(below) > 1:
         raise DataError(f"{path} holds several VOC trees", where=map(str, below), hint="Give one of them.")
     return below[0] if below else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 from ktse.data.sample import TaggedImages
@@ -36,16 +37,19 @@ def export_run(
         if int8:
             raise ExportError("int8 is for onnx alone", hint="Leave out --int8, or give --format onnx.")
         return export_masks(run, data(), form, out or run.path("export", form))
-    photos: list[Path] = []
+    from ktse.exporting.onnx import CALIBRATION  # loads torch
+
+    photos: list[Path | BytesIO] = []
     with suppress(KtseError):  # where the photos are gone, noise alone is compared
         images = data()
-        photos = [images.path(index) for index in range(len(images))]
+        step = max(1, len(images) // CALIBRATION)
+        photos = [images.source(index) for index in range(0, len(images), step)[:CALIBRATION]]
     weights = run.path("segment", "model.safetensors")
     return export_file(weights, recipe, out or run.path("export", "model.onnx"), photos, int8)
 
 
 def export_file(
-    weights: Path, recipe: PredictRecipe, out: Path, photos: Sequence[Path] = (), int8: bool = False
+    weights: Path, recipe: PredictRecipe, out: Path, photos: Sequence[Path | BytesIO] = (), int8: bool = False
 ) -> Path:
     """Write a segmentation model given by its file as ONNX; see `export_onnx`.
 

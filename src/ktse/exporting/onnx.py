@@ -6,6 +6,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def export_onnx(
     classes: Sequence[str],
     recipe: PredictRecipe,
     out: Path,
-    photos: Sequence[Path] = (),
+    photos: Sequence[Path | BytesIO] = (),
     int8: bool = False,
 ) -> dict[str, float]:
     """Write a model as one .onnx file: image (B, H, W, 3) uint8 in; label, probability and logits out, at its size.
@@ -122,20 +123,20 @@ def _trace(model: Portable, path: Path) -> None:
         log.setLevel(level)
 
 
-def check_images(photos: Sequence[Path]) -> Iterator[np.ndarray]:
+def check_images(photos: Sequence[Path | BytesIO]) -> Iterator[np.ndarray]:
     """Batches (B, H, W, 3) uint8: smooth noise at several sizes, then a few photos."""
     generator = np.random.default_rng(0)
     for count, height, width in SHAPES:
         noise = generator.integers(0, 256, (count, 7, 9, 3), dtype=np.uint8)
         pictures = [Image.fromarray(field).resize((width, height), Image.Resampling.BICUBIC) for field in noise]
         yield np.stack([np.asarray(picture) for picture in pictures])
-    for path in photos[:4]:
-        yield _small(path)
+    for photo in photos[:4]:
+        yield _small(photo)
 
 
-def _small(path: Path) -> np.ndarray:
+def _small(photo: Path | BytesIO) -> np.ndarray:
     """A photo as (1, H, W, 3) uint8, not larger than the calibration needs."""
-    image = read_image(path)
+    image = read_image(photo)
     image.thumbnail((CALIBRATION_SIDE, CALIBRATION_SIDE))
     return np.asarray(image)[None]
 
@@ -162,7 +163,7 @@ def compare(model: Portable, path: Path, images: Sequence[np.ndarray]) -> dict[s
     return {"logit_error": worst, "equal_labels": equal / pixels}
 
 
-def _quantise(path: Path, photos: Sequence[Path]) -> None:
+def _quantise(path: Path, photos: Sequence[Path | BytesIO]) -> None:
     """Quantise in place: statically, the ranges measured on photos; weights alone would make convolutions slower."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -174,12 +175,11 @@ def _quantise(path: Path, photos: Sequence[Path]) -> None:
 
     class Photos(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            step = max(1, len(photos) // CALIBRATION)
-            self.left = iter(photos[::step][:CALIBRATION])
+            self.left = iter(photos[:CALIBRATION])
 
         def get_next(self) -> dict[str, Any] | None:
-            path = next(self.left, None)
-            return None if path is None else {INPUT: _small(path)}
+            photo = next(self.left, None)
+            return None if photo is None else {INPUT: _small(photo)}
 
     # The library warns at length, on the root logger, of a step that is not needed here.
     level, small = logging.getLogger().level, path.with_name(f"{path.name}.int8")

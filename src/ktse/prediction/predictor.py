@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image, ImageOps
 
-from ktse.data.image import read_image
+from ktse.data.image import at_most, read_image
 from ktse.errors import DataError
 from ktse.prediction.tiles import blend
 from ktse.recipe import PredictRecipe
@@ -96,10 +97,31 @@ class Predictor:
         factor = recipe.long_side / max(image.size) if recipe.long_side else 1.0
         # A tile is measured where the network sees it.
         side = max(SMALLEST, round(recipe.tile / factor)) if recipe.tile else max(image.size)
+        if max(image.size) <= side:
+            return self._at_once(image, factor)
         overlap = min(round(recipe.overlap / factor), side // 2)
         rows = min(side, max(2 * overlap, SMALLEST, BAND // (4 * channels * image.width)))
-        tile = (side, rows if max(image.size) > side else side)
-        return blend(image.size, tile, overlap, channels, lambda box: self._score(image.crop(box), factor))
+        return blend(image.size, (side, rows), overlap, channels, lambda box: self._score(image.crop(box), factor))
+
+    def _at_once(self, image: Image.Image, factor: float) -> Iterator[tuple[int, np.ndarray]]:
+        """The same for an image that the network sees as a whole.
+
+        Where it sees a large image much smaller, the scores of every pixel would take more memory than the network:
+        they are computed of a smaller image, and enlarged a band at a time.
+        """
+        width, height = image.size
+        room = BAND // (4 * (len(self.classes) + 1))
+        seen = math.ceil(width * height * min(1.0, factor * max(self.recipe.scales)) ** 2)
+        size = at_most(image.size, max(seen, room // 4)) if width * height > room else image.size
+        if size == image.size:
+            yield 0, self._score(image, factor)
+            return
+        scores = self._score(image.resize(size, Image.Resampling.BICUBIC), factor * width / size[0])
+        rows = max(1, room // 4 // width)
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
+            box = (0.0, top * size[1] / height, float(size[0]), bottom * size[1] / height)
+            yield top, _resized(scores, (width, bottom - top), box)
 
     def _score(self, image: Image.Image, factor: float) -> np.ndarray:
         """(C+1, H, W) probabilities of an image that fits into memory, averaged over scales and mirror images."""
@@ -177,7 +199,11 @@ def as_image(image: Any) -> Image.Image:
     return Image.fromarray(array.astype(np.uint8)).convert("RGB")
 
 
-def _resized(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(K, h, w) float32 brought bilinearly to (width, height)."""
-    planes = [Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR) for plane in np.ascontiguousarray(scores)]
-    return np.stack([np.asarray(plane) for plane in planes])
+def _resized(
+    scores: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> np.ndarray:
+    """(K, h, w) float32, or a box (left, top, right, bottom) of it, brought bilinearly to (width, height)."""
+    large = np.empty((len(scores), size[1], size[0]), dtype=np.float32)
+    for target, plane in zip(large, np.ascontiguousarray(scores), strict=True):
+        target[:] = np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR, box=box))
+    return large

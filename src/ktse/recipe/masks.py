@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+MEGAPIXEL = 1 << 20
+"""Pixels of an image of 1024 x 1024; those of VOC and COCO have less than half of it."""
+
 
 @dataclass(frozen=True)
 class SeedRecipe:
@@ -12,13 +15,15 @@ class SeedRecipe:
 
     Attributes:
         scales: factors on the image's size; each is used with its mirror image.
-        long_side: pixels of the image's longer side at scale 1; 0 keeps the image's own size.
+        long_side: pixels of the image's longer side at scale 1; 0 keeps the image's own size, up to `pixels`.
+        pixels: a larger image is taken as one of this many pixels, so that memory has a bound; 0: none.
         stride: pixels of the image per pixel of the stored CAM.
         precision: as in classify.
     """
 
     scales: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
     long_side: int = 0
+    pixels: int = MEGAPIXEL
     stride: int = 4
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
@@ -61,6 +66,7 @@ class AffinityRecipe:
         batch_size: images in a batch, over all devices together.
         long_side: range in pixels from which the longer side of an image is drawn (0.5 to 1.5 times VOC's 500).
         crop: side of the square that the network is trained on, in pixels, a multiple of 4.
+        pixels: as in seed, for the labels.
         lr: learning rate of the boundary branch.
         head_lr: factor on it for the displacement branch.
         backbone_lr: factor on it for the backbone; 0 leaves the backbone as it is.
@@ -83,6 +89,7 @@ class AffinityRecipe:
     batch_size: int = 32
     long_side: tuple[int, int] = (250, 750)
     crop: int = 512
+    pixels: int = MEGAPIXEL
     lr: float = 0.1
     head_lr: float = 10.0
     backbone_lr: float = 0.0
@@ -108,6 +115,7 @@ class RefineRecipe:
         walk_steps: steps of the random walk.
         crf: the dense CRF.
         stride: pixels of the image per pixel of the map on which PAR works, and of the stored scores.
+        pixels: as in seed; the mask still has the image's own size.
         threshold: background threshold in 0..1, or "auto": chosen from the scores of all images alone.
         undecided: half width of the band of scores around the threshold that becomes 255 in the mask.
         precision, workers: as in classify.
@@ -120,6 +128,7 @@ class RefineRecipe:
     walk_steps: int = 256
     crf: CrfRecipe = field(default_factory=CrfRecipe)
     stride: int = 2
+    pixels: int = 4 * MEGAPIXEL
     threshold: float | Literal["auto"] = "auto"
     undecided: float = 0.0
     precision: Literal["auto", "bf16", "fp32"] = "auto"

@@ -5,25 +5,43 @@ from __future__ import annotations
 import numpy as np
 
 
-def confident_half(scores: np.ndarray) -> np.ndarray:
-    """Of each label's pixels, the half with the largest margin between best and second score, as published.
+def margins(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best label of each pixel, and how much better it is than the second best.
 
     Args:
         scores: (L, H, W) float, one plane a label, background included.
 
     Returns:
-        (H, W) bool; of an odd number of pixels the smaller half; all of them if there is just one label.
+        (H, W) uint16 and (H, W) of the scores' type; infinite if there is just one label.
     """
+    label = scores.argmax(axis=0).astype(np.uint16)
     if len(scores) < 2:
-        return np.ones(scores.shape[1:], dtype=bool)
-    label = scores.argmax(axis=0).ravel()
+        return label, np.full(label.shape, np.inf, dtype=scores.dtype)
     second, best = np.partition(scores, -2, axis=0)[-2:]
-    margin = (best - second).ravel()
-    trusted = np.zeros(label.shape, dtype=bool)
-    for number in np.unique(label):
-        places = np.flatnonzero(label == number)
-        trusted[places[np.argsort(-margin[places], kind="stable")[: len(places) // 2]]] = True
-    return trusted.reshape(scores.shape[1:])
+    return label, best - second
+
+
+def confident_half(label: np.ndarray, margin: np.ndarray) -> np.ndarray:
+    """Of each label's pixels, the half with the largest margin, as published.
+
+    Args:
+        label: (H, W) integer.
+        margin: (H, W) float, see `margins`.
+
+    Returns:
+        (H, W) bool; of an odd number of pixels the smaller half, of equal margins the first; all of them if there is
+        just one label to choose from.
+    """
+    trusted = np.isposinf(margin)
+    for number in np.unique(label[~trusted]):
+        chosen = label == number
+        values = margin[chosen]
+        count = len(values) // 2
+        limit = np.partition(values, -count)[-count] if count else np.inf
+        kept = values > limit
+        kept[np.flatnonzero(values == limit)[: count - int(kept.sum())]] = True
+        trusted[chosen] = kept
+    return trusted
 
 
 def ranks(values: np.ndarray) -> np.ndarray:

@@ -93,7 +93,8 @@ def make_labels(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe) -> N
 
     def jobs() -> Iterator[tuple[Any, ...]]:
         for index in left:
-            image, cam = np.array(data.read(index)), read_npz(run.seed_path(data.ids[index]))["cam"]
+            image = np.array(data.read(index, pixels=recipe.pixels))
+            cam = read_npz(run.seed_path(data.ids[index]))["cam"]
             yield image, background_maps(image, cam, recipe), len(cam) + 1, recipe
 
     results = in_processes(_finish, jobs(), recipe.workers if recipe.labels == "crf" else 0)

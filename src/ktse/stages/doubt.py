@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from ktse.data.doubts import find_doubts
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import long_side_size, to_tensor
 from ktse.devices import make_fabric
+from ktse.errors import KtseError
 from ktse.models.backbone import Backbone
 from ktse.recipe import ClassifyRecipe
 from ktse.run_folder import RunFolder
@@ -21,28 +22,41 @@ LISTED = 1000
 """Doubtful tags that are listed."""
 
 
-def doubtful_tags(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> list[dict[str, Any]]:
+def doubtful_tags(
+    run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe
+) -> tuple[list[dict[str, Any]], Literal["initial", "trained"], str]:
     """List the tags, and the missing tags, that are probably wrong.
 
     What an image looks like is said by the backbone as it was before training on these tags: the trained one knows
-    the wrong ones by heart. Only where it started from random weights, the trained one is all there is.
+    the wrong ones by heart. Only where there is no such backbone, the trained one is all there is.
 
     Returns:
-        id, class, whether it is tagged, and score of each, the most doubtful first, LISTED at most.
+        id, class, whether it is tagged, and score of each, the most doubtful first, LISTED at most; which backbone
+        judged, the "initial" or the "trained" one; and, for the trained one, a warning that says so.
     """
-    if recipe.weights == "none":
+    backbone, missing = None, "it started from random weights"
+    if recipe.weights != "none":
+        try:
+            backbone = Backbone(recipe.backbone, recipe.output_stride, recipe.weights)
+        except KtseError as error:
+            missing = f"its initial weights are gone ({error.what})"
+    known = backbone is None
+    if backbone is None:
         backbone = cast(Backbone, load_network(run).backbone)
-    else:
-        backbone = Backbone(recipe.backbone, recipe.output_stride, recipe.weights)
     doubts = find_doubts(image_features(backbone, data, recipe), data.tags)
     ranking = [(row, column) for row, column in doubts.ranking()[:LISTED] if doubts.wrong[row, column]]
-    return [
+    found = [
         {
             "id": data.ids[row], "class": data.classes[column], "tagged": bool(data.tags[row, column]),
             "score": round(float(doubts.score[row, column]), 3),
         }
         for row, column in ranking
     ]  # fmt: skip
+    warning = (
+        f"doubtful tags are judged by the network that was trained on these very tags, since {missing}: "
+        "those that it has learned by heart are missed; start from pretrained weights (classify.weights) to find them"
+    )
+    return found, "trained" if known else "initial", warning if known else ""
 
 
 @torch.no_grad()

@@ -12,10 +12,11 @@ from ktse.console import track
 from ktse.data.sample import TaggedImages, Truth
 from ktse.metrics import Confusion, ThresholdSweep, intersection_over_union, percent, tag_metrics
 from ktse.recipe import Recipe
+from ktse.refinement.bands import bands
 from ktse.refinement.confidence import rank_correlation
 from ktse.refinement.threshold import BINS, choose_threshold, score_histogram, threshold_of_area
-from ktse.run_folder import RunFolder, atomic, read_json, read_label_map, read_npz, write_json
-from ktse.stages.refine import cut, enlarge
+from ktse.run_folder import RunFolder, atomic, label_type, read_json, read_label_map, read_npz, write_json
+from ktse.stages.refine import cut
 
 THRESHOLDS = np.round(np.arange(0.0, 1.0, 0.01), 2)
 
@@ -115,15 +116,16 @@ def _measure(run: RunFolder, data: TaggedImages, truth: Truth) -> dict[str, tupl
         true = truth.read(name)
         split = "validation" if data.validation[index] else "train"
         for stage, (measure, limit, _) in found.items():
-            said = None
+            if stage == "seed":
+                said = np.empty(true.shape, dtype=label_type(classes))
+            else:
+                said = read_label_map(run.mask_path(name) if stage == "mask" else run.prediction_path(name))
             if measure.sweep is not None:
                 keys, small = _scores(run, name, stage)
-                scores = enlarge(small, (true.shape[0], true.shape[1]))
-                measure.sweep.add(true, keys, scores)
-                if stage == "seed" and limit is not None:
-                    said = cut(keys, scores, limit, 0.0, classes)
-            if said is None:
-                said = read_label_map(run.mask_path(name) if stage == "mask" else run.prediction_path(name))
+                for rows, scores in bands(small, (true.shape[0], true.shape[1])):
+                    measure.sweep.add(true[rows], keys, scores)
+                    if stage == "seed" and limit is not None:
+                        said[rows] = cut(keys, scores, limit, 0.0, classes)
             measure.add(name, split, true, said)
     return found
 

@@ -13,12 +13,14 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from ktse.console import say, track
+from ktse.data.image import image_size
 from ktse.data.sample import TaggedImages
 from ktse.devices import make_fabric
 from ktse.errors import CollapseError
 from ktse.processes import my_share, rank, wait_for_all
 from ktse.recipe import RefineRecipe
-from ktse.refinement.confidence import confident_half, image_confidence
+from ktse.refinement.bands import bands
+from ktse.refinement.confidence import confident_half, image_confidence, margins
 from ktse.refinement.dense_crf import in_processes
 from ktse.refinement.threshold import BINS, boundary_contrast, choose_threshold, score_histogram
 from ktse.run_folder import RunFolder, atomic, label_type, read_npz, write_json, write_label_map, write_npz
@@ -71,15 +73,6 @@ def cut(keys: np.ndarray, scores: np.ndarray, threshold: float, band: float, cla
     return label
 
 
-def stability(scores: np.ndarray, threshold: float) -> float:
-    """How little the foreground changes when the threshold moves by 15 % either way: IoU of the two masks, 0..1."""
-    if len(scores) == 0:
-        return 1.0
-    best = scores.max(axis=0)
-    large, small = best > threshold * (1 - STABILITY), best > threshold * (1 + STABILITY)
-    return float(small.sum() / large.sum()) if large.any() else 0.0
-
-
 def enlarge(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Stored scores (K, h, w), uint8 or float16, as float32 in 0..1 at (height, width)."""
     tensor = torch.from_numpy(scores.astype(np.float32) / (255 if scores.dtype == np.uint8 else 1))
@@ -111,21 +104,19 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
     rows: list[Row] = []
     covered, pixels = 0, 0
     for index in track(range(len(data)), "cut masks", total=len(data)):
-        name, size = data.ids[index], data.read(index).size[::-1]
-        stored = read_npz(run.mask_scores_path(name))
-        scores = enlarge(stored["scores"], size)
-        label = cut(stored["keys"], scores, threshold, recipe.undecided, len(data.classes))
+        name, stored = data.ids[index], read_npz(run.mask_scores_path(data.ids[index]))
+        size = image_size(data.source(index))[::-1]
+        label, trusted, stable = _cut_mask(stored["keys"], stored["scores"], size, threshold, recipe, len(data.classes))
         write_label_map(run.mask_path(name), label)
         open_pixels = label == np.iinfo(label.dtype).max
-        planes = np.concatenate([np.full((1, *size), threshold, dtype=np.float32), scores])
-        write_label_map(run.confident_path(name), (confident_half(planes) & ~open_pixels).astype(np.uint8))
+        write_label_map(run.confident_path(name), (trusted & ~open_pixels).astype(np.uint8))
         foreground = (label > 0) & ~open_pixels
         excess, pairs = read_npz(path(name))["contrast"][:, place]
         logits = read_npz(run.seed_path(name))["logits"][stored["keys"]]
         rows.append(
             Row(
                 name, len(logits), float(logits.mean()) if len(logits) else 0.0, float(excess / max(1, pairs)),
-                stability(scores, threshold), float(open_pixels.mean()), float(foreground.mean()),
+                stable, float(open_pixels.mean()), float(foreground.mean()),
             )
         )  # fmt: skip
         if len(logits):
@@ -137,6 +128,27 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
     summary = {"threshold": threshold, "threshold_source": source, "area": area, "warnings": warnings}
     write_json(run.path("masks", "summary.json"), summary)
     say(f"refine: threshold {threshold:.2f} ({source})")
+
+
+def _cut_mask(
+    keys: np.ndarray, stored: np.ndarray, size: tuple[int, int], threshold: float, recipe: RefineRecipe, classes: int
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Label map, confident half and stability of a mask, from scores that are enlarged a few rows at a time.
+
+    Stability is how little the foreground changes when the threshold moves either way: IoU of the two masks, 0..1.
+    """
+    label = np.empty(size, dtype=label_type(classes))
+    best, margin = np.empty(size, dtype=np.uint16), np.empty(size, dtype=np.float32)
+    steady = np.zeros(2, dtype=np.int64)
+    for rows, scores in bands(stored, size):
+        label[rows] = cut(keys, scores, threshold, recipe.undecided, classes)
+        strongest = scores.max(axis=0, initial=0)
+        steady += [int((strongest > threshold * factor).sum()) for factor in (1 + STABILITY, 1 - STABILITY)]
+        background = np.full((1, *scores.shape[1:]), threshold, dtype=np.float32)
+        best[rows], margin[rows] = margins(np.concatenate([background, scores]))
+    small, large = steady.tolist()
+    stable = small / large if large else float(len(keys) == 0)
+    return label, confident_half(best, margin), stable
 
 
 def _write_confidence(run: RunFolder, rows: list[Row], tagged: list[Row]) -> None:
@@ -162,7 +174,7 @@ def _refine_all(
     missing = [index for index in mine if not path(data.ids[index]).is_file()]
     label = "+".join(name for name in recipe.method if name != "crf") or "none"
     for index in track(missing, f"refine ({label})", total=len(mine), done=len(mine) - len(missing)):
-        seed, image = read_npz(run.seed_path(data.ids[index])), data.read(index)
+        seed, image = read_npz(run.seed_path(data.ids[index])), data.read(index, pixels=recipe.pixels)
         scores = refiner(image, torch.from_numpy(seed["cam"].astype(np.float32))).cpu().numpy()
         small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
         contrast = boundary_contrast(small, scores).astype(np.float32)
@@ -182,7 +194,7 @@ def _crf_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, backgroun
 
     def jobs() -> Iterator[tuple[Any, ...]]:
         for index in left:
-            image = np.array(data.read(index))
+            image = np.array(data.read(index, pixels=recipe.pixels))
             scores = read_npz(run.soft_scores_path(data.ids[index]))["scores"]
             yield image, enlarge(scores, (image.shape[0], image.shape[1])), background, recipe
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, relu
 
 from ktse.console import track
+from ktse.data.image import at_most
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import long_side_size, to_tensor
 from ktse.devices import make_fabric
@@ -58,7 +59,8 @@ def image_cams(
     Returns:
         cam (K, h, w) float16 in 0..1 and logits (C,) float32, averaged over scales.
     """
-    base = long_side_size(image.size, recipe.long_side) if recipe.long_side else image.size
+    whole = at_most(image.size, recipe.pixels)
+    base = long_side_size(image.size, recipe.long_side) if recipe.long_side else whole
     logits, cams = [], []
     for scale in recipe.scales:
         size = (max(32, round(base[0] * scale)), max(32, round(base[1] * scale)))
@@ -68,7 +70,7 @@ def image_cams(
             cam = network.scores(both)[:, 1:]
             logits.append(network.head.classify(cam))
         cams += [(cam[:1], False), (cam[1:], True)]
-    small = (-(-image.height // recipe.stride), -(-image.width // recipe.stride))
+    small = (-(-whole[1] // recipe.stride), -(-whole[0] // recipe.stride))
     merged = merge_cams(cams, torch.from_numpy(keys).to(fabric.device), small)
     return merged.half().cpu().numpy(), torch.cat(logits).float().mean(dim=0).cpu().numpy()
 
