@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,19 @@ def test_a_changed_chain_repeats_refine_but_not_affinity(scenes: Path, tmp_path:
     before, after = (job(scenes, tmp_path, refine__method=method) for method in (["irn"], ["irn", "crf"]))
     assert before.key("affinity") == after.key("affinity")
     assert before.key("refine") != after.key("refine")
+
+
+def test_masks_to_calibrate_with_repeat_refine_when_their_content_changes(scenes: Path, tmp_path: Path) -> None:
+    few, moved = tmp_path / "few", tmp_path / "moved"
+    few.mkdir()
+    shutil.copy(scenes / "masks" / "0000.png", few)
+    without, before = job(scenes, tmp_path), job(scenes, tmp_path, refine__calibrate=str(few))
+    assert without.key("refine") != before.key("refine")
+    assert without.key("seed") == before.key("seed")
+    shutil.copytree(few, moved)
+    assert job(scenes, tmp_path, refine__calibrate=str(moved)).key("refine") == before.key("refine")
+    shutil.copy(scenes / "masks" / "0001.png", few)
+    assert job(scenes, tmp_path, refine__calibrate=str(few)).key("refine") != before.key("refine")
 
 
 def test_precision_and_processes_repeat_nothing(scenes: Path, tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+THRESHOLDS = np.round(np.arange(0.0, 1.0, 0.01), 2)
+"""The background thresholds that are compared with each other."""
+
 
 class Confusion:
     """Counts of (true label, said label) pixels.

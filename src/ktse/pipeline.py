@@ -17,6 +17,7 @@ from typing import Any
 
 from ktse import __version__
 from ktse.console import say
+from ktse.data.calibration import Calibration, open_calibration
 from ktse.data.check import check_images, to_json
 from ktse.data.forms import open_data, open_masks
 from ktse.data.sample import TaggedImages, Truth
@@ -42,8 +43,8 @@ OUTPUTS = {
 ALONE = ("check", "evaluate", "report")
 """Stages that the first of many processes does alone."""
 
-IRRELEVANT = ("workers", "precision")
-"""Settings that do not change what a stage means, so that changing them repeats nothing."""
+IRRELEVANT = ("workers", "precision", "calibrate")
+"""Settings that do not change what a stage means, so that changing them repeats nothing; of files, the content does."""
 
 
 @dataclass
@@ -86,6 +87,16 @@ class Job:
         return open_masks(Path(masks), self.opened) if masks else None
 
     @cached_property
+    def calibration(self) -> Calibration | None:
+        """True masks that choose the background threshold, if the user gave some.
+
+        Raises:
+            DataError: they cannot be used.
+        """
+        folder = self.recipe.refine.calibrate
+        return open_calibration(Path(folder), self.opened) if folder else None
+
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of images and tags."""
         return self.opened.fingerprint()
@@ -117,6 +128,8 @@ class Job:
         elif stage != "report":
             settings = to_dict(getattr(self.recipe, stage))
             parts.append({name: value for name, value in settings.items() if name not in IRRELEVANT})
+        if stage == "refine" and self.calibration is not None:
+            parts.append(self.calibration.fingerprint())
         parts += [self.key(before) for before in self.needs(stage)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -211,7 +224,7 @@ def stage_function(stage: str) -> Callable[[Job], object]:
         case "refine":
             from ktse.stages.refine import refine
 
-            return lambda job: refine(job.run, job.data, job.recipe.refine)
+            return lambda job: refine(job.run, job.data, job.recipe.refine, job.calibration)
         case "segment":
             from ktse.stages.segment import segment
 

@@ -181,6 +181,12 @@ def validate(recipe: Recipe) -> None:
         "auto or in 0..1",
         recipe.refine.threshold,
     )
+    need(
+        recipe.refine.threshold == "auto" or not recipe.refine.calibrate,
+        "refine.threshold",
+        "auto where refine.calibrate names masks that choose it",
+        recipe.refine.threshold,
+    )
     need(0 <= recipe.data.validation < 1, "data.validation", "in 0..1, below 1", recipe.data.validation)
     if problems:
         raise RecipeError("some settings are out of range", where=problems)

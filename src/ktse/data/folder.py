@@ -176,13 +176,14 @@ def open_truth(masks: Path, data: TaggedImages) -> Truth:
     problems = []
     for number, name in enumerate(data.ids):
         if name in paths:
-            problems += _mask_problems(paths[name], data.path(number), len(data.classes))
+            problems += mask_problems(paths[name], data.path(number), len(data.classes))
     if problems:
         raise DataError(f"some masks in {masks} cannot be used", where=problems, hint="Mend or remove these masks.")
     return Truth(paths)
 
 
-def _mask_problems(mask_path: Path, image_path: Path, classes: int) -> list[str]:
+def mask_problems(mask_path: Path, image_path: Path, classes: int) -> list[str]:
+    """What makes a file useless as the mask of an image: its mode, size or values, or that it cannot be read."""
     try:
         size = image_size(image_path)
     except DataError:  # said by check, which knows whether to skip it

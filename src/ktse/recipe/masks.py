@@ -109,6 +109,8 @@ class RefineRecipe:
         crf: the dense CRF.
         stride: pixels of the image per pixel of the map on which PAR works, and of the stored scores.
         threshold: background threshold in 0..1, or "auto": chosen from the scores of all images alone.
+        calibrate: folder of a handful of true masks, named like their images, that choose the threshold instead; empty:
+            none. Their images are not measured.
         undecided: half width of the band of scores around the threshold that becomes 255 in the mask.
         precision, workers: as in classify.
     """
@@ -121,6 +123,7 @@ class RefineRecipe:
     crf: CrfRecipe = field(default_factory=CrfRecipe)
     stride: int = 2
     threshold: float | Literal["auto"] = "auto"
+    calibrate: str = ""
     undecided: float = 0.0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     workers: int = -1

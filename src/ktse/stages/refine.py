@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
-from torch.nn.functional import interpolate
 
 from ktse.console import say, track
+from ktse.data.calibration import Calibration
 from ktse.data.sample import TaggedImages
 from ktse.devices import make_fabric
 from ktse.errors import CollapseError
 from ktse.processes import my_share, rank, wait_for_all
 from ktse.recipe import RefineRecipe
 from ktse.refinement.confidence import confident_half, image_confidence
+from ktse.refinement.cutting import cut, enlarge, stability
 from ktse.refinement.dense_crf import in_processes
 from ktse.refinement.threshold import BINS, boundary_contrast, choose_threshold, score_histogram
-from ktse.run_folder import RunFolder, atomic, label_type, read_npz, write_json, write_label_map, write_npz
+from ktse.run_folder import RunFolder, atomic, read_npz, write_json, write_label_map, write_npz
 from ktse.stages.affinity import load_affinity
+from ktse.stages.calibration import calibrated_images, calibrated_threshold
 from ktse.stages.refiners import CRF_THRESHOLD, crf_class_scores, soft_refiner
 
 EMPTY_REFUSED = 0.5
@@ -31,9 +34,6 @@ EMPTY_REFUSED = 0.5
 EMPTY_WARNED = 0.1
 SHARPENED = {"par", "irn"}
 """Refiners after which scores fall at the edges of objects; a raw CAM is too smooth for that."""
-
-STABILITY = 0.15
-"""Relative change of the threshold under which a trustworthy mask hardly changes."""
 
 
 class Row(NamedTuple):
@@ -48,49 +48,14 @@ class Row(NamedTuple):
     foreground: float
 
 
-def cut(keys: np.ndarray, scores: np.ndarray, threshold: float, band: float, classes: int) -> np.ndarray:
-    """Label map from scores: the strongest class above the threshold, else background.
+def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, calibration: Calibration | None = None) -> None:
+    """Write masks/ID.npz (refined scores), then masks/ID.png, confident/ID.png, confidence.csv and summary.json.
 
     Args:
-        keys: (K,) class indices 0..C-1.
-        scores: (K, H, W) float in 0..1; K may be 0.
-        threshold: background threshold.
-        band: half width of the band around the threshold that is undecided.
-        classes: number of classes C.
-
-    Returns:
-        (H, W) uint8 or uint16 (see label_type).
-    """
-    kind = label_type(classes)
-    if len(keys) == 0:
-        return np.zeros(scores.shape[1:], dtype=kind)
-    best = scores.max(axis=0)
-    label = np.where(best > threshold, keys[scores.argmax(axis=0)] + 1, 0).astype(kind)
-    if band > 0:
-        label[np.abs(best - threshold) <= band] = np.iinfo(kind).max
-    return label
-
-
-def stability(scores: np.ndarray, threshold: float) -> float:
-    """How little the foreground changes when the threshold moves by 15 % either way: IoU of the two masks, 0..1."""
-    if len(scores) == 0:
-        return 1.0
-    best = scores.max(axis=0)
-    large, small = best > threshold * (1 - STABILITY), best > threshold * (1 + STABILITY)
-    return float(small.sum() / large.sum()) if large.any() else 0.0
-
-
-def enlarge(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Stored scores (K, h, w), uint8 or float16, as float32 in 0..1 at (height, width)."""
-    tensor = torch.from_numpy(scores.astype(np.float32) / (255 if scores.dtype == np.uint8 else 1))
-    if len(tensor) == 0:
-        return np.zeros((0, *size), dtype=np.float32)
-    large: np.ndarray = interpolate(tensor[None], size, mode="bilinear", align_corners=False)[0].numpy()
-    return large
-
-
-def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
-    """Write masks/ID.npz (refined scores), then masks/ID.png, confident/ID.png, confidence.csv and summary.json.
+        run: the run folder.
+        data: images and tags.
+        recipe: the chain and its settings.
+        calibration: masks to choose the threshold by, if the user gave some.
 
     Raises:
         CollapseError: the CAMs hold nothing to make masks from.
@@ -100,6 +65,11 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
     path = run.soft_scores_path if with_crf else run.mask_scores_path
     histogram, contrast = _refine_all(run, data, recipe, path)
     threshold, source = choose_threshold(histogram, contrast, recipe.threshold)
+    calibrated = None
+    if calibration is not None:
+        found = calibrated_threshold(data, calibration, path)
+        calibrated = {**asdict(found), "images": calibrated_images(data, calibration), "instead_of": threshold}
+        threshold, source = found.threshold, found.source
     place = min(BINS - 1, int(threshold * BINS))
     if with_crf:
         _crf_all(run, data, recipe, threshold)
@@ -135,7 +105,7 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
     _write_confidence(run, rows, tagged)
     area = covered / max(1, pixels)  # of the images with tags
     summary = {"threshold": threshold, "threshold_source": source, "area": area, "warnings": warnings}
-    write_json(run.path("masks", "summary.json"), summary)
+    write_json(run.path("masks", "summary.json"), {**summary, "calibration": calibrated})
     say(f"refine: threshold {threshold:.2f} ({source})")
 
 
