@@ -135,6 +135,17 @@ def test_another_chain_of_refiners_needs_its_stage_and_no_other(finished: Path, 
     assert len(list((run / "confident").glob("*.png"))) == len(list((run / "masks").glob("*.png"))) == 14
 
 
+def test_a_sam_on_disk_is_a_refiner(finished: Path, tmp_path: Path, tiny_sam: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    lacking = ktse("refine", run, "--refine.method", "[sam]")
+    assert lacking.returncode == 1
+    assert "refine.sam_weights" in lacking.stderr and "Traceback" not in lacking.stderr
+    done = ktse("refine", run, "--refine.method", "[par,sam]", "--refine.sam_weights", tiny_sam)
+    assert done.returncode == 0, done.stderr
+    assert len(list((run / "masks").glob("*.png"))) == 14
+
+
 def test_a_few_masks_choose_the_threshold_and_are_not_measured(finished: Path, scenes: Path, tmp_path: Path) -> None:
     run, few = tmp_path / "run", tmp_path / "few"
     shutil.copytree(finished, run)

@@ -95,6 +95,15 @@ def test_a_missing_extra_is_said_before_any_stage(
         run_all(job(scenes, tmp_path, **settings))
 
 
+def test_missing_weights_of_a_sam_are_said_before_any_stage(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers", reason='needs the extra sam: pip install "ktse[sam]"')
+    monkeypatch.setattr(Job, "do", lambda self, stage: pytest.fail(f"{stage} was done"))
+    with pytest.raises(RunError, match=r"refine\.sam_weights"):
+        run_all(job(scenes, tmp_path, refine__method=["sam"]))
+
+
 def test_a_chain_without_the_extra_needs_none(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ktse.refinement.dense_crf.find_spec", lambda name: None)
     job(scenes, tmp_path, refine__method=["par"], affinity__labels="crf").require_extras()

@@ -367,7 +367,8 @@ def _absolute(recipe: Recipe) -> Recipe:
     names = ("images", "tags", "classes", "train_list", "validation_list")
     places: dict[str, Any] = {name: whole(getattr(recipe.data, name)) for name in names}
     data = dataclasses.replace(recipe.data, **places)
-    refine = dataclasses.replace(recipe.refine, calibrate=whole(recipe.refine.calibrate))
+    few, sam = whole(recipe.refine.calibrate), whole(recipe.refine.sam_weights)
+    refine = dataclasses.replace(recipe.refine, calibrate=few, sam_weights=sam)
     return dataclasses.replace(recipe, data=data, refine=refine, truth=TruthRecipe(whole(recipe.truth.masks)))
 
 

@@ -107,15 +107,19 @@ class Job:
         return (*NEEDS[stage], "affinity") if walks else NEEDS[stage]
 
     def require_extras(self) -> None:
-        """Make sure, before hours of training, that what the recipe names is installed.
+        """Make sure, before hours of training, that what the recipe names is there.
 
         Raises:
-            RunError: an extra is missing.
+            RunError: an extra or its weights are missing.
         """
         recipe = self.recipe
         labels = "irn" in recipe.refine.method and recipe.affinity.labels == "crf"
         if labels or "crf" in recipe.refine.method or recipe.predict.crf.iterations > 0:
             require_crf()
+        if "sam" in recipe.refine.method:
+            from ktse.models.sam import require_sam  # loads torch
+
+            require_sam(recipe.refine.sam_weights)
 
     def key(self, stage: str) -> str:
         """Hash of everything that a stage's result depends on."""

@@ -174,6 +174,7 @@ def validate(recipe: Recipe) -> None:
     )
     need(recipe.refine.walk_radius >= 2, "refine.walk_radius", "2 or more", recipe.refine.walk_radius)
     need(recipe.refine.walk_steps >= 0, "refine.walk_steps", "0 or more", recipe.refine.walk_steps)
+    need(recipe.refine.sam_points >= 0, "refine.sam_points", "0 or more", recipe.refine.sam_points)
     need(recipe.refine.stride >= 1, "refine.stride", "1 or more", recipe.refine.stride)
     need(
         recipe.refine.threshold == "auto" or 0 <= float(recipe.refine.threshold) <= 1,

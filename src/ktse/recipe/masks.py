@@ -101,11 +101,14 @@ class RefineRecipe:
 
     Attributes:
         method: refiners, one after another, such as [par] or [irn, crf]: par (pixel-adaptive refinement), irn (random
-            walk between the boundaries of the affinity stage), and, as the last, crf (dense CRF, an extra); [] is none.
+            walk between the boundaries of the affinity stage), sam (masks of a SAM that fit the seed, an extra), and,
+            as the last, crf (dense CRF, an extra); [] is none.
         iterations: iterations of PAR.
         walk_radius: a step of the random walk leads to pixels, at a quarter of the image's size, closer than this.
         walk_power: exponent of the affinity in the random walk.
         walk_steps: steps of the random walk.
+        sam_weights: folder of a SAM, config.json and model.safetensors, for the refiner sam.
+        sam_points: places of a class, at most, that the SAM is asked about.
         crf: the dense CRF.
         stride: pixels of the image per pixel of the map on which PAR works, and of the stored scores.
         threshold: background threshold in 0..1, or "auto": chosen from the scores of all images alone.
@@ -115,11 +118,13 @@ class RefineRecipe:
         precision, workers: as in classify.
     """
 
-    method: tuple[Literal["par", "irn", "crf"], ...] = ("par",)
+    method: tuple[Literal["par", "irn", "sam", "crf"], ...] = ("par",)
     iterations: int = 10
     walk_radius: int = 5
     walk_power: float = 10.0
     walk_steps: int = 256
+    sam_weights: str = ""
+    sam_points: int = 4
     crf: CrfRecipe = field(default_factory=CrfRecipe)
     stride: int = 2
     threshold: float | Literal["auto"] = "auto"

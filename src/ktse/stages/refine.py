@@ -17,6 +17,7 @@ from ktse.data.calibration import Calibration
 from ktse.data.sample import TaggedImages
 from ktse.devices import make_fabric
 from ktse.errors import CollapseError
+from ktse.models.sam import load_sam
 from ktse.processes import my_share, rank, wait_for_all
 from ktse.recipe import RefineRecipe
 from ktse.refinement.confidence import confident_half, image_confidence
@@ -32,7 +33,7 @@ EMPTY_REFUSED = 0.5
 """Share of tagged images without any foreground above which masks are refused."""
 
 EMPTY_WARNED = 0.1
-SHARPENED = {"par", "irn"}
+SHARPENED = {"par", "irn", "sam"}
 """Refiners after which scores fall at the edges of objects; a raw CAM is too smooth for that."""
 
 
@@ -127,7 +128,8 @@ def _refine_all(
     """Soft refinement of every image that has none yet; histogram and boundary contrast of the scores of all."""
     fabric = make_fabric(recipe.precision)
     network = load_affinity(run).to(fabric.device) if "irn" in recipe.method else None
-    refiner = soft_refiner(recipe, fabric, network)
+    sam = load_sam(recipe.sam_weights).to(fabric.device) if "sam" in recipe.method else None
+    refiner = soft_refiner(recipe, fabric, network, sam)
     mine = my_share(range(len(data)))
     missing = [index for index in mine if not path(data.ids[index]).is_file()]
     label = "+".join(name for name in recipe.method if name != "crf") or "none"
