@@ -166,6 +166,10 @@ def test_a_few_masks_choose_the_threshold_and_are_not_measured(finished: Path, s
     assert evaluation["mask"]["threshold_source"] == summary["threshold_source"]
     assert evaluation["mask"]["images"] == evaluation["prediction"]["images"] == 11
     assert evaluation["calibration_left_out"] == 3
+    # Of the 14 images three were calibrated with, and those without tags have no say in the correlation.
+    tags = dict(line.split(",") for line in (scenes / "tags.csv").read_text().splitlines()[1:])
+    tagged = {Path(name).stem for name, value in tags.items() if value} - set(summary["calibration"]["images"])
+    assert evaluation["mask"]["confidence_images"] == len(tagged)
     assert ktse("report", run).returncode == 0
     page = (run / "report.html").read_text()
     assert "calibrated on 3 true masks" in page and "3 more images have true masks" in page

@@ -72,7 +72,7 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     for stage, (measure, threshold, source) in measures.items():
         result[stage] = {**_entry(measure, data.classes, threshold, source), **settings[stage]}
     if "mask" in measures:
-        result["mask"]["confidence_correlation"] = _confidence_correlation(run, data, measures["mask"][0].images)
+        result["mask"] |= _confidence_correlation(run, data, measures["mask"][0].images)
     write_json(run.path("evaluation.json"), result)
     _write_images(run, data, {stage: measure for stage, (measure, _, _) in measures.items()})
     return result
@@ -93,14 +93,16 @@ def _without_calibration(result: dict[str, Any], masks: dict[str, Any], truth: T
     return truth.take(left)
 
 
-def _confidence_correlation(run: RunFolder, data: TaggedImages, measured: dict[str, float]) -> float | None:
-    """Spearman's rank correlation of the masks' confidence with their true mIoU, over images that have tags."""
+def _confidence_correlation(run: RunFolder, data: TaggedImages, measured: dict[str, float]) -> dict[str, Any]:
+    """Spearman's rank correlation of the masks' confidence with their true mIoU, over the measured images with tags."""
     with run.path("masks", "confidence.csv").open(newline="", encoding="utf-8") as file:
         said = {row["id"]: float(row["confidence"]) for row in csv.DictReader(file)}
     tags = dict(zip(data.ids, (data.tags.sum(axis=1) > 0).tolist(), strict=True))
     tagged = [name for name, value in measured.items() if tags[name] and not np.isnan(value)]
     found = rank_correlation(np.array([said[name] for name in tagged]), np.array([measured[name] for name in tagged]))
-    return None if found is None else round(found, 3)
+    return {
+        "confidence_correlation": None if found is None else round(found, 3), "confidence_images": len(tagged),
+    }  # fmt: skip
 
 
 def _tags(run: RunFolder, data: TaggedImages) -> dict[str, Any]:
