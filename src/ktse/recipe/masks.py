@@ -14,12 +14,15 @@ class SeedRecipe:
         scales: factors on the image's size; each is used with its mirror image.
         long_side: pixels of the image's longer side at scale 1; 0 keeps the image's own size.
         stride: pixels of the image per pixel of the stored CAM.
+        source: network that the CAMs come from: the trained one ("final"), the one at the end of the "warmup", which is
+            a plain CAM, or "auto": final, unless masks of the warm-up clearly end better at the edges of the images.
         precision: as in classify.
     """
 
     scales: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
     long_side: int = 0
     stride: int = 4
+    source: Literal["final", "warmup", "auto"] = "final"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
 

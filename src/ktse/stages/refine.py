@@ -24,7 +24,7 @@ from ktse.refinement.confidence import confident_half, image_confidence
 from ktse.refinement.cutting import cut, enlarge, stability
 from ktse.refinement.dense_crf import in_processes
 from ktse.refinement.threshold import BINS, boundary_contrast, choose_threshold, score_histogram
-from ktse.run_folder import RunFolder, atomic, read_npz, write_json, write_label_map, write_npz
+from ktse.run_folder import RunFolder, atomic, read_json, read_npz, write_json, write_label_map, write_npz
 from ktse.stages.affinity import load_affinity
 from ktse.stages.calibration import calibrated_images, calibrated_threshold
 from ktse.stages.refiners import CRF_THRESHOLD, crf_class_scores, soft_refiner
@@ -102,11 +102,13 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, calibration
         if len(logits):
             covered, pixels = covered + int(foreground.sum()), pixels + label.size
     tagged = [row for row in rows if row.tags]
-    warnings = _judge(sum(row.foreground == 0 for row in tagged), len(tagged))
+    chosen = run.path("seeds", "source.json")
+    seeds = read_json(chosen) if chosen.is_file() else {"warnings": []}
+    warnings = seeds.pop("warnings") + _judge(sum(row.foreground == 0 for row in tagged), len(tagged))
     _write_confidence(run, rows, tagged)
     area = covered / max(1, pixels)  # of the images with tags
     summary = {"threshold": threshold, "threshold_source": source, "area": area, "warnings": warnings}
-    write_json(run.path("masks", "summary.json"), {**summary, "calibration": calibrated})
+    write_json(run.path("masks", "summary.json"), {**summary, "calibration": calibrated, "seed_source": seeds})
     say(f"refine: threshold {threshold:.2f} ({source})")
 
 
