@@ -176,6 +176,7 @@ def test_a_few_masks_choose_the_threshold_and_are_not_measured(finished: Path, s
     assert "done already" in ktse("refine", run).stderr
     shutil.copy(scenes / "masks" / "0002.png", few)
     assert "calibrated on 4 true masks" in ktse("refine", run).stderr
+    assert "no truth used" in ktse("refine", run, "--refine.calibrate", "").stderr
 
 
 def test_wrong_masks_to_calibrate_with_are_said_before_any_work(finished: Path, scenes: Path, tmp_path: Path) -> None:
