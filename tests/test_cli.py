@@ -186,7 +186,8 @@ def test_wrong_masks_to_calibrate_with_are_said_before_any_work(finished: Path, 
     Image.new("L", (3, 3)).save(few / "0002.png")
     recipe = (finished / "recipe.yaml").read_text()
     new = ["run", scenes / "images", "--tags", scenes / "tags.csv", "--out", tmp_path / "new", *TINY]
-    for arguments in ([*new, "--calibrate", few], ["refine", finished, "--calibrate", few]):
+    again = ["refine", finished, "--refine.threshold", "auto"]
+    for arguments in ([*new, "--calibrate", few], [*again, "--calibrate", few]):
         done = ktse(*arguments)
         assert done.returncode == 1
         assert "there is no image nobody" in done.stderr and "3x3 pixels" in done.stderr
