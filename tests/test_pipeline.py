@@ -71,6 +71,7 @@ def test_affinity_is_done_only_if_the_chain_walks(
 ) -> None:
     done: list[str] = []
     monkeypatch.setattr(Job, "do", lambda self, stage: done.append(stage))
+    monkeypatch.setattr(Job, "check_disk", lambda self: None)
     run_all(job(scenes, tmp_path, refine__method=method))
     assert len(done) == stages
     assert ("affinity" in done) == ("irn" in method)

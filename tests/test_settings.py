@@ -60,3 +60,23 @@ def test_an_unknown_recipe_or_broken_yaml_is_a_message(tmp_path: Path) -> None:
     path.write_text("classify: [")
     with pytest.raises(RecipeError, match=r"broken\.yaml is not valid YAML"):
         load_recipe(path)
+
+
+def test_a_recipe_may_be_another_one_with_changes(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("base: voc12-vgg\nclassify: {epochs: 5, warmup: 2, objective: {weights: {transfer: 0.5}}}\n")
+    (tmp_path / "mine.yaml").write_text("base: own.yaml\nclassify: {epochs: 6}\n")
+    changes = {"classify.warmup": 2, "classify.objective.weights.transfer": 0.5}
+    assert load_recipe(own) == load_recipe("voc12-vgg", {**changes, "classify.epochs": 5})
+    assert load_recipe(tmp_path / "mine.yaml") == load_recipe("voc12-vgg", {**changes, "classify.epochs": 6})
+    assert load_recipe(own).segment.encoder == "vgg16.tv_in1k"
+
+
+def test_a_base_that_does_not_exist_or_leads_in_a_circle_is_a_message(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("base: b.yaml")
+    (tmp_path / "b.yaml").write_text("base: a.yaml")
+    (tmp_path / "c.yaml").write_text("base: quick")
+    with pytest.raises(RecipeError, match=r"a\.yaml is based on itself"):
+        load_recipe(tmp_path / "a.yaml")
+    with pytest.raises(RecipeError, match="no recipe 'quick'"):
+        load_recipe(tmp_path / "c.yaml")

@@ -12,9 +12,9 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "ktse"
 # From the roof to the ground: a part may import what stands below it.
 ORDER = (
-    "cli", "api", "pipeline", "reporting", "exporting", "importing", "stages", "training", "devices", "weights",
-    "method", "models", "prediction", "refinement", "metrics", "data", "run_folder", "visual", "settings", "recipe",
-    "console", "processes", "errors",
+    "cli", "api", "ablation", "pipeline", "disk", "reporting", "exporting", "importing", "stages", "training",
+    "devices", "weights", "method", "models", "prediction", "refinement", "metrics", "data", "run_folder", "visual",
+    "settings", "recipe", "console", "processes", "errors",
 )  # fmt: skip
 
 

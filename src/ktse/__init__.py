@@ -5,15 +5,18 @@ The verbs of the command line are functions here: ``ktse.run("photos", tags="tag
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
-    "affinity", "check", "classify", "demo", "evaluate", "export", "import_weights", "load", "predict", "refine",
-    "report", "run", "seed", "segment",
+    "ablate", "affinity", "check", "classify", "demo", "evaluate", "export", "import_weights", "load", "phenomenon",
+    "predict", "refine", "report", "run", "seed", "segment",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
+    from ktse.ablation.ablate import ablate
+    from ktse.ablation.phenomenon import phenomenon
     from ktse.api import (
         affinity,
         check,
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     """Load a verb when it is first used, so that importing ktse stays quick."""
     if name in __all__:
-        from ktse import api
-
-        return getattr(api, name)
+        part = f"ktse.ablation.{name}" if name in ("ablate", "phenomenon") else "ktse.api"
+        return getattr(import_module(part), name)
     raise AttributeError(f"module 'ktse' has no attribute {name!r}")

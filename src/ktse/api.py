@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from ktse.data.check import Checked, check_images
 from ktse.data.forms import open_data, open_masks
 from ktse.data.scenes import make_scenes
-from ktse.errors import ExportError, KtseError, RunError
+from ktse.disk import maps_need
+from ktse.errors import RunError
 from ktse.pipeline import Job, meet, run_all
 from ktse.prediction.files import predict_folder
 from ktse.prediction.predictor import Predictor
 from ktse.processes import rank
-from ktse.recipe import PredictRecipe, Recipe, TruthRecipe
+from ktse.recipe import PredictRecipe, Recipe
 from ktse.run_folder import RunFolder, read_json
-from ktse.settings import load_recipe, merged, recipe_from_dict, to_dict
+from ktse.settings import absolute, given_data, given_recipe, load_recipe, merged, recipe_from_dict, to_dict
 
 Settings = Mapping[str, Any]
 Format = Literal["onnx", "coco", "voc", "yolo", "cvat", "labelstudio"]
@@ -46,7 +46,7 @@ def run(
         images: folder of images, or the root of a data set (class subfolders, VOC, COCO).
         tags: file of tags (CSV, TSV, JSON, list, COCO); without it, the folder must say what is in its images.
         out: run folder; made if it does not exist.
-        recipe: fast, demo, or the path of a YAML file.
+        recipe: fast, demo, one of the paper's (voc12, voc12-official, coco14 ...), or the path of a YAML file.
         weights: initial weights of the backbone: a file, hub (timm's download) or none.
         masks: folder of true masks, or a COCO file, for measuring only.
         calibrate: folder of a handful of true masks that choose the background threshold; they are not measured with.
@@ -59,22 +59,12 @@ def run(
     Raises:
         KtseError: what is wrong, where, and what to do next.
     """
-    given = {"data": _data(images, tags, skip_bad), "truth": {"masks": str(masks or "")}}
-    if calibrate is not None:
-        given["refine"] = {"calibrate": str(calibrate)}
-    base = load_recipe(recipe, settings)
-    if weights is not None:
-        given["classify"] = {"weights": weights}
-        # A file holds the weights of one model, so that another encoder cannot start from it.
-        fits = base.segment.encoder == base.classify.backbone or weights in ("hub", "none")
-        if fits and base.segment.weights != "classify":
-            given["segment"] = {"weights": weights}
-        if base.affinity.backbone == base.classify.backbone or weights in ("hub", "none"):
-            given["affinity"] = {"weights": weights}
     folder = RunFolder(out)
     if folder.root.exists() and not (folder.root / "recipe.yaml").is_file() and any(folder.root.iterdir()):
         raise RunError(f"{folder.root} exists and is not a run folder", hint="Give another --out, or remove it.")
-    job = Job(folder, _changed(base, given))
+    few = {} if calibrate is None else {"refine.calibrate": str(calibrate)}
+    changes = {**(settings or {}), **few}
+    job = Job(folder, given_recipe(recipe, changes, images, tags, masks, weights, skip_bad))
     _ = job.data, job.truth, job.calibration  # bad input is said before anything is written
     job.require_extras()
     _begin(job)
@@ -106,6 +96,7 @@ def check(
     tags: str | Path | None = None,
     masks: str | Path | None = None,
     skip_bad: bool = False,
+    recipe: str | Path = "fast",
     settings: Settings | None = None,
 ) -> Checked:
     """Say what is in a data set and what is wrong with it; of a run, after classify, which tags are doubtful.
@@ -115,6 +106,7 @@ def check(
         tags: file of tags (CSV, TSV, JSON, list, COCO); without it, the folder must say what is in its images.
         masks: folder of true masks, or a COCO file, to compare with the tags.
         skip_bad: images that cannot be read are warnings, not errors.
+        recipe: whose run's need of disk is estimated.
         settings: changes to the recipe's data settings, such as {"data.separator": " "}.
 
     Returns:
@@ -127,10 +119,12 @@ def check(
         if tags is not None:
             raise RunError(f"{images} is a run folder, which knows its tags", hint="Leave --tags out.")
         return _check_run(RunFolder(images), masks, skip_bad, settings or {})
-    recipe = _changed(_changed(Recipe(), settings or {}), {"data": _data(images, tags, skip_bad)}).data
-    data = open_data(recipe)
+    whole = _changed(load_recipe(recipe, settings), {"data": given_data(images, tags, skip_bad)})
+    data = open_data(whole.data)
     truth = open_masks(Path(masks), data) if masks is not None else None
-    return check_images(data, truth, skip_bad=recipe.skip_bad)
+    checked = check_images(data, truth, skip_bad=whole.data.skip_bad)
+    need = maps_need(checked.images, len(data.classes), checked.pixels, checked.tagged_pixels, whole)
+    return dataclasses.replace(checked, disk=need)
 
 
 def _check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings: Settings) -> Checked:
@@ -296,31 +290,13 @@ def export(run: str | Path, *, format: Format = "onnx", out: str | Path | None =
     Raises:
         KtseError: there is nothing to export, or the exported model does not compute the same.
     """
-    if int8 and format != "onnx":
-        raise ExportError("int8 is for onnx alone", hint="Leave out --int8, or give --format onnx.")
-    if format != "onnx":
-        from ktse.exporting.masks import export_masks
+    from ktse.exporting.export import export_file, export_run
 
-        folder = RunFolder.existing(run)
-        data = Job(folder, folder.read_recipe()).data
-        return export_masks(folder, data, format, Path(out or folder.path("export", format)))
-    weights, recipe = _model_file(Path(run), {})
-    photos: list[Path] = []
-    if weights == Path(run):
-        target = Path(out or weights.with_suffix(".onnx"))
-    else:
-        folder = RunFolder.existing(run)
-        target = Path(out or folder.path("export", "model.onnx"))
-        with suppress(KtseError):  # where the photos are gone, noise alone is compared
-            data = Job(folder, folder.read_recipe()).data
-            photos = [data.path(index) for index in range(len(data))]
-    from ktse.exporting.onnx import export_onnx  # loads torch
-    from ktse.models.segmenter import Portable
-    from ktse.stages.segment import load_model
-
-    model, classes = load_model(weights)
-    export_onnx(Portable(model), classes, recipe, target, photos, int8)
-    return target
+    place = None if out is None else Path(out)
+    if format == "onnx" and Path(run).suffix == ".safetensors":
+        return export_file(Path(run), PredictRecipe(), place or Path(run).with_suffix(".onnx"), int8=int8)
+    job = Job(RunFolder.existing(run), RunFolder.existing(run).read_recipe())
+    return export_run(job.run, lambda: job.data, job.recipe.predict, format, place, int8)
 
 
 def import_weights(file: str | Path, *, out: str | Path) -> Path:
@@ -355,21 +331,7 @@ def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
 def _begin(job: Job) -> None:
     meet()  # every process has looked at the run folder before the first one writes
     if rank() == 0:
-        job.run.write_recipe(_absolute(job.recipe))
-
-
-def _absolute(recipe: Recipe) -> Recipe:
-    """Paths as they are from anywhere, so that the run can be used from another folder later."""
-
-    def whole(path: str) -> str:
-        return str(Path(path).absolute()) if path and Path(path).exists() else path  # classes may be "voc"
-
-    names = ("images", "tags", "classes", "train_list", "validation_list")
-    places: dict[str, Any] = {name: whole(getattr(recipe.data, name)) for name in names}
-    data = dataclasses.replace(recipe.data, **places)
-    few, sam = whole(recipe.refine.calibrate), whole(recipe.refine.sam_weights)
-    refine = dataclasses.replace(recipe.refine, calibrate=few, sam_weights=sam)
-    return dataclasses.replace(recipe, data=data, refine=refine, truth=TruthRecipe(whole(recipe.truth.masks)))
+        job.run.write_recipe(absolute(job.recipe))
 
 
 def _changed(recipe: Recipe, settings: Settings) -> Recipe:
@@ -382,8 +344,3 @@ def _model_file(path: Path, settings: Settings) -> tuple[Path, PredictRecipe]:
         return path, recipe_from_dict(merged({}, settings)).predict
     folder = RunFolder.existing(path)
     return folder.path("segment", "model.safetensors"), _changed(folder.read_recipe(), settings).predict
-
-
-def _data(images: str | Path, tags: str | Path | None, skip_bad: bool) -> dict[str, Any]:
-    given: dict[str, Any] = {"images": str(images), "tags": str(tags or "")}
-    return given | {"skip_bad": True} if skip_bad else given

@@ -13,6 +13,8 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.table import Column, Table
 
 from ktse import __version__, api
+from ktse.ablation.ablate import ablate
+from ktse.ablation.phenomenon import phenomenon
 from ktse.console import console, say
 from ktse.data.check import Checked, to_json
 from ktse.data.page import show_checked
@@ -36,6 +38,8 @@ VERBS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "evaluate": (api.evaluate, ()),
     "report": (api.report, ()),
     "export": (api.export, ()),
+    "ablate": (ablate, ("data", "classify", "seed", "affinity", "refine")),
+    "phenomenon": (phenomenon, ()),
     "import-weights": (api.import_weights, ()),
 }
 """Each verb with the settings that its command line takes."""
@@ -46,6 +50,10 @@ OPTIONAL = {"predict": {"images": "an image or a folder of images; without it, t
 FLAGS = {
     "run": {"skip_bad": "leave out images that cannot be read"},
     "check": {"skip_bad": "leave out images that cannot be read", "json": "print JSON"},
+    "ablate": {
+        "skip_bad": "leave out images that cannot be read",
+        "pseudo_masks": "also refine, and measure the pseudo-masks",
+    },
     "export": {"int8": "quantise the ONNX model to eight bits; says how many labels that keeps"},
 }
 """Switches, which take no value."""

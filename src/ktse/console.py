@@ -63,3 +63,8 @@ def say(text: str) -> None:
     """Print one line for the user to standard error, so that standard output stays for results."""
     if rank() == 0:
         console.print(text, markup=False, soft_wrap=True)
+
+
+def in_words(count: float) -> str:
+    """Bytes in MB or GB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"

@@ -21,6 +21,7 @@ from ktse.data.calibration import Calibration, open_calibration
 from ktse.data.check import check_images, to_json
 from ktse.data.forms import open_data, open_masks
 from ktse.data.sample import TaggedImages, Truth
+from ktse.disk import check_disk, maps_need, networks_need
 from ktse.errors import RunError
 from ktse.processes import rank, wait_for_all, world_size
 from ktse.recipe import Recipe
@@ -54,10 +55,12 @@ class Job:
     Args:
         run: the run folder.
         recipe: every setting.
+        warmup: another run, whose warm-up classify goes on from where this run's own would be the same.
     """
 
     run: RunFolder
     recipe: Recipe
+    warmup: RunFolder | None = None
 
     @cached_property
     def opened(self) -> TaggedImages:
@@ -121,6 +124,20 @@ class Job:
 
             require_sam(recipe.refine.sam_weights)
 
+    def check_disk(self) -> None:
+        """Say, before hours of training, how much disk the run folder will take.
+
+        Raises:
+            RunError: there is far less.
+        """
+        checked = read_json(self.run.path("check.json"))
+        if "pixels" not in checked:  # of an earlier version
+            return
+        images, classes = checked["images"], len(self.opened.classes)
+        need = maps_need(images, classes, checked["pixels"], checked["tagged_pixels"], self.recipe)
+        networks = networks_need(images - checked["validation"], classes, self.recipe)
+        say(f"check: {check_disk(self.run.root, sum(need.values()) + sum(networks.values()))}")
+
     def key(self, stage: str) -> str:
         """Hash of everything that a stage's result depends on."""
         parts: list[Any] = [stage]
@@ -174,7 +191,7 @@ class Job:
             wait_for_all()
             return
         if state == "stale":
-            self._clear(stage)
+            self.clear(stage)
         started, clock = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.monotonic()
         before = self.run.manifest().get(stage, {})
         spent = before.get("seconds", 0.0) if state == "unfinished" else 0.0
@@ -198,7 +215,8 @@ class Job:
             seconds = round(spent + time.monotonic() - clock, 2)
             self.run.record(stage, {**entry, "seconds": seconds, **_resources()})
 
-    def _clear(self, stage: str) -> None:
+    def clear(self, stage: str) -> None:
+        """Remove what a stage has made."""
         for name in OUTPUTS[stage]:
             path = self.run.path(name)
             if path.is_dir():
@@ -214,9 +232,7 @@ def stage_function(stage: str) -> Callable[[Job], object]:
         case "check":
             return check
         case "classify":
-            from ktse.stages.classify import classify
-
-            return lambda job: classify(job.run, job.data, job.recipe.classify)
+            return _classify
         case "seed":
             from ktse.stages.seed import seed
 
@@ -248,6 +264,16 @@ def stage_function(stage: str) -> Callable[[Job], object]:
     raise ValueError(f"there is no stage {stage!r}")
 
 
+def _classify(job: Job) -> None:
+    from ktse.stages.classify import classify
+
+    if job.warmup is not None:
+        from ktse.stages.warmup import adopt_warmup
+
+        adopt_warmup(job.run, job.warmup, job.recipe.classify)
+    classify(job.run, job.data, job.recipe.classify)
+
+
 def check(job: Job) -> None:
     """Look at every image before training.
 
@@ -274,9 +300,11 @@ def meet() -> None:
 def run_all(job: Job) -> None:
     """All stages in order; what is done already is left alone."""
     job.require_extras()
-    for stage in ORDER:
-        if stage != "affinity" or stage in job.needs("refine"):
-            job.do(stage)
+    stages = [stage for stage in ORDER if stage != "affinity" or stage in job.needs("refine")]
+    for stage in stages:
+        job.do(stage)
+        if stage == "check" and rank() == 0 and any(job.state(later) != "done" for later in stages):
+            job.check_disk()
 
 
 def _versions() -> dict[str, str]:

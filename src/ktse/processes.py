@@ -7,10 +7,17 @@ Everything else is done by the first process while the others wait. Nothing here
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
+
+LAUNCHED = (
+    "RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID", "MASTER_ADDR",
+    "MASTER_PORT",
+)  # fmt: skip
+"""What torchrun tells each process."""
 
 
 def rank() -> int:
@@ -26,6 +33,29 @@ def world_size() -> int:
 def my_share(items: Sequence[T]) -> Sequence[T]:
     """The items that this process does; give the same items in the same order to every process."""
     return items[rank() :: world_size()]
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within the block, each process works for itself on a device of its own and waits for no other.
+
+    What torchrun has told the process is forgotten meanwhile. Enter it before the first use of a GPU.
+    """
+    before = dict(os.environ)
+    if world_size() > 1:
+        import torch
+
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        devices = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
+        if devices:
+            os.environ["CUDA_VISIBLE_DEVICES"] = devices[int(os.environ.get("LOCAL_RANK", "0")) % len(devices)]
+        for name in LAUNCHED:
+            os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def wait_for_all() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from ktse.errors import RecipeError
-from ktse.recipe import Recipe
+from ktse.recipe import Recipe, SegmentRecipe, TruthRecipe
 
-RECIPES = ("demo", "fast")
+RECIPES = (
+    "demo", "fast", "voc12-official", "voc12", "voc12-vgg", "coco14-official", "coco14", "coco14-vgg",
+)  # fmt: skip
 _STAGES = tuple(stage.name for stage in dataclasses.fields(Recipe))
 
 
@@ -50,6 +52,9 @@ def recipe_path(name: str | Path) -> Path:
 def load_recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe and change settings in it.
 
+    A recipe with a line such as ``base: voc12`` is that one with changes; the base is a packaged recipe or a file
+    beside this one.
+
     Args:
         name: name of a packaged recipe, or path of a YAML file.
         settings: changes, nested (``{"classify": {"epochs": 5}}``) or dotted (``{"classify.epochs": 5}``).
@@ -57,14 +62,52 @@ def load_recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> 
     Raises:
         RecipeError: there is no such recipe, or a setting is unknown or has the wrong type.
     """
-    path = recipe_path(name)
+    return recipe_from_dict(merged(_read(recipe_path(name)), settings or {}), source=str(recipe_path(name)))
+
+
+def _read(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Plain nested values of a recipe file, on top of those of its base."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid YAML", where=str(error)) from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path} does not hold settings", hint="Write lines such as 'classify: {epochs: 10}'.")
-    return recipe_from_dict(merged(content, settings or {}), source=str(path))
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    if path in followed:
+        raise RecipeError(f"{path} is based on itself", where=map(str, followed))
+    beside = path.parent / str(base)
+    return merged(_read(recipe_path(beside if beside.is_file() else str(base)), (*followed, path)), content)
+
+
+def given_recipe(
+    name: str | Path, settings: Mapping[str, Any] | None, images: str | Path, tags: str | Path | None,
+    masks: str | Path | None, weights: str | None, skip_bad: bool,
+) -> Recipe:  # fmt: skip
+    """The recipe of a run from what its verb was given; arguments as of ktse.run.
+
+    Raises:
+        RecipeError: there is no such recipe, or a setting is unknown or has the wrong type.
+    """
+    given = {"data": given_data(images, tags, skip_bad), "truth": {"masks": str(masks or "")}}
+    base = load_recipe(name, settings)
+    if weights is not None:
+        given["classify"] = {"weights": weights}
+        # A file holds the weights of one model, so that another encoder cannot start from it.
+        fits = base.segment.encoder == base.classify.backbone or weights in ("hub", "none")
+        if fits and base.segment.weights != "classify":
+            given["segment"] = {"weights": weights}
+        if base.affinity.backbone == base.classify.backbone or weights in ("hub", "none"):
+            given["affinity"] = {"weights": weights}
+    return recipe_from_dict(merged(to_dict(base), given))
+
+
+def given_data(images: str | Path, tags: str | Path | None, skip_bad: bool) -> dict[str, Any]:
+    """Changes to the data settings from what a verb was given."""
+    given: dict[str, Any] = {"images": str(images), "tags": str(tags or "")}
+    return given | {"skip_bad": True} if skip_bad else given
 
 
 def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Recipe:
@@ -91,6 +134,20 @@ def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Re
 def to_dict(recipe: Any) -> dict[str, Any]:
     """Plain nested values of a recipe or of one stage's part, ready for YAML and JSON."""
     return {key: _plain(value) for key, value in dataclasses.asdict(recipe).items()}
+
+
+def absolute(recipe: Recipe) -> Recipe:
+    """Make paths valid from anywhere, so that the run can be used from another folder later."""
+
+    def whole(path: str) -> str:
+        return str(Path(path).absolute()) if path and Path(path).exists() else path  # classes may be "voc"
+
+    names = ("images", "tags", "classes", "train_list", "validation_list")
+    places: dict[str, Any] = {name: whole(getattr(recipe.data, name)) for name in names}
+    data = dataclasses.replace(recipe.data, **places)
+    few, sam = whole(recipe.refine.calibrate), whole(recipe.refine.sam_weights)
+    refine = dataclasses.replace(recipe.refine, calibrate=few, sam_weights=sam)
+    return dataclasses.replace(recipe, data=data, refine=refine, truth=TruthRecipe(whole(recipe.truth.masks)))
 
 
 def validate(recipe: Recipe) -> None:
@@ -121,8 +178,10 @@ def validate(recipe: Recipe) -> None:
     need(classify.warmup_batch_size >= 1, "classify.warmup_batch_size", "1 or more", classify.warmup_batch_size)
     need(classify.output_stride in (8, 16, 32), "classify.output_stride", "8, 16 or 32", classify.output_stride)
     need(0 <= classify.warmup <= classify.epochs, "classify.warmup", "in 0..classify.epochs", classify.warmup)
+    need(classify.keep_every >= 0, "classify.keep_every", "0 or more", classify.keep_every)
     need(0 <= objective.pairs <= 1, "classify.objective.pairs", "in 0..1", objective.pairs)
     need(0 < objective.erased <= 1, "classify.objective.erased", "above 0 and at most 1", objective.erased)
+    need(0 <= objective.cutmix <= 1, "classify.objective.cutmix", "in 0..1", objective.cutmix)
     need(
         0 < objective.background_low <= objective.background_high < 1,
         "classify.objective.background_low",
@@ -150,6 +209,7 @@ def validate(recipe: Recipe) -> None:
         predict.overlap,
     )
     need(predict.probabilities >= 0, "predict.probabilities", "0 or more", predict.probabilities)
+    _need_segment(recipe.segment, need)
     need(recipe.seed.stride >= 1, "seed.stride", "1 or more", recipe.seed.stride)
     affinity, method = recipe.affinity, recipe.refine.method
     need(affinity.radius >= 2, "affinity.radius", "2 or more", affinity.radius)
@@ -191,6 +251,28 @@ def validate(recipe: Recipe) -> None:
     need(0 <= recipe.data.validation < 1, "data.validation", "in 0..1, below 1", recipe.data.validation)
     if problems:
         raise RecipeError("some settings are out of range", where=problems)
+
+
+def _need_segment(segment: SegmentRecipe, need: Callable[[bool, str, str, object], None]) -> None:
+    """The ranges of learning from noisy masks."""
+    beco = segment.beco
+    need(0 <= segment.doubtful_weight <= 1, "segment.doubtful_weight", "in 0..1", segment.doubtful_weight)
+    need(0 <= segment.ema < 1, "segment.ema", "in 0..1, below 1", segment.ema)
+    need(0 <= segment.end_lr <= segment.lr, "segment.end_lr", "in 0..segment.lr", segment.end_lr)
+    need(segment.correction_weight > 0, "segment.correction_weight", "above 0", segment.correction_weight)
+    need(beco.warmup >= 0, "segment.beco.warmup", "0 or more", beco.warmup)
+    need(0 <= beco.online_threshold < 1, "segment.beco.online_threshold", "in 0..1, below 1", beco.online_threshold)
+    need(0 <= beco.mix <= 1, "segment.beco.mix", "in 0..1", beco.mix)
+    need(beco.boundary_weight >= 0, "segment.beco.boundary_weight", "0 or more", beco.boundary_weight)
+    need(beco.boundary_width >= 1, "segment.beco.boundary_width", "1 or more", beco.boundary_width)
+    if segment.method == "beco":
+        need(segment.targets == "hard", "segment.targets", "hard with segment.method beco", segment.targets)
+        need(
+            segment.confidence_weight in ("none", "image"),
+            "segment.confidence_weight",
+            "none or image with segment.method beco, which has its own use for doubtful pixels",
+            segment.confidence_weight,
+        )
 
 
 def merged(content: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

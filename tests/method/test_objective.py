@@ -1,5 +1,7 @@
 """The whole objective: equal to the published step, and sound on every kind of batch."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -10,13 +12,17 @@ from ktse.method.objective import Batch, Objective
 from ktse.method.regularisation import UNDECIDED
 from ktse.models.cam_head import CamNetwork
 from ktse.recipe import LossWeights, ObjectiveRecipe
-from ktse.settings import to_dict
+from ktse.settings import load_recipe, to_dict
+from ktse.training import parameter_groups
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-WEIGHTS = to_dict(LossWeights())
+WEIGHTS = to_dict(LossWeights())  # the official recipe has the same
+RIVALS = {"erased_classification", "attraction", "repulsion"}
+EVERY = WEIGHTS | dict.fromkeys(RIVALS, 0.15)
 PAIRED = {"transfer", "stitched_background", "stitched_foreground"}
 ONLY_CLASSIFICATION = dict.fromkeys(WEIGHTS, 0.0) | {"classification": 1.0}
-PUBLISHED = ObjectiveRecipe(channels="all", inter_classes="all", empty_cam="published")
+OFFICIAL = load_recipe("voc12-official").classify
+PUBLISHED = OFFICIAL.objective
 PARAMETERS = {
     "conv1": "backbone.0.weight",
     "conv2": "backbone.2.weight",
@@ -57,7 +63,7 @@ class Scripted(CamNetwork):
 
 
 def weighted_sum(losses):
-    return sum(WEIGHTS[name] * loss for name, loss in losses.items())
+    return sum(EVERY[name] * loss for name, loss in losses.items())
 
 
 # --- parity with the published step
@@ -92,8 +98,12 @@ def test_a_training_step_is_the_published_one(golden_tensors, near, labels, batc
     near(logits, n["fwd_out"], relative=1e-5)
 
     # The published code stitches the first 4 images of a batch, whatever its size.
-    step = Batch(n["img"], n["label"], n["img2"][:4], n["label2"][:4])
-    optimizer = torch.optim.SGD(network.parameters(), lr=n["lr"].item(), momentum=5e-4, weight_decay=5e-4)
+    stitched = math.ceil(PUBLISHED.pairs * OFFICIAL.batch_size)
+    assert to_dict(PUBLISHED.weights) == WEIGHTS
+    step = Batch(n["img"], n["label"], n["img2"][:stitched], n["label2"][:stitched])
+    momentum = OFFICIAL.momentum if phase == "warm" else OFFICIAL.momentum_after
+    (group,) = parameter_groups(network, nn.Identity(), n["lr"].item(), OFFICIAL.head_lr, OFFICIAL.weight_decay)
+    optimizer = torch.optim.SGD([group], lr=n["lr"].item(), momentum=momentum)
     losses = Objective(network, PUBLISHED, MEAN, STD)(step, WEIGHTS if phase == "post" else ONLY_CLASSIFICATION).losses
     total = weighted_sum(losses)
     total.backward()
@@ -183,8 +193,8 @@ BATCHES = {
 def test_losses_and_gradients_are_finite_and_complete(name, recipe):
     batch = BATCHES[name]
     network = tiny_network(batch.tags.shape[1])
-    terms = Objective(network, recipe, MEAN, STD)(batch, WEIGHTS)
-    assert terms.losses.keys() == WEIGHTS.keys() - (set() if len(batch.paired_image) else PAIRED)
+    terms = Objective(network, recipe, MEAN, STD)(batch, EVERY)
+    assert terms.losses.keys() == EVERY.keys() - (set() if len(batch.paired_image) else PAIRED)
     assert terms.logits.shape == batch.tags.shape
     for term, loss in terms.losses.items():
         assert loss.isfinite(), term
@@ -212,22 +222,26 @@ def test_a_stitched_cam_is_brought_to_the_size_of_its_halves(size, monkeypatch):
     assert halves.shape[dim] == 10
 
 
-@pytest.mark.parametrize("name", WEIGHTS)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_term_of_weight_0_is_absent_and_leaves_the_others_as_they_are(name, near):
     objective_ = Objective(tiny_network(4), ObjectiveRecipe(), MEAN, STD)
-    every = objective_(BATCHES["ordinary"], WEIGHTS).losses
-    rest = objective_(BATCHES["ordinary"], WEIGHTS | {name: 0.0}).losses
+    torch.manual_seed(0)
+    every = objective_(BATCHES["ordinary"], EVERY).losses
+    torch.manual_seed(0)
+    rest = objective_(BATCHES["ordinary"], EVERY | {name: 0.0}).losses
     assert rest.keys() == every.keys() - {name}
     for other, loss in rest.items():
         near(loss, every[other], relative=1e-6)
 
 
-@pytest.mark.parametrize("name", WEIGHTS)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_term_can_be_had_alone(name, near):
     objective_ = Objective(tiny_network(4), ObjectiveRecipe(), MEAN, STD)
-    alone = objective_(BATCHES["one pair"], dict.fromkeys(WEIGHTS, 0.0) | {name: 1.0}).losses
+    torch.manual_seed(0)
+    alone = objective_(BATCHES["one pair"], dict.fromkeys(EVERY, 0.0) | {name: 1.0}).losses
     assert alone.keys() == {name}
-    near(alone[name], objective_(BATCHES["one pair"], WEIGHTS).losses[name], relative=1e-6)
+    torch.manual_seed(0)
+    near(alone[name], objective_(BATCHES["one pair"], EVERY).losses[name], relative=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -237,13 +251,16 @@ def test_a_term_can_be_had_alone(name, near):
         ({"classification", "background", "foreground", "inter_class"}, [4]),
         ({"classification", "global_alignment"}, [4, 4]),
         ({"classification", "transfer"}, [8, 4]),
+        ({"classification", "erased_classification", "attraction"}, [4, 4]),
+        ({"classification", "repulsion"}, [4]),
         (set(WEIGHTS), [8, 4, 4]),
+        (set(EVERY), [8, 4, 4]),
     ],
 )
 def test_only_the_passes_that_are_needed_are_made(names, images):
     network, passes = tiny_network(4), []
     network.backbone.register_forward_hook(lambda module, inputs, output: passes.append(len(output)))
-    weights = {name: float(name in names) for name in WEIGHTS}
+    weights = {name: float(name in names) for name in EVERY}
     Objective(network, ObjectiveRecipe(), MEAN, STD)(BATCHES["ordinary"], weights)
     assert passes == images
 
@@ -283,6 +300,30 @@ def test_pairs_do_not_change_the_class_scores_of_the_anchors(near):
     objective_, batch = Objective(tiny_network(4), ObjectiveRecipe(), MEAN, STD), BATCHES["ordinary"]
     alone = objective_(batch._replace(paired_image=batch.image[:0], paired_tags=batch.tags[:0]), WEIGHTS)
     near(objective_(batch, WEIGHTS).logits, alone.logits, absolute=1e-6)
+
+
+def test_rivals_are_computed_from_the_erased_image_and_the_gated_pyramid(near):
+    torch.manual_seed(0)
+    anchor, erased = torch.randn(3, 4, 6, 6), torch.randn(2, 4, 6, 6)
+    network = Scripted(anchor, erased)
+    network.head = tiny_network(3).head
+    images, tags = torch.rand(3, 3, 48, 48), torch.tensor([[1.0, 0, 0], [0, 1.0, 1.0], [0, 0, 0]])
+    on = ONLY_CLASSIFICATION | {"erased_classification": 1.0, "attraction": 1.0}
+    losses = Objective(network, ObjectiveRecipe(erased=0.5), MEAN, STD)(Batch(images, tags, images[:0], tags[:0]), on)
+    assert torch.equal(network.passes[1], erase(images[:2], anchor[:2, 1:], tags[:2], 0.6))
+    p = network.head.classify(erased[:, 1:]).sigmoid()
+    hard = -(tags[:2] * p.log() + (1 - tags[:2]) * (1 - p).log()).mean()
+    near(losses.losses["erased_classification"], hard, relative=1e-5)
+    pooled = [network.head.pyramid(cam[:2, 1:]).clamp(min=0).mean(dim=(2, 3)) for cam in (erased, anchor)]
+    near(losses.losses["attraction"], ((pooled[0] - pooled[1]).abs() * tags[:2]).mean(), relative=1e-5)
+
+
+def test_mixed_images_are_taught_the_share_of_each_tag(near):
+    batch = a_batch([[0, 1], [2]])
+    mixed = torch.tensor([[1.0, 0.25, 0, 0], [0, 0, 1.0, 0]])
+    found = Objective(tiny_network(4), ObjectiveRecipe(), MEAN, STD)(batch._replace(mixed=mixed), ONLY_CLASSIFICATION)
+    p = found.logits.sigmoid()
+    near(found.losses["classification"], -(mixed * p.log() + (1 - mixed) * (1 - p).log()).mean(), relative=1e-5)
 
 
 def test_foreground_is_taught_by_single_tag_images_or_by_all():

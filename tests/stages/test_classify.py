@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ktse.data.sample import TaggedImages
+from ktse.data.transforms import TrainingTransform
 from ktse.errors import CollapseError
 from ktse.method.objective import Batch
-from ktse.recipe import ClassifyRecipe
-from ktse.stages.classify import ClassifyTask, build
+from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
+from ktse.stages.classify import ClassifyTask, PairedImages, build, collate
 from ktse.training import State
 
 TINY = ClassifyRecipe(backbone="resnet10t", weights="none", hidden=8, frozen_stages=0, epochs=9, warmup=5)
@@ -110,3 +112,105 @@ def test_a_tag_without_activation_is_counted() -> None:
     image, tags = torch.rand(2, 3, 64, 64), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
     trained.losses(trained.module, Batch(image, tags, image[:0], tags[:0]), {"classification": 1.0}, state)
     assert (state.totals["empty"], state.totals["true"], state.totals["images"]) == (3, 3, 2)
+
+
+# --- what a batch is made of
+
+
+class Plain(TaggedImages):
+    """Images of one colour, that of their index."""
+
+    def read(self, index: int, long_side: int = 0) -> Image.Image:
+        return Image.new("RGB", (40, 40), (20 * index + 5, 0, 0))
+
+
+def plain(tags: list[list[int]]) -> Plain:
+    names = tuple(f"{number}.png" for number in range(len(tags)))
+    validation = np.zeros(len(tags), bool)
+    validation[-1] = True
+    return Plain(Path(), names, names, ("cat", "dog", "cow"), np.array(tags, dtype=bool), validation)
+
+
+TAGS = [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [1, 1, 1]]  # the last one is for validation
+IDENTITY = TrainingTransform((40, 40), 40, 0.0, [0, 0, 0], [1, 1, 1])
+
+
+def colour(image: torch.Tensor) -> int:
+    return round((float(image[0, 20, 20]) * 255 - 5) / 20)
+
+
+def partners(recipe: ObjectiveRecipe) -> dict[int, set[int]]:
+    found: dict[int, set[int]] = {}
+    for epoch in range(60):
+        pairs = PairedImages(plain(TAGS), IDENTITY, 0, epoch, recipe, range(5), True)
+        for index in range(5):
+            sample = pairs[index]
+            assert sample.paired_image is not None and sample.paired_tags is not None
+            other = colour(sample.paired_image)
+            assert sample.paired_tags.tolist() == TAGS[other]
+            found.setdefault(index, set()).add(other)
+    return found
+
+
+def test_a_paired_image_shares_a_tag_or_is_any_training_image() -> None:
+    any_of = {0, 1, 2, 3, 4}
+    assert partners(ObjectiveRecipe()) == {0: {0, 1}, 1: {0, 1, 2}, 2: {1, 2}, 3: {3}, 4: any_of}
+    assert partners(ObjectiveRecipe(partner="random")) == dict.fromkeys(range(5), any_of)
+
+
+def test_only_anchors_that_are_stitched_read_a_second_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, read = plain(TAGS), []
+    monkeypatch.setattr(Plain, "read", lambda self, index, side=0: read.append(index) or Image.new("RGB", (40, 40)))
+    recipe = replace(TINY, batch_size=4, workers=0, crop=40, long_side=(40, 40), objective=ObjectiveRecipe(pairs=0.25))
+    trained = ClassifyTask(data, recipe, build(recipe, data.classes))
+    state = State(epoch=5)
+    state.memory = {"warmup_ended": 5}
+    plan = trained.plan(state)
+    assert plan is not None
+    batches = list(plan.loader([[0, 1, 2, 3], [4, 2]]))
+    assert [len(batch.paired_image) for batch in batches] == [1, 1]
+    assert len(read) == 6 + 2
+    plan = trained.plan(State())  # the warm-up needs none
+    assert plan is not None
+    read.clear()
+    assert [len(batch.paired_image) for batch in plan.loader([[0, 1, 2, 3]])] == [0]
+    assert len(read) == 4
+
+
+def test_a_share_of_the_images_is_mixed_after_the_warmup() -> None:
+    recipe = ObjectiveRecipe(cutmix=0.5)
+    mixed = 0
+    for epoch in range(80):
+        for index in range(5):
+            image, tags, shares, *_ = PairedImages(plain(TAGS), IDENTITY, 0, epoch, recipe, (), True)[index]
+            values = {round((float(value) * 255 - 5) / 20) for value in image[0].unique()}
+            assert index in values or len(values) == 1
+            others = values - {index}
+            mixed += bool(others)
+            assert len(values) <= 2
+            expected = np.array(TAGS[index], dtype=float)
+            for other in others:
+                part = float(((image[0] * 255 - 5) / 20).round().eq(other).float().mean())
+                expected = expected * (1 - part) + np.array(TAGS[other]) * part
+            assert np.allclose(shares, expected, atol=1e-6)
+            assert tags.tolist() == (shares > 0).float().tolist()
+    # Half of 400, less those that drew themselves (a fifth) or an empty rectangle.
+    assert 120 < mixed < 200
+    batch = collate([PairedImages(plain(TAGS), IDENTITY, 0, 0, recipe, (), False)[index] for index in range(5)], 0.0)
+    assert batch.mixed is None
+    assert batch.tags.tolist() == TAGS[:5]
+
+
+def test_mixed_images_do_not_count_as_forgotten_tags() -> None:
+    trained, state = task(), State()
+    image, tags = torch.rand(2, 3, 64, 64), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    whole = Batch(image, tags, image[:0], tags[:0])
+    trained.losses(trained.module, whole._replace(mixed=torch.tensor([[1.0, 0.0], [0.6, 0.4]])), ONE, state)
+    assert (state.totals["true"], state.totals["images"]) == (1, 1)
+    trained.losses(trained.module, whole._replace(mixed=tags / 2), ONE, state)  # nobody is whole
+    assert (state.totals["true"], state.totals["images"]) == (1, 1)
+    assert np.isfinite(state.totals["loss"])
+    trained.end_epoch(State(epoch=1, totals=dict.fromkeys(state.totals, 0.0)))
+
+
+ONE = {"classification": 1.0}

@@ -33,6 +33,9 @@ class Checked:
         classes: images per class.
         together: (C, C) images that have both classes.
         sizes: smallest, median and largest width and height.
+        pixels: of all images.
+        tagged_pixels: the same, each image counted once for each of its tags.
+        disk: bytes that a run will keep of all images, by folder of the run.
         duplicates: ids of images with the same content, a list each.
         unreadable: ids of images that cannot be read.
         disagree: images whose true mask and tags name different classes: id, classes "only in tags" and "only in mask".
@@ -47,6 +50,9 @@ class Checked:
     classes: dict[str, int]
     together: list[list[int]]
     sizes: dict[str, list[int]]
+    pixels: int = 0
+    tagged_pixels: int = 0
+    disk: dict[str, int] = field(default_factory=dict)
     duplicates: list[list[str]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     disagree: list[dict[str, Any]] = field(default_factory=list)
@@ -97,6 +103,7 @@ def check_images(
             disagree += _difference(data, index, present)
     good = np.ones(len(data), dtype=bool)
     good[unreadable] = False
+    area = sizes.prod(axis=1, dtype=np.int64)
     together = _together(data.tags)
     counts = dict(zip(data.classes, np.diag(together).tolist(), strict=True))
     groups = _same(contents, good)
@@ -108,6 +115,8 @@ def check_images(
         classes=counts,
         together=together.tolist(),
         sizes={name: _spread(sizes[good, axis]) for axis, name in enumerate(("width", "height"))} if good.any() else {},
+        pixels=int(area.sum()),
+        tagged_pixels=int(area @ data.tags.sum(axis=1)),
         duplicates=[[data.ids[index] for index in group] for group in groups],
         unreadable=[data.ids[index] for index in unreadable],
         disagree=disagree,

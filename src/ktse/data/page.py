@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from ktse.console import console, say
+from ktse.console import console, in_words, say
 from ktse.data.check import Checked
 
 MANY = 30
@@ -26,6 +26,9 @@ def show_checked(checked: Checked) -> None:
     console.print(table)
     for name, (low, middle, high) in checked.sizes.items():
         console.print(f"{name}: {low} to {high} pixels, median {middle}")
+    if checked.disk:
+        parts = ", ".join(f"{name} {in_words(count)}" for name, count in checked.disk.items())
+        console.print(f"disk: a run will keep about {in_words(sum(checked.disk.values()))} of these images ({parts})")
     if checked.doubtful:
         table = Table("image", "tag", "says", "doubt", title=f"{len(checked.doubtful)} tags are probably wrong")
         for entry in checked.doubtful[:DOUBTFUL]:

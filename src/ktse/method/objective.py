@@ -13,12 +13,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, r
 from ktse.method.alignment import global_alignment, local_alignment
 from ktse.method.erasing import erase, foreground_score, keep_mask, stitch
 from ktse.method.regularisation import inter_class_term, pseudo_label, segmentation_terms
+from ktse.method.rivals import attraction, hard_classification, repulsion
 from ktse.method.transfer import transfer_loss
 from ktse.models.cam_head import CamNetwork
 from ktse.recipe import ObjectiveRecipe
 
 ANCHOR = {"background", "foreground"}  # the terms that need the pseudo-label of the anchors,
 STITCHED = {"stitched_background", "stitched_foreground"}  # and of the pairs as well
+ERASED = {"global_alignment", "local_alignment", "erased_classification", "attraction"}  # those of the erased image
 
 
 class Batch(NamedTuple):
@@ -29,12 +31,14 @@ class Batch(NamedTuple):
         tags: (B, C) float, 0 or 1.
         paired_image: (P, 3, H, W) float, images that share a tag with the first P anchors; P may be 0.
         paired_tags: (P, C) float, 0 or 1.
+        mixed: (B, C) float in 0..1, what the class scores are taught where images are mixed (CutMix), or None: tags.
     """
 
     image: Tensor
     tags: Tensor
     paired_image: Tensor
     paired_tags: Tensor
+    mixed: Tensor | None = None
 
 
 class Terms(NamedTuple):
@@ -85,7 +89,8 @@ class Objective(nn.Module):
         anchor, paired = scores[: len(image)], scores[len(image) :]
         cam = anchor[:, 1:]
         logits = self.network.head.classify(cam)
-        losses = {"classification": binary_cross_entropy_with_logits(logits, tags)}
+        taught = tags if batch.mixed is None else batch.mixed
+        losses = {"classification": binary_cross_entropy_with_logits(logits, taught)}
         label = None
         if on & ANCHOR or (pairs and on & STITCHED):
             shown = len(seen) if on & STITCHED else len(image)
@@ -94,8 +99,11 @@ class Objective(nn.Module):
             losses |= self._self_supervision(anchor, image, tags, label, on)
         if pairs:
             losses |= self._transfer(anchor[:pairs], paired, batch, label, on)
-        if on & {"global_alignment", "local_alignment"}:
-            losses |= self._alignment(cam, image, tags)
+        if on & ERASED:
+            losses |= self._erased(cam, image, tags, on)
+        if "repulsion" in on:
+            pyramid, recipe = self.network.head.pyramid(cam), self.recipe
+            losses["repulsion"] = repulsion(pyramid, cam, tags, recipe.repel_below, recipe.repel_margin)
         return Terms({name: loss for name, loss in losses.items() if name in on}, logits, cam.amax(dim=(-2, -1)))
 
     def _self_supervision(
@@ -135,7 +143,7 @@ class Objective(nn.Module):
             losses |= {"stitched_background": terms.background, "stitched_foreground": terms.foreground}
         return losses
 
-    def _alignment(self, cam: Tensor, image: Tensor, tags: Tensor) -> dict[str, Tensor]:
+    def _erased(self, cam: Tensor, image: Tensor, tags: Tensor, on: set[str]) -> dict[str, Tensor]:
         recipe = self.recipe
         count = math.ceil(recipe.erased * len(image))
         cam, image, tags = cam[:count], image[:count], tags[:count]
@@ -143,10 +151,16 @@ class Objective(nn.Module):
             erased_image = erase(image, cam, tags, recipe.erase_above)
             keep = keep_mask(cam, tags, recipe.erase_above)
         erased = self.network.scores(erased_image)[:, 1:]
-        return {
+        losses = {
             "global_alignment": global_alignment(erased, cam, tags, recipe.channels),
             "local_alignment": local_alignment(erased, cam, keep, tags, recipe.margin, channels=recipe.channels),
         }
+        head = self.network.head
+        if "erased_classification" in on:
+            losses["erased_classification"] = hard_classification(head.classify(erased), tags)
+        if "attraction" in on:
+            losses["attraction"] = attraction(head.pyramid(erased), head.pyramid(cam), tags, recipe.channels)
+        return losses
 
     def _label(self, cam: Tensor, image: Tensor, tags: Tensor) -> Tensor:
         recipe = self.recipe

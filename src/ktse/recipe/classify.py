@@ -20,6 +20,9 @@ class LossWeights:
         stitched_foreground: the same as foreground, on the stitched image.
         global_alignment: MGA, pooled activation of the erased image against the anchor's.
         local_alignment: MGA, activation of the erased image against the anchor's, pixel by pixel.
+        erased_classification: rival ACoL, multi-label loss of the erased image's class scores.
+        attraction: rival AEFT, pooled GPP features of the erased image against the anchor's.
+        repulsion: rival AEFT, GPP features of the anchor's weak part against those of an image without common tags.
     """
 
     classification: float = 1.0
@@ -31,6 +34,9 @@ class LossWeights:
     stitched_foreground: float = 0.0125
     global_alignment: float = 1.0
     local_alignment: float = 1.0
+    erased_classification: float = 0.0
+    attraction: float = 0.0
+    repulsion: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class ObjectiveRecipe:
         inter_above: foreground score, 0..1, above which a pixel counts in L_inter.
         pairs: share of a batch that is stitched with a paired image, 0..1; at least one image when not 0.
         erased: share of a batch that is also seen erased for MGA, above 0, at most 1.
+        partner: the image that an anchor is paired with: a random one of the same tag, or any ("random").
         stitch: axis along which anchor and paired image are joined, or a random one for each batch.
         channels: average per-class losses over all classes, or over the tagged ones of an image, which makes
             their size independent of the number of classes.
@@ -56,6 +63,9 @@ class ObjectiveRecipe:
         empty_cam: what a tagged class without any positive activation means for the pseudo-label: left out
             ("undecided"), or the published code's division by a negative maximum ("published").
         par_iterations: iterations of the pixel-adaptive refinement of the pseudo-label.
+        cutmix: rival CutMix: share of the images, 0..1, into which a part of a random other image is pasted.
+        repel_below: normalised activation, 0..1, under which a pixel belongs to the weak part in the repulsion.
+        repel_margin: squared distance from which images are far enough apart for the repulsion.
     """
 
     weights: LossWeights = field(default_factory=LossWeights)
@@ -66,6 +76,7 @@ class ObjectiveRecipe:
     inter_above: float = 0.2
     pairs: float = 1.0
     erased: float = 1.0
+    partner: Literal["same-tag", "random"] = "same-tag"
     stitch: Literal["height", "width", "random"] = "height"
     channels: Literal["all", "tagged"] = "all"
     foreground_images: Literal["single-tag", "all"] = "single-tag"
@@ -73,6 +84,9 @@ class ObjectiveRecipe:
     inter_classes: Literal["all", "tagged"] = "tagged"
     empty_cam: Literal["undecided", "published"] = "undecided"
     par_iterations: int = 10
+    cutmix: float = 0.0
+    repel_below: float = 0.2
+    repel_margin: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -104,10 +118,14 @@ class ClassifyRecipe:
         momentum_after: SGD momentum after the warm-up.
         head_lr: factor on the learning rate of the layers that start from random values.
         weight_decay: L2 penalty on weights, not on biases and batch norm.
-        power: exponent of the learning rate's polynomial decay to zero.
+        power: exponent of the learning rate's polynomial decay.
+        schedule: where that decay ends: at zero after the last epoch ("to-zero"), or, as published, where as many
+            steps of the warm-up's batch size would end, so that larger batches afterwards leave it above zero
+            ("warmup-batch").
         clip: largest norm of the gradient; 0: no limit.
         retries: how often a collapse is answered by going back to the end of the warm-up with a quarter of the
             learning rate, before the run gives up.
+        keep_every: keep the checkpoint of every so many epochs, to look at later (ktse phenomenon); 0: none.
         precision: "auto" takes bfloat16 where the device computes it natively.
         seed: seed of every random choice.
         workers: processes that read images; -1 chooses by the number of cores.
@@ -136,8 +154,10 @@ class ClassifyRecipe:
     head_lr: float = 10.0
     weight_decay: float = 5e-4
     power: float = 0.9
+    schedule: Literal["to-zero", "warmup-batch"] = "to-zero"
     clip: float = 0.0
     retries: int = 2
+    keep_every: int = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     seed: int = 0
     workers: int = -1

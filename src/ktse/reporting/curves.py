@@ -39,6 +39,12 @@ TERMS = {
         "Local alignment",
         "What remains after erasing must not light up more than before, pixel by pixel (MGA).",
     ),
+    "erased_classification": (
+        "Classification, erased",
+        "How wrong the tags are told from an image without its strongest part (rival ACoL).",
+    ),
+    "attraction": ("Attraction", "An erased image must look to the pyramid as its anchor does (rival AEFT)."),
+    "repulsion": ("Repulsion", "The weak part of an image must look unlike an image with other tags (rival AEFT)."),
     "segmentation": ("Segmentation", "How far the model's answer is from the masks, pixel by pixel."),
     "cross_entropy": ("Segmentation", "How far the model's answer is from the masks, pixel by pixel."),
 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,9 +19,10 @@ from ktse.data.transforms import TrainingTransform, seeded
 from ktse.devices import make_fabric
 from ktse.errors import CollapseError
 from ktse.method.objective import Batch, Objective
+from ktse.method.rivals import cutmix
 from ktse.models.backbone import Backbone, part_of_network
 from ktse.models.cam_head import CamNetwork
-from ktse.recipe import ClassifyRecipe
+from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
 from ktse.run_folder import RunFolder
 from ktse.training import EpochEnd, EpochPlan, State, fit, go_back, make_loader, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
@@ -35,11 +36,34 @@ EMPTY = 0.5
 WARMUP = "warmup.safetensors"
 """Checkpoint of the end of the warm-up."""
 
+KEPT = "epoch-{:04d}.safetensors"
+"""Checkpoint of an epoch that is kept because of keep_every."""
+
+WENT_BACK = "going back to the end of the warm-up"
+"""How the log says that training collapsed and was repeated."""
+
 IMPROVED = 0.01
 """Relative fall of the warm-up's loss over an epoch below which the tags got no better."""
 
 
-class PairedImages(Dataset[tuple[Tensor, Tensor, Tensor | None, Tensor | None]]):
+class Sample(NamedTuple):
+    """One image as a batch is made of it.
+
+    Attributes:
+        image: (3, H, W) float, normalised.
+        tags: (C,) float, 0 or 1; of an image with a part of another (CutMix), those of either.
+        mixed: (C,) float in 0..1, the share of the image that comes from an image with each tag.
+        paired_image, paired_tags: the same of the paired image, if there is one.
+    """
+
+    image: Tensor
+    tags: Tensor
+    mixed: Tensor
+    paired_image: Tensor | None = None
+    paired_tags: Tensor | None = None
+
+
+class PairedImages(Dataset[Sample]):
     """Anchor images, each with a paired image that shares a randomly chosen tag with it (paper, section 3.2).
 
     An anchor without tags is paired with any image. An anchor may draw itself.
@@ -48,20 +72,30 @@ class PairedImages(Dataset[tuple[Tensor, Tensor, Tensor | None, Tensor | None]])
         data: images and tags.
         transform: augmentation.
         seed, epoch: with the index, they decide every random choice.
-        pairs: whether paired images are read.
+        recipe: how an anchor is paired, and how often it is mixed.
+        anchors: the images that need a paired one.
+        mix: whether images are mixed.
     """
 
-    def __init__(self, data: TaggedImages, transform: TrainingTransform, seed: int, epoch: int, pairs: bool) -> None:
-        self.data, self.transform, self.seed, self.epoch, self.pairs = data, transform, seed, epoch, pairs
-        training = data.training
-        self.training = training
-        self.with_tag = [training[data.tags[training, number]] for number in range(len(data.classes))] if pairs else []
+    def __init__(
+        self, data: TaggedImages, transform: TrainingTransform, seed: int, epoch: int, recipe: ObjectiveRecipe,
+        anchors: Collection[int], mix: bool,
+    ) -> None:  # fmt: skip
+        self.data, self.transform, self.seed, self.epoch, self.anchors = data, transform, seed, epoch, anchors
+        self.cutmix = recipe.cutmix if mix else 0.0
+        self.training = training = data.training
+        same_tag = anchors and recipe.partner == "same-tag"
+        self.with_tag = [training[column] for column in data.tags[training].T] if same_tag else []
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    def __getitem__(self, index: int) -> Sample:
         with seeded(self.seed, self.epoch, index):
-            partner = self._partner(index) if self.pairs else None
+            partner = self._partner(index) if self.anchors else index
             image, tags = self._sample(index)
-            return (image, tags, None, None) if partner is None else (image, tags, *self._sample(partner))
+            paired = self._sample(partner) if index in self.anchors else (None, None)
+            mixed = tags
+            if self.cutmix > 0 and float(torch.rand(())) < self.cutmix:
+                image, mixed = cutmix(image, tags, *self._sample(_any(self.training)))
+            return Sample(image, (mixed > 0).float(), mixed, *paired)
 
     def _sample(self, index: int) -> tuple[Tensor, Tensor]:
         image, _ = self.transform(self.data.read(index, self.transform.long_side[1]))
@@ -69,19 +103,27 @@ class PairedImages(Dataset[tuple[Tensor, Tensor, Tensor | None, Tensor | None]])
 
     def _partner(self, index: int) -> int:
         tags = np.flatnonzero(self.data.tags[index])
-        candidates = self.training if len(tags) == 0 else self.with_tag[tags[int(torch.randint(len(tags), ()))]]
-        return int(candidates[int(torch.randint(len(candidates), ()))])
+        if not self.with_tag or len(tags) == 0:
+            return _any(self.training)
+        return _any(self.with_tag[tags[int(torch.randint(len(tags), ()))]])
 
 
-def collate(samples: list[tuple[Tensor, Tensor, Tensor | None, Tensor | None]], share: float) -> Batch:
+def _any(indices: np.ndarray) -> int:
+    return int(indices[int(torch.randint(len(indices), ()))])
+
+
+def collate(samples: list[Sample], share: float) -> Batch:
     """Make a batch in which the first images, at least one when the share is not 0, have a paired image."""
-    images = torch.stack([sample[0] for sample in samples])
-    tags = torch.stack([sample[1] for sample in samples])
+    images, tags, mixed = (torch.stack(column) for column in list(zip(*samples, strict=True))[:3])
     count = min(len(samples), math.ceil(share * len(samples)))
-    pairs = [(sample[2], sample[3]) for sample in samples[:count] if sample[2] is not None and sample[3] is not None]
+    pairs = [
+        (sample.paired_image, sample.paired_tags)
+        for sample in samples[:count]
+        if sample.paired_image is not None and sample.paired_tags is not None
+    ]
     paired = torch.stack([image for image, _ in pairs]) if pairs else images[:0]
     paired_tags = torch.stack([tag for _, tag in pairs]) if pairs else tags[:0]
-    return Batch(_last(images), tags, _last(paired), paired_tags)
+    return Batch(_last(images), tags, _last(paired), paired_tags, None if torch.equal(mixed, tags) else mixed)
 
 
 def _last(images: Tensor) -> Tensor:
@@ -123,10 +165,17 @@ class ClassifyTask:
             phase="warmup" if start is None else "ktse",
             batch_size=recipe.warmup_batch_size if start is None else recipe.batch_size,
             weights=weights,
-            lr=lambda progress: scale * poly((state.epoch + progress) / recipe.epochs, recipe.power),
+            lr=lambda progress: scale * self._lr(state.epoch, start, progress),
             momentum=recipe.momentum if start is None else recipe.momentum_after,
-            loader=partial(self._loader, state.epoch, 0.0 if start is None else self._pairs),
+            loader=partial(self._loader, state.epoch, start is not None),
         )
+
+    def _lr(self, epoch: int, start: int | None, progress: float) -> float:
+        """Factor on the learning rate: by epochs, or by steps, of which a larger batch needs fewer."""
+        recipe, done = self.recipe, epoch + progress
+        if recipe.schedule == "warmup-batch" and start is not None:
+            done = start + (done - start) * recipe.warmup_batch_size / recipe.batch_size
+        return poly(done / recipe.epochs, recipe.power)
 
     @property
     def _pairs(self) -> float:
@@ -134,19 +183,22 @@ class ClassifyTask:
         used = weights.transfer or weights.stitched_background or weights.stitched_foreground
         return self.recipe.objective.pairs if used else 0.0
 
-    def _loader(self, epoch: int, pairs: float, batches: list[list[int]]) -> DataLoader[Any]:
-        dataset = PairedImages(self.data, self.transform, self.recipe.seed, epoch, pairs > 0)
-        return make_loader(dataset, batches, self.recipe.workers, partial(collate, share=pairs))
+    def _loader(self, epoch: int, whole: bool, batches: list[list[int]]) -> DataLoader[Any]:
+        recipe, share = self.recipe, self._pairs if whole else 0.0
+        anchors = {index for batch in batches for index in batch[: math.ceil(share * len(batch))]}
+        dataset = PairedImages(self.data, self.transform, recipe.seed, epoch, recipe.objective, anchors, whole)
+        return make_loader(dataset, batches, recipe.workers, partial(collate, share=share))
 
     def losses(self, module: nn.Module, batch: Batch, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
-        """The objective's terms; counts right and wrong tags on the way."""
+        """The objective's terms; counts right and wrong tags on the way, of images that are not mixed."""
         terms = module(batch, weights)
         with torch.no_grad():
-            said, true = terms.logits > 0, batch.tags > 0
+            kept = slice(None) if batch.mixed is None else (batch.mixed == batch.tags).all(dim=1)
+            said, true, strongest = (value[kept] for value in (terms.logits > 0, batch.tags > 0, terms.strongest))
             counts = {
                 "right": (said & true).sum(), "said": said.sum(), "true": true.sum(),
                 "exact": (said == true).all(dim=1).sum(), "images": torch.tensor(len(true)),
-                "loss": terms.losses["classification"] * len(true), "empty": (true & (terms.strongest <= 0)).sum(),
+                "loss": terms.losses["classification"] * len(true), "empty": (true & (strongest <= 0)).sum(),
             }  # fmt: skip
             for name, value in counts.items():
                 state.totals[name] = state.totals.get(name, 0.0) + float(value)
@@ -178,14 +230,16 @@ class ClassifyTask:
             f"epoch {state.epoch}: tag F1 {found['f1']:.1%}, all tags right on {found['exact']:.1%} of crops, "
             f"no activation for {found['empty']:.1%} of tags"
         )
+        every = recipe.keep_every
+        kept = KEPT.format(state.epoch) if every and state.epoch % every == 0 else ""
         if "warmup_ended" in memory:
-            return EpochEnd(text)
+            return EpochEnd(text, keep=kept)
         better = found["loss"] < memory.get("best_loss", math.inf) * (1 - IMPROVED)
         memory["stale"] = 0 if better else memory["stale"] + 1
         memory["best_loss"] = min(found["loss"], memory.get("best_loss", math.inf))
         stale = recipe.warmup_patience > 0 and memory["stale"] >= recipe.warmup_patience
         if state.epoch < recipe.warmup and not stale:
-            return EpochEnd(text)
+            return EpochEnd(text, keep=kept)
         memory |= {"warmup_ended": 0 if recipe.warmup == 0 else state.epoch, "warm": found}
         return EpochEnd(f"{text}; warm-up ended", keep=WARMUP)
 
@@ -194,9 +248,9 @@ def _sums(totals: Mapping[str, float]) -> dict[str, float]:
     """F1 and loss of the tags, share of images with all tags right, share of tags without activation."""
     return {
         "f1": 2 * totals["right"] / max(1.0, totals["said"] + totals["true"]),
-        "exact": totals["exact"] / totals["images"],
+        "exact": totals["exact"] / max(1.0, totals["images"]),
         "empty": totals["empty"] / max(1.0, totals["true"]),
-        "loss": totals["loss"] / totals["images"],
+        "loss": totals["loss"] / max(1.0, totals["images"]),
     }
 
 
@@ -223,7 +277,7 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None
             if attempt == recipe.retries or not (folder / WARMUP).is_file():
                 raise
             scale /= 4
-            text = f"{error.what}; going back to the end of the warm-up with the learning rate times {scale:g}"
+            text = f"{error.what}; {WENT_BACK} with the learning rate times {scale:g}"
             say(f"classify: {text}")
             go_back(folder / WARMUP, folder, {"lr_scale": scale}, text)
     header = {

@@ -1,0 +1,89 @@
+"""A run that goes on from another run's warm-up ends like one that trains its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ktse.data.sample import TaggedImages
+from ktse.recipe import ClassifyRecipe, LossWeights, ObjectiveRecipe, Recipe
+from ktse.run_folder import RunFolder
+from ktse.stages.classify import classify
+from ktse.stages.warmup import adopt_warmup, same_warmup
+from ktse.weights import load_tensors
+
+PLAIN = ObjectiveRecipe(
+    weights=LossWeights(
+        **dict.fromkeys((name for name in vars(LossWeights()) if name != "classification"), 0.0), classification=1.0
+    )
+)
+BASE = ClassifyRecipe(
+    backbone="resnet10t", weights="none", hidden=8, frozen_stages=0, batch_norm="warmup", epochs=4, warmup=2,
+    batch_size=4, warmup_batch_size=4, long_side=(64, 80), crop=64, workers=0, precision="fp32", keep_every=1,
+    objective=ObjectiveRecipe(pairs=0.5),
+)  # fmt: skip
+
+
+def train(root: Path, data: TaggedImages, recipe: ClassifyRecipe, other: RunFolder | None = None) -> RunFolder:
+    run = RunFolder(root)
+    run.write_recipe(Recipe(classify=recipe))
+    run.record("check", {"key": "the same data"})
+    if other is not None:
+        assert adopt_warmup(run, other, recipe)
+    classify(run, data, recipe)
+    return run
+
+
+def test_a_shared_warmup_changes_nothing(data: TaggedImages, tmp_path: Path) -> None:
+    plain = train(tmp_path / "plain", data, replace(BASE, objective=PLAIN))
+    own = train(tmp_path / "own", data, BASE)
+    shared = train(tmp_path / "shared", data, BASE, plain)
+    files = sorted(path.name for path in own.path("classify").iterdir())
+    assert files == sorted(path.name for path in shared.path("classify").iterdir())
+    assert "epoch-0001.safetensors" in files and "epoch-0003.safetensors" in files
+    for name in files:
+        paths = own.path("classify", name), shared.path("classify", name)
+        if name == "metrics.jsonl":
+            assert paths[0].read_text() == paths[1].read_text()
+            continue
+        (one, head), (two, same_head) = map(load_tensors, paths)
+        assert head == same_head
+        assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+    differs = load_tensors(plain.path("classify", "model.safetensors"))[0]
+    ours = load_tensors(own.path("classify", "model.safetensors"))[0]
+    assert any(not torch.equal(ours[key], differs[key]) for key in ours)  # the objective did something
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"lr_after": 0.5, "momentum_after": 0.0, "ramp": 0.0, "retries": 0, "workers": 3, "objective": PLAIN}, True),
+        ({"lr": 0.5}, False),
+        ({"seed": 1}, False),
+        ({"epochs": 5}, False),
+        ({"warmup_patience": 1}, False),
+        ({"objective": ObjectiveRecipe(weights=LossWeights(classification=2.0))}, False),
+    ],
+)
+def test_what_a_warmup_depends_on(changes: dict[str, Any], same: bool) -> None:
+    assert same_warmup(replace(BASE, **changes), BASE) == same
+
+
+def test_without_a_warmup_there_is_none_to_share() -> None:
+    assert not same_warmup(replace(BASE, warmup=0), replace(BASE, warmup=0))
+
+
+def test_another_data_set_or_training_that_has_begun_is_left_alone(data: TaggedImages, tmp_path: Path) -> None:
+    recipe = replace(BASE, epochs=2, warmup=1, objective=PLAIN)
+    plain = train(tmp_path / "plain", data, recipe)
+    other = RunFolder(tmp_path / "other")
+    other.record("check", {"key": "other data"})
+    assert not adopt_warmup(other, plain, recipe)
+    assert not other.path("classify").exists()
+    other.record("check", {"key": "the same data"})
+    assert adopt_warmup(other, plain, recipe)
+    assert not adopt_warmup(other, plain, recipe)
