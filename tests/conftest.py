@@ -61,3 +61,24 @@ def near() -> Callable[..., None]:
         assert worst <= limit, f"differs by {worst:.3g}, allowed is {limit:.3g}"
 
     return check
+
+
+@pytest.fixture(scope="session")
+def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a SAM of random weights."""
+    transformers = pytest.importorskip("transformers", reason='needs the extra sam: pip install "ktse[sam]"')
+    import torch
+
+    torch.manual_seed(0)
+    common = {"hidden_size": 8, "image_size": 64, "patch_size": 8}
+    config = transformers.SamConfig(
+        vision_config={
+            **common, "output_channels": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "mlp_dim": 16,
+            "window_size": 4, "global_attn_indexes": [0], "num_pos_feats": 4,
+        },
+        prompt_encoder_config={**common, "mask_input_channels": 4},
+        mask_decoder_config={"hidden_size": 8, "mlp_dim": 16, "num_attention_heads": 2, "iou_head_hidden_dim": 8},
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("sam")
+    transformers.SamModel(config).save_pretrained(folder)
+    return folder

@@ -135,6 +135,69 @@ def test_another_chain_of_refiners_needs_its_stage_and_no_other(finished: Path, 
     assert len(list((run / "confident").glob("*.png"))) == len(list((run / "masks").glob("*.png"))) == 14
 
 
+def test_a_sam_on_disk_is_a_refiner(finished: Path, tmp_path: Path, tiny_sam: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    lacking = ktse("refine", run, "--refine.method", "[sam]")
+    assert lacking.returncode == 1
+    assert "refine.sam_weights" in lacking.stderr and "Traceback" not in lacking.stderr
+    done = ktse("refine", run, "--refine.method", "[par,sam]", "--refine.sam_weights", tiny_sam)
+    assert done.returncode == 0, done.stderr
+    assert len(list((run / "masks").glob("*.png"))) == 14
+
+
+def test_a_few_masks_choose_the_threshold_and_are_not_measured(finished: Path, scenes: Path, tmp_path: Path) -> None:
+    run, few = tmp_path / "run", tmp_path / "few"
+    shutil.copytree(finished, run)
+    few.mkdir()
+    for name in ("0001", "0004", "0007"):
+        shutil.copy(scenes / "masks" / f"{name}.png", few)
+    refined = ktse("refine", run, "--refine.threshold", "auto", "--calibrate", few)
+    assert refined.returncode == 0, refined.stderr
+    assert "calibrated on 3 true masks" in refined.stderr
+    for stage in ("segment", "predict"):
+        assert ktse(stage, run).returncode == 0
+    measured = ktse("evaluate", run)
+    assert "3 images chose the threshold and are left out" in measured.stderr
+    summary = json.loads((run / "masks" / "summary.json").read_text())
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert summary["calibration"]["images"] == ["0001", "0004", "0007"]
+    assert summary["threshold"] == summary["calibration"]["threshold"] == evaluation["mask"]["threshold"]
+    assert evaluation["mask"]["threshold_source"] == summary["threshold_source"]
+    assert evaluation["mask"]["images"] == evaluation["prediction"]["images"] == 11
+    assert evaluation["calibration_left_out"] == 3
+    # Of the 14 images three were calibrated with, and those without tags have no say in the correlation.
+    tags = dict(line.split(",") for line in (scenes / "tags.csv").read_text().splitlines()[1:])
+    tagged = {Path(name).stem for name, value in tags.items() if value} - set(summary["calibration"]["images"])
+    assert evaluation["mask"]["confidence_images"] == len(tagged)
+    assert ktse("report", run).returncode == 0
+    page = (run / "report.html").read_text()
+    assert "calibrated on 3 true masks" in page and "3 more images have true masks" in page
+    assert "done already" in ktse("refine", run).stderr
+    shutil.copy(scenes / "masks" / "0002.png", few)
+    assert "calibrated on 4 true masks" in ktse("refine", run).stderr
+    assert "no truth used" in ktse("refine", run, "--refine.calibrate", "").stderr
+
+
+def test_wrong_masks_to_calibrate_with_are_said_before_any_work(finished: Path, scenes: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    shutil.copy(scenes / "masks" / "0001.png", few / "nobody.png")
+    Image.new("L", (3, 3)).save(few / "0002.png")
+    recipe = (finished / "recipe.yaml").read_text()
+    new = ["run", scenes / "images", "--tags", scenes / "tags.csv", "--out", tmp_path / "new", *TINY]
+    again = ["refine", finished, "--refine.threshold", "auto"]
+    for arguments in ([*new, "--calibrate", few], [*again, "--calibrate", few]):
+        done = ktse(*arguments)
+        assert done.returncode == 1
+        assert "there is no image nobody" in done.stderr and "3x3 pixels" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "new").exists()
+    assert (finished / "recipe.yaml").read_text() == recipe
+    fixed = ktse("refine", finished, "--refine.threshold", "0.3", "--calibrate", few)
+    assert fixed.returncode == 1 and "refine.threshold is 0.3" in fixed.stderr
+
+
 def test_predict_takes_a_photo_or_a_folder_and_keeps_its_size(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "in" / "deep").mkdir(parents=True)
     Image.new("RGB", (37, 91), "green").save(tmp_path / "in" / "deep" / "ö.PNG")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,19 @@ def test_a_changed_chain_repeats_refine_but_not_affinity(scenes: Path, tmp_path:
     before, after = (job(scenes, tmp_path, refine__method=method) for method in (["irn"], ["irn", "crf"]))
     assert before.key("affinity") == after.key("affinity")
     assert before.key("refine") != after.key("refine")
+
+
+def test_masks_to_calibrate_with_repeat_refine_when_their_content_changes(scenes: Path, tmp_path: Path) -> None:
+    few, moved = tmp_path / "few", tmp_path / "moved"
+    few.mkdir()
+    shutil.copy(scenes / "masks" / "0000.png", few)
+    without, before = job(scenes, tmp_path), job(scenes, tmp_path, refine__calibrate=str(few))
+    assert without.key("refine") != before.key("refine")
+    assert without.key("seed") == before.key("seed")
+    shutil.copytree(few, moved)
+    assert job(scenes, tmp_path, refine__calibrate=str(moved)).key("refine") == before.key("refine")
+    shutil.copy(scenes / "masks" / "0001.png", few)
+    assert job(scenes, tmp_path, refine__calibrate=str(few)).key("refine") != before.key("refine")
 
 
 def test_precision_and_processes_repeat_nothing(scenes: Path, tmp_path: Path) -> None:
@@ -80,6 +94,15 @@ def test_a_missing_extra_is_said_before_any_stage(
     monkeypatch.setattr(Job, "do", lambda self, stage: pytest.fail(f"{stage} was done"))
     with pytest.raises(RunError, match=r'pip install "ktse\[crf\]"'):
         run_all(job(scenes, tmp_path, **settings))
+
+
+def test_missing_weights_of_a_sam_are_said_before_any_stage(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers", reason='needs the extra sam: pip install "ktse[sam]"')
+    monkeypatch.setattr(Job, "do", lambda self, stage: pytest.fail(f"{stage} was done"))
+    with pytest.raises(RunError, match=r"refine\.sam_weights"):
+        run_all(job(scenes, tmp_path, refine__method=["sam"]))
 
 
 def test_a_chain_without_the_extra_needs_none(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

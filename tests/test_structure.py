@@ -43,11 +43,15 @@ def test_imports_point_downwards(path: Path) -> None:
     assert all(ORDER.index(name) >= rank for name in imports(path))
 
 
-@pytest.mark.parametrize("stage", ["classify", "seed", "affinity", "refine", "refiners", "segment", "predict"])
+@pytest.mark.parametrize(
+    "stage", ["classify", "seed", "source", "affinity", "refine", "refiners", "calibration", "segment", "predict"]
+)
 def test_nothing_that_trains_mentions_the_truth(stage: str) -> None:
     text = (SOURCE / "stages" / f"{stage}.py").read_text(encoding="utf-8")
     assert "Truth" not in text
     assert "open_truth" not in text
+    # Masks to calibrate with choose a threshold, and nothing else.
+    assert "Calibration" not in text or stage in ("refine", "calibration")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SOURCE).as_posix())

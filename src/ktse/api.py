@@ -32,6 +32,7 @@ def run(
     recipe: str | Path = "fast",
     weights: str | None = None,
     masks: str | Path | None = None,
+    calibrate: str | Path | None = None,
     skip_bad: bool = False,
     settings: Settings | None = None,
 ) -> RunFolder:
@@ -48,6 +49,7 @@ def run(
         recipe: fast, demo, one of the paper's (voc12, voc12-official, coco14 ...), or the path of a YAML file.
         weights: initial weights of the backbone: a file, hub (timm's download) or none.
         masks: folder of true masks, or a COCO file, for measuring only.
+        calibrate: folder of a handful of true masks that choose the background threshold; they are not measured with.
         skip_bad: leave out images that cannot be read, instead of stopping.
         settings: changes to the recipe, such as {"classify.epochs": 5}.
 
@@ -60,8 +62,10 @@ def run(
     folder = RunFolder(out)
     if folder.root.exists() and not (folder.root / "recipe.yaml").is_file() and any(folder.root.iterdir()):
         raise RunError(f"{folder.root} exists and is not a run folder", hint="Give another --out, or remove it.")
-    job = Job(folder, given_recipe(recipe, settings, images, tags, masks, weights, skip_bad))
-    _ = job.data, job.truth  # bad input is said before anything is written
+    few = {} if calibrate is None else {"refine.calibrate": str(calibrate)}
+    changes = {**(settings or {}), **few}
+    job = Job(folder, given_recipe(recipe, changes, images, tags, masks, weights, skip_bad))
+    _ = job.data, job.truth, job.calibration  # bad input is said before anything is written
     job.require_extras()
     _begin(job)
     run_all(job)
@@ -169,14 +173,16 @@ def affinity(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
     return _stage("affinity", run, settings)
 
 
-def refine(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
+def refine(run: str | Path, *, calibrate: str | Path | None = None, settings: Settings | None = None) -> RunFolder:
     """Make masks from the class activation maps of a run.
 
     Args:
         run: run folder.
+        calibrate: folder of a handful of true masks that choose the background threshold; they are not measured with.
         settings: changes to the recipe.
     """
-    return _stage("refine", run, settings)
+    given = {} if calibrate is None else {"refine.calibrate": str(calibrate)}
+    return _stage("refine", run, {**(settings or {}), **given})
 
 
 def segment(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
@@ -316,6 +322,8 @@ def import_weights(file: str | Path, *, out: str | Path) -> Path:
 def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
     folder = RunFolder.existing(run)
     job = Job(folder, _changed(folder.read_recipe(), settings or {}))
+    if stage == "refine":
+        _ = job.calibration  # bad input is said before anything is written
     _begin(job)
     job.do(stage)
     return folder

@@ -7,6 +7,9 @@ import numpy as np
 BLOCK = 1 << 22
 """Pixels that are counted at once, so that memory has a bound."""
 
+THRESHOLDS = np.round(np.arange(0.0, 1.0, 0.01), 2)
+"""The background thresholds that are compared with each other."""
+
 
 class Confusion:
     """Counts of (true label, said label) pixels.

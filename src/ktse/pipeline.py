@@ -17,6 +17,7 @@ from typing import Any
 
 from ktse import __version__
 from ktse.console import say
+from ktse.data.calibration import Calibration, open_calibration
 from ktse.data.check import check_images, to_json
 from ktse.data.forms import open_data, open_masks
 from ktse.data.sample import TaggedImages, Truth
@@ -43,8 +44,8 @@ OUTPUTS = {
 ALONE = ("check", "evaluate", "report")
 """Stages that the first of many processes does alone."""
 
-IRRELEVANT = ("workers", "precision")
-"""Settings that do not change what a stage means, so that changing them repeats nothing."""
+IRRELEVANT = ("workers", "precision", "calibrate")
+"""Settings that do not change what a stage means, so that changing them repeats nothing; of files, the content does."""
 
 
 @dataclass
@@ -89,6 +90,16 @@ class Job:
         return open_masks(Path(masks), self.opened) if masks else None
 
     @cached_property
+    def calibration(self) -> Calibration | None:
+        """True masks that choose the background threshold, if the user gave some.
+
+        Raises:
+            DataError: they cannot be used.
+        """
+        folder = self.recipe.refine.calibrate
+        return open_calibration(Path(folder), self.opened) if folder else None
+
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of images and tags."""
         return self.opened.fingerprint()
@@ -99,15 +110,19 @@ class Job:
         return (*NEEDS[stage], "affinity") if walks else NEEDS[stage]
 
     def require_extras(self) -> None:
-        """Make sure, before hours of training, that what the recipe names is installed.
+        """Make sure, before hours of training, that what the recipe names is there.
 
         Raises:
-            RunError: an extra is missing.
+            RunError: an extra or its weights are missing.
         """
         recipe = self.recipe
         labels = "irn" in recipe.refine.method and recipe.affinity.labels == "crf"
         if labels or "crf" in recipe.refine.method or recipe.predict.crf.iterations > 0:
             require_crf()
+        if "sam" in recipe.refine.method:
+            from ktse.models.sam import require_sam  # loads torch
+
+            require_sam(recipe.refine.sam_weights)
 
     def check_disk(self) -> None:
         """Say, before hours of training, how much disk the run folder will take.
@@ -134,6 +149,8 @@ class Job:
         elif stage != "report":
             settings = to_dict(getattr(self.recipe, stage))
             parts.append({name: value for name, value in settings.items() if name not in IRRELEVANT})
+        if stage == "refine" and self.calibration is not None:
+            parts.append(self.calibration.fingerprint())
         parts += [self.key(before) for before in self.needs(stage)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -227,7 +244,7 @@ def stage_function(stage: str) -> Callable[[Job], object]:
         case "refine":
             from ktse.stages.refine import refine
 
-            return lambda job: refine(job.run, job.data, job.recipe.refine)
+            return lambda job: refine(job.run, job.data, job.recipe.refine, job.calibration)
         case "segment":
             from ktse.stages.segment import segment
 

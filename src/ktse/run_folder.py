@@ -4,7 +4,7 @@ recipe.yaml       every setting, resolved
 manifest.json     per stage: state, key (hash of its inputs and settings), versions, seconds, peak memory
 classes.txt       one name a line, line k is class k
 classify/         model.safetensors, checkpoint.safetensors, metrics.jsonl, tags.json
-seeds/ID.npz      keys, cam, logits
+seeds/ID.npz      keys, cam, logits;  seeds/source.json  which network they come from
 affinity/         labels/ID.png, model.safetensors, checkpoint.safetensors, metrics.jsonl (only for the refiner irn)
 masks/ID.png      pseudo-mask, 255 undecided;  masks/ID.npz  keys, scores;  masks/summary.json
 scores/ID.npz     keys, scores before the dense CRF (only for the refiner crf)

@@ -145,7 +145,9 @@ def absolute(recipe: Recipe) -> Recipe:
     names = ("images", "tags", "classes", "train_list", "validation_list")
     places: dict[str, Any] = {name: whole(getattr(recipe.data, name)) for name in names}
     data = dataclasses.replace(recipe.data, **places)
-    return dataclasses.replace(recipe, data=data, truth=TruthRecipe(whole(recipe.truth.masks)))
+    few, sam = whole(recipe.refine.calibrate), whole(recipe.refine.sam_weights)
+    refine = dataclasses.replace(recipe.refine, calibrate=few, sam_weights=sam)
+    return dataclasses.replace(recipe, data=data, refine=refine, truth=TruthRecipe(whole(recipe.truth.masks)))
 
 
 def validate(recipe: Recipe) -> None:
@@ -244,11 +246,18 @@ def validate(recipe: Recipe) -> None:
     )
     need(recipe.refine.walk_radius >= 2, "refine.walk_radius", "2 or more", recipe.refine.walk_radius)
     need(recipe.refine.walk_steps >= 0, "refine.walk_steps", "0 or more", recipe.refine.walk_steps)
+    need(recipe.refine.sam_points >= 0, "refine.sam_points", "0 or more", recipe.refine.sam_points)
     need(recipe.refine.stride >= 1, "refine.stride", "1 or more", recipe.refine.stride)
     need(
         recipe.refine.threshold == "auto" or 0 <= float(recipe.refine.threshold) <= 1,
         "refine.threshold",
         "auto or in 0..1",
+        recipe.refine.threshold,
+    )
+    need(
+        recipe.refine.threshold == "auto" or not recipe.refine.calibrate,
+        "refine.threshold",
+        "auto where refine.calibrate names masks that choose it",
         recipe.refine.threshold,
     )
     need(0 <= recipe.data.validation < 1, "data.validation", "in 0..1, below 1", recipe.data.validation)

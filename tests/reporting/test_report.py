@@ -185,6 +185,16 @@ def test_names_are_escaped(bare: Any) -> None:
     assert "script" not in page.tags
 
 
+@pytest.mark.parametrize(("used", "better"), [("final", "warmup"), ("warmup", "warmup"), ("final", "unclear")])
+def test_the_network_of_the_seeds_is_said(bare: Any, used: str, better: str) -> None:
+    source = {"used": used, "better": better, "warmup": 0.1234, "final": 0.1, "low": -0.03, "high": -0.02, "images": 64}
+    write_json(bare.run.path("masks", "summary.json"), {"threshold": 0.4, "seed_source": source})
+    words = " ".join(read(write_report(bare.run, bare.data, None)).words.split())
+    assert ("The one at the end of the warm-up" in words) == (used == "warmup")
+    assert ("warm-up are clearly better" in words) == (better == "warmup")
+    assert "compared on 64 images" in words and "warm-up 0.123" in words
+
+
 def test_background_alone_is_no_success(bare: Any) -> None:
     iou = {"background": 86.8} | dict.fromkeys(bare.data.classes, 0.4)
     write_json(bare.run.path("evaluation.json"), {"mask": {"miou": 12.4, "iou": iou}})

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ktse.data.sample import TaggedImages
 from ktse.devices import make_fabric
@@ -42,7 +43,29 @@ def true_boundary(data: TaggedImages, scenes: Path) -> Callable[..., torch.Tenso
     return lambda network, image, fabric: edges[image.tobytes()]
 
 
-@pytest.mark.parametrize("method", [(), ("par",), ("irn",), ("par", "irn"), ("crf",), ("par", "crf"), ("irn", "crf")])
+class TrueRegions(torch.nn.Module):
+    """A stand-in for a SAM: whatever it is asked, it answers with each class's pixels, and all the others."""
+
+    def __init__(self, data: TaggedImages, scenes: Path) -> None:
+        super().__init__()
+        self.labels = {
+            data.read(index).tobytes(): torch.from_numpy(read_label_map(scenes / "masks" / f"{name}.png"))
+            for index, name in enumerate(data.ids)
+        }
+
+    def forward(
+        self, image: Image.Image, points: torch.Tensor, boxes: torch.Tensor, size: tuple[int, int]
+    ) -> torch.Tensor:
+        label = self.labels[image.tobytes()][None, None].float()
+        small = torch.nn.functional.interpolate(label, size, mode="nearest")[0, 0]
+        assert (points[:, 0] < size[0]).all() and (points[:, 1] < size[1]).all()
+        return torch.stack([small == value for value in small.unique()])
+
+
+@pytest.mark.parametrize(
+    "method",
+    [(), ("par",), ("irn",), ("par", "irn"), ("crf",), ("par", "crf"), ("irn", "crf"), ("sam",), ("par", "sam", "crf")],
+)
 def test_every_chain_makes_good_masks_of_good_cams(
     run: RunFolder,
     data: TaggedImages,
@@ -57,6 +80,8 @@ def test_every_chain_makes_good_masks_of_good_cams(
         # Eight scenes teach no network where objects end.
         monkeypatch.setattr("ktse.stages.refiners.boundary", true_boundary(data, scenes))
         affinity(run, data, replace(tiny, epochs=1))
+    if "sam" in method:
+        monkeypatch.setattr("ktse.stages.refine.load_sam", lambda weights: TrueRegions(data, scenes))
     refine(run, data, replace(RECIPE, method=method))  # type: ignore[arg-type]
     assert agreement(run, data, scenes) > 0.85
     summary = read_json(run.path("masks", "summary.json"))
@@ -70,6 +95,29 @@ def test_every_chain_makes_good_masks_of_good_cams(
         else:
             assert not mask.any()
             assert trusted.all()
+
+
+def test_a_sam_that_sees_the_objects_sharpens_the_masks(
+    run: RunFolder, data: TaggedImages, scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refine(run, data, replace(RECIPE, method=()))
+    before = agreement(run, data, scenes)
+    monkeypatch.setattr("ktse.stages.refine.load_sam", lambda weights: TrueRegions(data, scenes))
+    for path in run.path("masks").iterdir():
+        path.unlink()
+    refine(run, data, replace(RECIPE, method=("sam",)))
+    assert agreement(run, data, scenes) > max(0.97, before)
+
+
+def test_a_sam_of_random_weights_leaves_the_seed_its_say(
+    run: RunFolder, data: TaggedImages, scenes: Path, tiny_sam: Path
+) -> None:
+    refine(run, data, replace(RECIPE, method=()))
+    before = agreement(run, data, scenes)
+    for path in run.path("masks").iterdir():
+        path.unlink()
+    refine(run, data, replace(RECIPE, method=("sam",), sam_weights=str(tiny_sam)))
+    assert before > agreement(run, data, scenes) > before - 0.15
 
 
 def test_par_and_none_are_what_they_were(run: RunFolder, data: TaggedImages) -> None:
@@ -122,6 +170,14 @@ def test_the_crf_stage_is_the_crf_of_the_stored_scores(run: RunFolder, data: Tag
 def test_the_walk_without_its_network_is_a_message(run: RunFolder, data: TaggedImages) -> None:
     with pytest.raises(RunError, match=r"affinity.model\.safetensors does not exist"):
         refine(run, data, replace(RECIPE, method=("irn",)))
+
+
+def test_the_sam_without_its_extra_or_weights_is_a_message(
+    run: RunFolder, data: TaggedImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ktse.models.sam.find_spec", lambda name: None)
+    with pytest.raises(RunError, match=r'pip install "ktse\[sam\]"'):
+        refine(run, data, replace(RECIPE, method=("sam",)))
 
 
 def test_the_crf_without_its_extra_is_a_message(

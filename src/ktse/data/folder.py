@@ -187,7 +187,7 @@ def open_truth(masks: Path, data: TaggedImages) -> Truth:
 
 
 def mask_problems(mask_path: Path, image: Path | BytesIO, classes: int) -> list[str]:
-    """What keeps a file from being the mask of an image, as messages."""
+    """What makes a file useless as the mask of an image: its mode, size or values, or that it cannot be read."""
     try:
         size = image_size(image)
     except DataError:  # said by check, which knows whether to skip it

@@ -18,6 +18,8 @@ class SeedRecipe:
         long_side: pixels of the image's longer side at scale 1; 0 keeps the image's own size, up to `pixels`.
         pixels: a larger image is taken as one of this many pixels, so that memory has a bound; 0: none.
         stride: pixels of the image per pixel of the stored CAM.
+        source: network that the CAMs come from: the trained one ("final"), the one at the end of the "warmup", which is
+            a plain CAM, or "auto": final, unless masks of the warm-up clearly end better at the edges of the images.
         precision: as in classify.
     """
 
@@ -25,6 +27,7 @@ class SeedRecipe:
     long_side: int = 0
     pixels: int = MEGAPIXEL
     stride: int = 4
+    source: Literal["final", "warmup", "auto"] = "final"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
 
@@ -108,28 +111,36 @@ class RefineRecipe:
 
     Attributes:
         method: refiners, one after another, such as [par] or [irn, crf]: par (pixel-adaptive refinement), irn (random
-            walk between the boundaries of the affinity stage), and, as the last, crf (dense CRF, an extra); [] is none.
+            walk between the boundaries of the affinity stage), sam (masks of a SAM that fit the seed, an extra), and,
+            as the last, crf (dense CRF, an extra); [] is none.
         iterations: iterations of PAR.
         walk_radius: a step of the random walk leads to pixels, at a quarter of the image's size, closer than this.
         walk_power: exponent of the affinity in the random walk.
         walk_steps: steps of the random walk.
+        sam_weights: folder of a SAM, config.json and model.safetensors, for the refiner sam.
+        sam_points: places of a class, at most, that the SAM is asked about.
         crf: the dense CRF.
         stride: pixels of the image per pixel of the map on which PAR works, and of the stored scores.
         pixels: as in seed; the mask still has the image's own size.
         threshold: background threshold in 0..1, or "auto": chosen from the scores of all images alone.
+        calibrate: folder of a handful of true masks, named like their images, that choose the threshold instead; empty:
+            none. Their images are not measured.
         undecided: half width of the band of scores around the threshold that becomes 255 in the mask.
         precision, workers: as in classify.
     """
 
-    method: tuple[Literal["par", "irn", "crf"], ...] = ("par",)
+    method: tuple[Literal["par", "irn", "sam", "crf"], ...] = ("par",)
     iterations: int = 10
     walk_radius: int = 5
     walk_power: float = 10.0
     walk_steps: int = 256
+    sam_weights: str = ""
+    sam_points: int = 4
     crf: CrfRecipe = field(default_factory=CrfRecipe)
     stride: int = 2
     pixels: int = 4 * MEGAPIXEL
     threshold: float | Literal["auto"] = "auto"
+    calibrate: str = ""
     undecided: float = 0.0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     workers: int = -1

@@ -325,3 +325,19 @@ def load_network(run: RunFolder) -> CamNetwork:
     network = CamNetwork(backbone, head)
     load_into(network, tensors, path)
     return network.eval()
+
+
+def load_warmup(run: RunFolder) -> CamNetwork | None:
+    """The CAM network as it was at the end of the warm-up, a plain CAM; None if there was none, or nothing after it."""
+    path = run.path("classify", WARMUP)
+    if not path.is_file():
+        return None
+    kept, header = load_tensors(path)
+    if not header["state"]["memory"].get("warmup_ended"):
+        return None
+    network, start = load_network(run), "model/network."
+    tensors = {key.removeprefix(start): value for key, value in kept.items() if key.startswith(start)}
+    if all(torch.equal(value, tensors[key]) for key, value in network.state_dict().items() if key in tensors):
+        return None
+    load_into(network, tensors, path)
+    return network.eval()

@@ -8,17 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ktse.console import track
+from ktse.console import say, track
 from ktse.data.sample import TaggedImages, Truth
-from ktse.metrics import Confusion, ThresholdSweep, intersection_over_union, percent, tag_metrics
+from ktse.metrics import THRESHOLDS, Confusion, ThresholdSweep, intersection_over_union, percent, tag_metrics
 from ktse.recipe import Recipe
 from ktse.refinement.bands import bands
 from ktse.refinement.confidence import rank_correlation
+from ktse.refinement.cutting import cut
 from ktse.refinement.threshold import BINS, choose_threshold, score_histogram, threshold_of_area
 from ktse.run_folder import RunFolder, atomic, label_type, read_json, read_label_map, read_npz, write_json
-from ktse.stages.refine import cut
-
-THRESHOLDS = np.round(np.arange(0.0, 1.0, 0.01), 2)
 
 
 @dataclass
@@ -62,9 +60,11 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     if run.path("seeds").is_dir():
         result["tags"] = _tags(run, data)
     summary = run.path("masks", "summary.json")
-    if summary.is_file():
-        result["warnings"] += read_json(summary)["warnings"]
-    measures = _measure(run, data, truth) if truth is not None else {}
+    masks = read_json(summary) if summary.is_file() else None
+    if masks is not None:
+        result["warnings"] += masks["warnings"]
+        truth = _without_calibration(result, masks, truth)
+    measures = _measure(run, data, truth, masks) if truth is not None else {}
     settings = {
         "seed": {"tags_used": True, "scales": list(recipe.seed.scales)},
         "mask": {"tags_used": True, "scales": list(recipe.seed.scales), "method": recipe.refine.chain},
@@ -73,20 +73,37 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     for stage, (measure, threshold, source) in measures.items():
         result[stage] = {**_entry(measure, data.classes, threshold, source), **settings[stage]}
     if "mask" in measures:
-        result["mask"]["confidence_correlation"] = _confidence_correlation(run, data, measures["mask"][0].images)
+        result["mask"] |= _confidence_correlation(run, data, measures["mask"][0].images)
     write_json(run.path("evaluation.json"), result)
     _write_images(run, data, {stage: measure for stage, (measure, _, _) in measures.items()})
     return result
 
 
-def _confidence_correlation(run: RunFolder, data: TaggedImages, measured: dict[str, float]) -> float | None:
-    """Spearman's rank correlation of the masks' confidence with their true mIoU, over images that have tags."""
+def _without_calibration(result: dict[str, Any], masks: dict[str, Any], truth: Truth | None) -> Truth | None:
+    """The truth of the images that did not choose the threshold; says how many did, and None if no other is left."""
+    if truth is None or not masks.get("calibration"):
+        return truth
+    chose = set(masks["calibration"]["images"])
+    left = [name for name in truth.paths if name not in chose]
+    result["calibration_left_out"] = len(truth.paths) - len(left)
+    if len(left) < len(truth.paths):
+        say(f"evaluate: {len(truth.paths) - len(left)} images chose the threshold and are left out")
+    if not left:
+        result["warnings"].append("Every image with a true mask chose the threshold, so that none is left to measure.")
+        return None
+    return truth.take(left)
+
+
+def _confidence_correlation(run: RunFolder, data: TaggedImages, measured: dict[str, float]) -> dict[str, Any]:
+    """Spearman's rank correlation of the masks' confidence with their true mIoU, over the measured images with tags."""
     with run.path("masks", "confidence.csv").open(newline="", encoding="utf-8") as file:
         said = {row["id"]: float(row["confidence"]) for row in csv.DictReader(file)}
     tags = dict(zip(data.ids, (data.tags.sum(axis=1) > 0).tolist(), strict=True))
     tagged = [name for name, value in measured.items() if tags[name] and not np.isnan(value)]
     found = rank_correlation(np.array([said[name] for name in tagged]), np.array([measured[name] for name in tagged]))
-    return None if found is None else round(found, 3)
+    return {
+        "confidence_correlation": None if found is None else round(found, 3), "confidence_images": len(tagged),
+    }  # fmt: skip
 
 
 def _tags(run: RunFolder, data: TaggedImages) -> dict[str, Any]:
@@ -99,12 +116,12 @@ def _tags(run: RunFolder, data: TaggedImages) -> dict[str, Any]:
     }
 
 
-def _measure(run: RunFolder, data: TaggedImages, truth: Truth) -> dict[str, tuple[Measure, float | None, str | None]]:
+def _measure(
+    run: RunFolder, data: TaggedImages, truth: Truth, summary: dict[str, Any] | None
+) -> dict[str, tuple[Measure, float | None, str | None]]:
     classes = len(data.classes)
     measured = [index for index, name in enumerate(data.ids) if name in truth.paths]
     found: dict[str, tuple[Measure, float | None, str | None]] = {}
-    masks = run.path("masks", "summary.json")
-    summary = read_json(masks) if masks.is_file() else None
     if run.path("seeds").is_dir():
         found["seed"] = (Measure.new(classes, sweep=True), *_seed_threshold(run, data, summary))
     if summary is not None:
@@ -135,9 +152,9 @@ def _seed_threshold(run: RunFolder, data: TaggedImages, masks: dict[str, Any] | 
     histogram = np.asarray(sum(score_histogram(read_npz(run.seed_path(name))["cam"]) for name in data.ids))
     if masks is None:
         return choose_threshold(histogram, np.zeros((2, BINS)), "auto")
-    return round(
-        threshold_of_area(histogram, masks["area"]), 4
-    ), "where seeds cover as much as the masks, no truth used"
+    known = "which were calibrated" if masks.get("calibration") else "no truth used"
+    threshold = round(threshold_of_area(histogram, masks["area"]), 4)
+    return threshold, f"where seeds cover as much as the masks, {known}"
 
 
 def _scores(run: RunFolder, name: str, stage: str) -> tuple[np.ndarray, np.ndarray]:

@@ -4,34 +4,38 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
-from torch.nn.functional import interpolate
 
 from ktse.console import say, track
+from ktse.data.calibration import Calibration
 from ktse.data.image import image_size
 from ktse.data.sample import TaggedImages
 from ktse.devices import make_fabric
 from ktse.errors import CollapseError
+from ktse.models.sam import load_sam
 from ktse.processes import my_share, rank, wait_for_all
 from ktse.recipe import RefineRecipe
 from ktse.refinement.bands import bands
 from ktse.refinement.confidence import confident_half, image_confidence, margins
+from ktse.refinement.cutting import cut, enlarge
 from ktse.refinement.dense_crf import in_processes
 from ktse.refinement.threshold import BINS, boundary_contrast, choose_threshold, score_histogram
-from ktse.run_folder import RunFolder, atomic, label_type, read_npz, write_json, write_label_map, write_npz
+from ktse.run_folder import RunFolder, atomic, label_type, read_json, read_npz, write_json, write_label_map, write_npz
 from ktse.stages.affinity import load_affinity
+from ktse.stages.calibration import calibrated_images, calibrated_threshold
 from ktse.stages.refiners import CRF_THRESHOLD, crf_class_scores, soft_refiner
 
 EMPTY_REFUSED = 0.5
 """Share of tagged images without any foreground above which masks are refused."""
 
 EMPTY_WARNED = 0.1
-SHARPENED = {"par", "irn"}
+SHARPENED = {"par", "irn", "sam"}
 """Refiners after which scores fall at the edges of objects; a raw CAM is too smooth for that."""
 
 STABILITY = 0.15
@@ -50,40 +54,14 @@ class Row(NamedTuple):
     foreground: float
 
 
-def cut(keys: np.ndarray, scores: np.ndarray, threshold: float, band: float, classes: int) -> np.ndarray:
-    """Label map from scores: the strongest class above the threshold, else background.
+def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, calibration: Calibration | None = None) -> None:
+    """Write masks/ID.npz (refined scores), then masks/ID.png, confident/ID.png, confidence.csv and summary.json.
 
     Args:
-        keys: (K,) class indices 0..C-1.
-        scores: (K, H, W) float in 0..1; K may be 0.
-        threshold: background threshold.
-        band: half width of the band around the threshold that is undecided.
-        classes: number of classes C.
-
-    Returns:
-        (H, W) uint8 or uint16 (see label_type).
-    """
-    kind = label_type(classes)
-    if len(keys) == 0:
-        return np.zeros(scores.shape[1:], dtype=kind)
-    best = scores.max(axis=0)
-    label = np.where(best > threshold, keys[scores.argmax(axis=0)] + 1, 0).astype(kind)
-    if band > 0:
-        label[np.abs(best - threshold) <= band] = np.iinfo(kind).max
-    return label
-
-
-def enlarge(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Stored scores (K, h, w), uint8 or float16, as float32 in 0..1 at (height, width)."""
-    tensor = torch.from_numpy(scores.astype(np.float32) / (255 if scores.dtype == np.uint8 else 1))
-    if len(tensor) == 0:
-        return np.zeros((0, *size), dtype=np.float32)
-    large: np.ndarray = interpolate(tensor[None], size, mode="bilinear", align_corners=False)[0].numpy()
-    return large
-
-
-def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
-    """Write masks/ID.npz (refined scores), then masks/ID.png, confident/ID.png, confidence.csv and summary.json.
+        run: the run folder.
+        data: images and tags.
+        recipe: the chain and its settings.
+        calibration: masks to choose the threshold by, if the user gave some.
 
     Raises:
         CollapseError: the CAMs hold nothing to make masks from.
@@ -93,6 +71,11 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
     path = run.soft_scores_path if with_crf else run.mask_scores_path
     histogram, contrast = _refine_all(run, data, recipe, path)
     threshold, source = choose_threshold(histogram, contrast, recipe.threshold)
+    calibrated = None
+    if calibration is not None:
+        found = calibrated_threshold(data, calibration, path)
+        calibrated = {**asdict(found), "images": calibrated_images(data, calibration), "instead_of": threshold}
+        threshold, source = found.threshold, found.source
     place = min(BINS - 1, int(threshold * BINS))
     if with_crf:
         _crf_all(run, data, recipe, threshold)
@@ -122,11 +105,13 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> None:
         if len(logits):
             covered, pixels = covered + int(foreground.sum()), pixels + label.size
     tagged = [row for row in rows if row.tags]
-    warnings = _judge(sum(row.foreground == 0 for row in tagged), len(tagged))
+    chosen = run.path("seeds", "source.json")
+    seeds = read_json(chosen) if chosen.is_file() else {"warnings": []}
+    warnings = seeds.pop("warnings") + _judge(sum(row.foreground == 0 for row in tagged), len(tagged))
     _write_confidence(run, rows, tagged)
     area = covered / max(1, pixels)  # of the images with tags
     summary = {"threshold": threshold, "threshold_source": source, "area": area, "warnings": warnings}
-    write_json(run.path("masks", "summary.json"), summary)
+    write_json(run.path("masks", "summary.json"), {**summary, "calibration": calibrated, "seed_source": seeds})
     say(f"refine: threshold {threshold:.2f} ({source})")
 
 
@@ -169,7 +154,8 @@ def _refine_all(
     """Soft refinement of every image that has none yet; histogram and boundary contrast of the scores of all."""
     fabric = make_fabric(recipe.precision)
     network = load_affinity(run).to(fabric.device) if "irn" in recipe.method else None
-    refiner = soft_refiner(recipe, fabric, network)
+    sam = load_sam(recipe.sam_weights).to(fabric.device) if "sam" in recipe.method else None
+    refiner = soft_refiner(recipe, fabric, network, sam)
     mine = my_share(range(len(data)))
     missing = [index for index in mine if not path(data.ids[index]).is_file()]
     label = "+".join(name for name in recipe.method if name != "crf") or "none"

@@ -13,8 +13,10 @@ from torch.nn.functional import interpolate
 
 from ktse.data.transforms import to_tensor
 from ktse.models.affinity import AffinityNetwork
+from ktse.models.sam import Sam
 from ktse.recipe import RefineRecipe
 from ktse.refinement.dense_crf import crf_scores
+from ktse.refinement.mask_voting import boxes, peaks, vote
 from ktse.refinement.par import GROWTH, pixel_adaptive_refinement
 from ktse.refinement.random_walk import random_walk, walk_scores
 
@@ -25,13 +27,16 @@ CRF_THRESHOLD = 0.5
 """Where crf_class_scores cut into background and classes as the CRF does."""
 
 
-def soft_refiner(recipe: RefineRecipe, fabric: Fabric, network: AffinityNetwork | None) -> Refiner:
+def soft_refiner(
+    recipe: RefineRecipe, fabric: Fabric, network: AffinityNetwork | None, sam: Sam | None = None
+) -> Refiner:
     """The refiners before the CRF, one after another.
 
     Args:
         recipe: the chain and its settings.
         fabric: device and precision.
         network: the trained boundary network, if the chain holds irn.
+        sam: the network that suggests masks, if the chain holds sam.
 
     Returns:
         refiner whose scores have the recipe's stride, and no size at all where there is no class.
@@ -47,6 +52,8 @@ def soft_refiner(recipe: RefineRecipe, fabric: Fabric, network: AffinityNetwork 
                 scores = _flow(image, scores, size, recipe)
             elif name == "irn" and network is not None:
                 scores = _walk(image, scores, network, fabric, recipe)
+            elif name == "sam" and sam is not None:
+                scores = _vote(image, _resized(scores, size), sam, fabric, recipe)
         return _resized(scores, size)
 
     return refine
@@ -70,6 +77,13 @@ def _walk(image: Image.Image, scores: Tensor, network: AffinityNetwork, fabric: 
         steps=recipe.walk_steps,
     )  # fmt: skip
     return walk_scores(walked, (image.height, image.width))
+
+
+def _vote(image: Image.Image, scores: Tensor, sam: Sam, fabric: Fabric, recipe: RefineRecipe) -> Tensor:
+    scores = scores / scores.amax(dim=(1, 2), keepdim=True).clamp(min=1e-5)  # as CAMs are
+    with fabric.autocast():
+        candidates = sam(image, peaks(scores, recipe.sam_points), boxes(scores), (scores.shape[1], scores.shape[2]))
+    return vote(scores, candidates)
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from ktse.models.cam_head import CamNetwork
 from ktse.processes import my_share
 from ktse.recipe import SeedRecipe
 from ktse.run_folder import RunFolder, write_npz
-from ktse.stages.classify import load_network
+from ktse.stages.source import choose_network
 
 
 def merge_cams(cams: Iterable[tuple[Tensor, bool]], keys: Tensor, size: tuple[int, int]) -> Tensor:
@@ -76,9 +76,11 @@ def image_cams(
 
 
 def seed(run: RunFolder, data: TaggedImages, recipe: SeedRecipe) -> None:
-    """Write seeds/ID.npz for every image that has none yet."""
+    """Write seeds/ID.npz for every image that has none yet, and seeds/source.json."""
     fabric = make_fabric(recipe.precision)
-    network = load_network(run).to(fabric.device).to(memory_format=torch.channels_last)
+    network = (
+        choose_network(run, data, recipe, fabric, image_cams).to(fabric.device).to(memory_format=torch.channels_last)
+    )
     mine = my_share(range(len(data)))
     left = [index for index in mine if not run.seed_path(data.ids[index]).is_file()]
     for index in track(left, "seed", total=len(mine), done=len(mine) - len(left)):

@@ -1,0 +1,41 @@
+"""From scores to label maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from ktse.run_folder import label_type
+
+
+def cut(keys: np.ndarray, scores: np.ndarray, threshold: float, band: float, classes: int) -> np.ndarray:
+    """Label map from scores: the strongest class above the threshold, else background.
+
+    Args:
+        keys: (K,) class indices 0..C-1.
+        scores: (K, H, W) float in 0..1; K may be 0.
+        threshold: background threshold.
+        band: half width of the band around the threshold that is undecided.
+        classes: number of classes C.
+
+    Returns:
+        (H, W) uint8 or uint16 (see label_type).
+    """
+    kind = label_type(classes)
+    if len(keys) == 0:
+        return np.zeros(scores.shape[1:], dtype=kind)
+    best = scores.max(axis=0)
+    label = np.where(best > threshold, keys[scores.argmax(axis=0)] + 1, 0).astype(kind)
+    if band > 0:
+        label[np.abs(best - threshold) <= band] = np.iinfo(kind).max
+    return label
+
+
+def enlarge(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Stored scores (K, h, w), uint8 or float16, as float32 in 0..1 at (height, width)."""
+    tensor = torch.from_numpy(scores.astype(np.float32) / (255 if scores.dtype == np.uint8 else 1))
+    if len(tensor) == 0:
+        return np.zeros((0, *size), dtype=np.float32)
+    large: np.ndarray = interpolate(tensor[None], size, mode="bilinear", align_corners=False)[0].numpy()
+    return large
