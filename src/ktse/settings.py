@@ -150,6 +150,24 @@ def validate(recipe: Recipe) -> None:
         predict.overlap,
     )
     need(predict.probabilities >= 0, "predict.probabilities", "0 or more", predict.probabilities)
+    segment, beco = recipe.segment, recipe.segment.beco
+    need(0 <= segment.doubtful_weight <= 1, "segment.doubtful_weight", "in 0..1", segment.doubtful_weight)
+    need(0 <= segment.ema < 1, "segment.ema", "in 0..1, below 1", segment.ema)
+    need(0 <= segment.end_lr <= segment.lr, "segment.end_lr", "in 0..segment.lr", segment.end_lr)
+    need(segment.correction_weight > 0, "segment.correction_weight", "above 0", segment.correction_weight)
+    need(beco.warmup >= 0, "segment.beco.warmup", "0 or more", beco.warmup)
+    need(0 <= beco.online_threshold < 1, "segment.beco.online_threshold", "in 0..1, below 1", beco.online_threshold)
+    need(0 <= beco.mix <= 1, "segment.beco.mix", "in 0..1", beco.mix)
+    need(beco.boundary_weight >= 0, "segment.beco.boundary_weight", "0 or more", beco.boundary_weight)
+    need(beco.boundary_width >= 1, "segment.beco.boundary_width", "1 or more", beco.boundary_width)
+    if segment.method == "beco":
+        need(segment.targets == "hard", "segment.targets", "hard with segment.method beco", segment.targets)
+        need(
+            segment.confidence_weight in ("none", "image"),
+            "segment.confidence_weight",
+            "none or image with segment.method beco, which has its own use for doubtful pixels",
+            segment.confidence_weight,
+        )
     need(recipe.seed.stride >= 1, "seed.stride", "1 or more", recipe.seed.stride)
     affinity, method = recipe.affinity, recipe.refine.method
     need(affinity.radius >= 2, "affinity.radius", "2 or more", affinity.radius)

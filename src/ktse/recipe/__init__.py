@@ -7,11 +7,11 @@ from typing import Literal
 
 from ktse.recipe.classify import ClassifyRecipe, LossWeights, ObjectiveRecipe
 from ktse.recipe.masks import AffinityRecipe, CrfRecipe, RefineRecipe, SeedRecipe
-from ktse.recipe.segment import PredictRecipe, SegmentRecipe
+from ktse.recipe.segment import BecoRecipe, PredictRecipe, SegmentRecipe
 
 __all__ = [
-    "AffinityRecipe", "ClassifyRecipe", "CrfRecipe", "DataRecipe", "LossWeights", "ObjectiveRecipe", "PredictRecipe",
-    "Recipe", "RefineRecipe", "SeedRecipe", "SegmentRecipe", "TruthRecipe",
+    "AffinityRecipe", "BecoRecipe", "ClassifyRecipe", "CrfRecipe", "DataRecipe", "LossWeights", "ObjectiveRecipe",
+    "PredictRecipe", "Recipe", "RefineRecipe", "SeedRecipe", "SegmentRecipe", "TruthRecipe",
 ]  # fmt: skip
 
 

@@ -9,10 +9,40 @@ from ktse.recipe.masks import CrfRecipe
 
 
 @dataclass(frozen=True)
+class BecoRecipe:
+    """Co-training of two networks; the defaults are the published ones (Rong et al., CVPR 2023).
+
+    Attributes:
+        warmup: epochs in which pasted pixels bring their mask's label, before the networks' own labels are good enough.
+        online_threshold: mean probability of both networks, 0..1, above which their label of a pixel counts as sure.
+        mix: probability, 0..1, that an image gets objects of another one of the batch pasted into it; 0: never.
+        boundary_weight: what pixels at the edge of something pasted count beyond the 1 of all others.
+        boundary_width: pixels on each side of that edge which count so.
+    """
+
+    warmup: int = 2
+    online_threshold: float = 0.95
+    mix: float = 0.5
+    boundary_weight: float = 0.2
+    boundary_width: int = 1
+
+
+@dataclass(frozen=True)
 class SegmentRecipe:
     """The segmentation model that is trained on the masks.
 
     Attributes:
+        method: one network ("single"), or two that teach each other where the masks are doubtful ("beco"); these are
+            used together, at twice the cost.
+        targets: what a pixel is to be: the label of its mask ("hard"), or the probabilities of its classes that follow
+            from the stored scores and their threshold ("soft", for "single" alone).
+        confidence_weight: what counts less: "image", masks of low confidence (masks/confidence.csv); "pixel", the
+            doubtful half of each label's pixels (confident/ID.png; for "single" alone); "both", or "none".
+        doubtful_weight: what a doubtful pixel counts with "pixel" and "both", 0..1.
+        ema: the model is a moving average of the weights, of which each step keeps this share, 0..1; 0: the last ones.
+        corrections: folder of corrected masks, named like masks/ID.png; they take the place of the masks in training.
+        correction_weight: how many masks of full confidence a corrected mask counts as.
+        beco: the co-training.
         architecture: any segmentation_models_pytorch architecture, or deeplabv2.
         encoder: any timm model name.
         weights: initial weights of the encoder: as in classify, or "classify": what its backbone has learned.
@@ -26,10 +56,20 @@ class SegmentRecipe:
         head_lr: factor on the learning rate of the decoder.
         momentum: SGD momentum.
         weight_decay: L2 penalty on weights, not on biases and batch norm.
-        power: exponent of the learning rate's polynomial decay to zero.
+        power: exponent of the learning rate's polynomial decay.
+        end_lr: learning rate of the encoder that the decay ends at.
         clip: largest norm of the gradient; 0: no limit.
         precision, seed, workers: as in classify.
     """
+
+    method: Literal["single", "beco"] = "single"
+    targets: Literal["hard", "soft"] = "hard"
+    confidence_weight: Literal["none", "image", "pixel", "both"] = "none"
+    doubtful_weight: float = 0.5
+    ema: float = 0.0
+    corrections: str = ""
+    correction_weight: float = 1.0
+    beco: BecoRecipe = field(default_factory=BecoRecipe)
 
     architecture: str = "deeplabv3plus"
     encoder: str = "mobilenetv2_100"
@@ -45,6 +85,7 @@ class SegmentRecipe:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     power: float = 0.9
+    end_lr: float = 0.0
     clip: float = 0.0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     seed: int = 0
@@ -56,7 +97,9 @@ class PredictRecipe:
     """How the segmentation model is applied.
 
     Attributes:
-        scales: factors on the image's size; scores are averaged.
+        scales: factors on the image's size.
+        merge: what becomes of the scales: the mean of their probabilities, or the pixelwise maximum of their scores
+            before the softmax ("max", as published).
         flip: also use the mirror image.
         long_side: pixels of the image's longer side at scale 1; 0 keeps the image's own size.
         crf: the dense CRF (an extra) that the scores go through; with 0 iterations they do not.
@@ -68,6 +111,7 @@ class PredictRecipe:
     """
 
     scales: tuple[float, ...] = (1.0,)
+    merge: Literal["mean", "max"] = "mean"
     flip: bool = True
     long_side: int = 0
     crf: CrfRecipe = field(
