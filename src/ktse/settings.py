@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from ktse.errors import RecipeError
-from ktse.recipe import Recipe
+from ktse.recipe import Recipe, SegmentRecipe
 
 RECIPES = ("demo", "fast")
 _STAGES = tuple(stage.name for stage in dataclasses.fields(Recipe))
@@ -150,24 +150,7 @@ def validate(recipe: Recipe) -> None:
         predict.overlap,
     )
     need(predict.probabilities >= 0, "predict.probabilities", "0 or more", predict.probabilities)
-    segment, beco = recipe.segment, recipe.segment.beco
-    need(0 <= segment.doubtful_weight <= 1, "segment.doubtful_weight", "in 0..1", segment.doubtful_weight)
-    need(0 <= segment.ema < 1, "segment.ema", "in 0..1, below 1", segment.ema)
-    need(0 <= segment.end_lr <= segment.lr, "segment.end_lr", "in 0..segment.lr", segment.end_lr)
-    need(segment.correction_weight > 0, "segment.correction_weight", "above 0", segment.correction_weight)
-    need(beco.warmup >= 0, "segment.beco.warmup", "0 or more", beco.warmup)
-    need(0 <= beco.online_threshold < 1, "segment.beco.online_threshold", "in 0..1, below 1", beco.online_threshold)
-    need(0 <= beco.mix <= 1, "segment.beco.mix", "in 0..1", beco.mix)
-    need(beco.boundary_weight >= 0, "segment.beco.boundary_weight", "0 or more", beco.boundary_weight)
-    need(beco.boundary_width >= 1, "segment.beco.boundary_width", "1 or more", beco.boundary_width)
-    if segment.method == "beco":
-        need(segment.targets == "hard", "segment.targets", "hard with segment.method beco", segment.targets)
-        need(
-            segment.confidence_weight in ("none", "image"),
-            "segment.confidence_weight",
-            "none or image with segment.method beco, which has its own use for doubtful pixels",
-            segment.confidence_weight,
-        )
+    _need_segment(recipe.segment, need)
     need(recipe.seed.stride >= 1, "seed.stride", "1 or more", recipe.seed.stride)
     affinity, method = recipe.affinity, recipe.refine.method
     need(affinity.radius >= 2, "affinity.radius", "2 or more", affinity.radius)
@@ -202,6 +185,28 @@ def validate(recipe: Recipe) -> None:
     need(0 <= recipe.data.validation < 1, "data.validation", "in 0..1, below 1", recipe.data.validation)
     if problems:
         raise RecipeError("some settings are out of range", where=problems)
+
+
+def _need_segment(segment: SegmentRecipe, need: Callable[[bool, str, str, object], None]) -> None:
+    """The ranges of learning from noisy masks."""
+    beco = segment.beco
+    need(0 <= segment.doubtful_weight <= 1, "segment.doubtful_weight", "in 0..1", segment.doubtful_weight)
+    need(0 <= segment.ema < 1, "segment.ema", "in 0..1, below 1", segment.ema)
+    need(0 <= segment.end_lr <= segment.lr, "segment.end_lr", "in 0..segment.lr", segment.end_lr)
+    need(segment.correction_weight > 0, "segment.correction_weight", "above 0", segment.correction_weight)
+    need(beco.warmup >= 0, "segment.beco.warmup", "0 or more", beco.warmup)
+    need(0 <= beco.online_threshold < 1, "segment.beco.online_threshold", "in 0..1, below 1", beco.online_threshold)
+    need(0 <= beco.mix <= 1, "segment.beco.mix", "in 0..1", beco.mix)
+    need(beco.boundary_weight >= 0, "segment.beco.boundary_weight", "0 or more", beco.boundary_weight)
+    need(beco.boundary_width >= 1, "segment.beco.boundary_width", "1 or more", beco.boundary_width)
+    if segment.method == "beco":
+        need(segment.targets == "hard", "segment.targets", "hard with segment.method beco", segment.targets)
+        need(
+            segment.confidence_weight in ("none", "image"),
+            "segment.confidence_weight",
+            "none or image with segment.method beco, which has its own use for doubtful pixels",
+            segment.confidence_weight,
+        )
 
 
 def merged(content: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
