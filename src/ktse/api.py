@@ -32,6 +32,7 @@ def run(
     recipe: str | Path = "fast",
     weights: str | None = None,
     masks: str | Path | None = None,
+    corrections: str | Path | None = None,
     skip_bad: bool = False,
     settings: Settings | None = None,
 ) -> RunFolder:
@@ -48,6 +49,8 @@ def run(
         recipe: fast, demo, or the path of a YAML file.
         weights: initial weights of the backbone: a file, hub (timm's download) or none.
         masks: folder of true masks, or a COCO file, for measuring only.
+        corrections: folder of masks that you have corrected (named like those in the run's masks/), which the
+            segmentation model learns from in place of the run's own.
         skip_bad: leave out images that cannot be read, instead of stopping.
         settings: changes to the recipe, such as {"classify.epochs": 5}.
 
@@ -70,8 +73,9 @@ def run(
     folder = RunFolder(out)
     if folder.root.exists() and not (folder.root / "recipe.yaml").is_file() and any(folder.root.iterdir()):
         raise RunError(f"{folder.root} exists and is not a run folder", hint="Give another --out, or remove it.")
-    job = Job(folder, _changed(base, given))
+    job = Job(folder, _changed(_changed(base, given), _corrected(corrections)))
     _ = job.data, job.truth  # bad input is said before anything is written
+    job.corrections.check(job.opened)
     job.require_extras()
     _begin(job)
     run_all(job)
@@ -184,14 +188,16 @@ def refine(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
     return _stage("refine", run, settings)
 
 
-def segment(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
+def segment(run: str | Path, *, corrections: str | Path | None = None, settings: Settings | None = None) -> RunFolder:
     """Train the segmentation model on the masks of a run.
 
     Args:
         run: run folder.
+        corrections: folder of masks that you have corrected (named like those in the run's masks/), which the
+            segmentation model learns from in place of the run's own.
         settings: changes to the recipe.
     """
-    return _stage("segment", run, settings)
+    return _stage("segment", run, merged(_corrected(corrections), settings or {}))
 
 
 def predict(
@@ -339,6 +345,8 @@ def import_weights(file: str | Path, *, out: str | Path) -> Path:
 def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
     folder = RunFolder.existing(run)
     job = Job(folder, _changed(folder.read_recipe(), settings or {}))
+    if stage == "segment":
+        job.corrections.check(job.opened)  # before anything is written
     _begin(job)
     job.do(stage)
     return folder
@@ -359,7 +367,8 @@ def _absolute(recipe: Recipe) -> Recipe:
     names = ("images", "tags", "classes", "train_list", "validation_list")
     places: dict[str, Any] = {name: whole(getattr(recipe.data, name)) for name in names}
     data = dataclasses.replace(recipe.data, **places)
-    return dataclasses.replace(recipe, data=data, truth=TruthRecipe(whole(recipe.truth.masks)))
+    segment = dataclasses.replace(recipe.segment, corrections=whole(recipe.segment.corrections))
+    return dataclasses.replace(recipe, data=data, truth=TruthRecipe(whole(recipe.truth.masks)), segment=segment)
 
 
 def _changed(recipe: Recipe, settings: Settings) -> Recipe:
@@ -372,6 +381,10 @@ def _model_file(path: Path, settings: Settings) -> tuple[Path, PredictRecipe]:
         return path, recipe_from_dict(merged({}, settings)).predict
     folder = RunFolder.existing(path)
     return folder.path("segment", "model.safetensors"), _changed(folder.read_recipe(), settings).predict
+
+
+def _corrected(corrections: str | Path | None) -> dict[str, Any]:
+    return {} if corrections is None else {"segment": {"corrections": str(corrections)}}
 
 
 def _data(images: str | Path, tags: str | Path | None, skip_bad: bool) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 from ktse import __version__
 from ktse.console import say
 from ktse.data.check import check_images, to_json
+from ktse.data.corrections import Corrections, find_corrections
 from ktse.data.forms import open_data, open_masks
 from ktse.data.sample import TaggedImages, Truth
 from ktse.errors import RunError
@@ -86,6 +87,15 @@ class Job:
         return open_masks(Path(masks), self.opened) if masks else None
 
     @cached_property
+    def corrections(self) -> Corrections:
+        """Masks that a person has corrected, to learn from, if the user gave some.
+
+        Raises:
+            DataError: the folder does not exist.
+        """
+        return find_corrections(self.recipe.segment.corrections)
+
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of images and tags."""
         return self.opened.fingerprint()
@@ -116,6 +126,8 @@ class Job:
             parts.append(self.truth.fingerprint() if self.truth else "")
         elif stage != "report":
             settings = to_dict(getattr(self.recipe, stage))
+            if stage == "segment":  # what is in the folder counts, not where it is
+                settings["corrections"] = self.corrections.fingerprint()
             parts.append({name: value for name, value in settings.items() if name not in IRRELEVANT})
         parts += [self.key(before) for before in self.needs(stage)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -215,7 +227,7 @@ def stage_function(stage: str) -> Callable[[Job], object]:
         case "segment":
             from ktse.stages.segment import segment
 
-            return lambda job: segment(job.run, job.data, job.recipe.segment)
+            return lambda job: segment(job.run, job.data, job.recipe.segment, job.corrections)
         case "predict":
             from ktse.stages.predict import predict
 

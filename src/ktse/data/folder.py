@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -176,15 +177,16 @@ def open_truth(masks: Path, data: TaggedImages) -> Truth:
     problems = []
     for number, name in enumerate(data.ids):
         if name in paths:
-            problems += _mask_problems(paths[name], data.path(number), len(data.classes))
+            problems += mask_problems(paths[name], data.path(number), len(data.classes))
     if problems:
         raise DataError(f"some masks in {masks} cannot be used", where=problems, hint="Mend or remove these masks.")
     return Truth(paths)
 
 
-def _mask_problems(mask_path: Path, image_path: Path, classes: int) -> list[str]:
+def mask_problems(mask_path: Path, image: Path | BytesIO, classes: int) -> list[str]:
+    """What keeps a file from being the mask of an image, as messages."""
     try:
-        size = image_size(image_path)
+        size = image_size(image)
     except DataError:  # said by check, which knows whether to skip it
         return []
     try:

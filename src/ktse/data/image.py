@@ -49,7 +49,7 @@ def read_image(source: Path | BytesIO, long_side: int = 0, name: str = "") -> Im
         raise DataError(f"{called} cannot be read as an image", where=_one_line(error)) from error
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path | BytesIO) -> tuple[int, int]:
     """Width and height of an image after it is turned upright; its pixels are not decoded.
 
     Raises:
