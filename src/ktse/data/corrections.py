@@ -43,7 +43,9 @@ class Corrections:
             RunError: it cannot be read.
         """
         label = read_label_map(self.paths[image_id])
-        return np.where(label == undecided(label), np.iinfo(kind).max, label).astype(kind)
+        same: np.ndarray = label.astype(kind)
+        same[label == undecided(label)] = np.iinfo(kind).max
+        return same
 
     def fingerprint(self) -> str:
         """Hash of each file's name, size and time of change."""
