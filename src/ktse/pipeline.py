@@ -38,7 +38,7 @@ OUTPUTS = {
     "check": ("check.json",), "classify": ("classify",), "seed": ("seeds",), "affinity": ("affinity",),
     "refine": ("masks", "scores", "confident"),
     "segment": ("segment",), "predict": ("predictions",), "evaluate": ("evaluation.json", "evaluation_images.csv"),
-    "report": ("report.html",),
+    "report": ("report.html", "model_card.md"),
 }  # fmt: skip
 ALONE = ("check", "evaluate", "report")
 """Stages that the first of many processes does alone."""
@@ -237,9 +237,12 @@ def stage_function(stage: str) -> Callable[[Job], object]:
 
             return lambda job: evaluate(job.run, job.data, job.truth, job.recipe)
         case "report":
-            from ktse.reporting import write_report
+            from ktse.reporting import write_model_card, write_report
 
-            return lambda job: write_report(job.run, job.data, job.truth)
+            return lambda job: (
+                write_report(job.run, job.data, job.truth),
+                write_model_card(job.run, job.data, job.truth),
+            )
     raise ValueError(f"there is no stage {stage!r}")
 
 

@@ -29,6 +29,7 @@ class Segmenter(nn.Module):
 
     Attributes:
         mean, std: (3,) normalisation that the encoder's weights expect.
+        licence: of the encoder's downloadable weights, as far as timm says.
 
     Raises:
         RecipeError: the network or its weights are not to be had.
@@ -44,6 +45,7 @@ class Segmenter(nn.Module):
         config = timm.get_pretrained_cfg(encoder)
         self.mean = torch.tensor(config.mean if config else IMAGENET_DEFAULT_MEAN)
         self.std = torch.tensor(config.std if config else IMAGENET_DEFAULT_STD)
+        self.licence: str = (config.license or "") if config else ""
         self.batch_norm_frozen = False
 
     def forward(self, image: Tensor) -> Tensor:
@@ -86,13 +88,13 @@ class SegmenterPair(nn.Module):
         first, second: of the same architecture, encoder and classes.
 
     Attributes:
-        mean, std: (3,) normalisation of both.
+        mean, std, licence: those of both.
     """
 
     def __init__(self, first: Segmenter, second: Segmenter) -> None:
         super().__init__()
         self.first, self.second = first, second
-        self.mean, self.std = first.mean, first.std
+        self.mean, self.std, self.licence = first.mean, first.std, first.licence
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) normalised images to (B, C+1, H, W) scores in float32."""
@@ -172,5 +174,5 @@ def describe(recipe: Any, model: Segmenter | SegmenterPair, classes: tuple[str, 
     return {
         "architecture": recipe.architecture, "encoder": recipe.encoder, "classes": list(classes),
         "mean": model.mean.tolist(), "std": model.std.tolist(),
-        "networks": 2 if isinstance(model, SegmenterPair) else 1,
+        "encoder_licence": model.licence, "networks": 2 if isinstance(model, SegmenterPair) else 1,
     }  # fmt: skip
