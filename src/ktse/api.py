@@ -15,6 +15,7 @@ from ktse.errors import ExportError, KtseError, RunError
 from ktse.pipeline import Job, meet, run_all
 from ktse.prediction.files import predict_folder
 from ktse.prediction.predictor import Predictor
+from ktse.prediction.video import is_video, predict_video
 from ktse.processes import rank
 from ktse.recipe import PredictRecipe, Recipe, TruthRecipe
 from ktse.run_folder import RunFolder, read_json
@@ -211,7 +212,7 @@ def predict(
 
     Args:
         run: run folder, segment/model.safetensors of one, or an exported .onnx (which needs no torch).
-        images: an image or a folder of images.
+        images: an image, a folder of images, or a video (which needs the extra video).
         out: folder for the predictions; what is finished there is left alone.
         settings: changes to the recipe; given together with images they hold for this call only.
 
@@ -225,7 +226,10 @@ def predict(
         raise RunError("a folder for the predictions is missing", hint="Give --out DIR.")
     if not Path(images).exists():
         raise RunError(f"{images} does not exist", hint="Give an image or a folder of images.")
-    return predict_folder(load(run, settings=settings), Path(images), Path(out))
+    predictor, given = load(run, settings=settings), Path(images)
+    if given.is_file() and is_video(given):
+        return predict_video(predictor, given, Path(out))
+    return predict_folder(predictor, given, Path(out))
 
 
 def load(path: str | Path, *, settings: Settings | None = None) -> Predictor:
