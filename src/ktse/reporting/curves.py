@@ -41,6 +41,7 @@ TERMS = {
     ),
     "segmentation": ("Segmentation", "How far the model's answer is from the masks, pixel by pixel."),
     "cross_entropy": ("Segmentation", "How far the model's answer is from the masks, pixel by pixel."),
+    "agreement": ("Agreement", "How far two networks are from each other where the masks are doubtful (BECO)."),
 }
 
 
