@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from ktse.data.corrections import Corrections
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform, seeded
+from ktse.errors import RunError
 from ktse.recipe import SegmentRecipe
 from ktse.run_folder import RunFolder, label_type, read_json, read_label_map, read_npz
 from ktse.segmentation.targets import CERTAIN, DOUBTFUL, TRUSTED, soft_targets
@@ -156,11 +157,18 @@ def collate_noisy(samples: list[NoisySample]) -> NoisyBatch:
 def image_weights(
     run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, corrections: Corrections
 ) -> dict[str, float]:
-    """What each training image counts: 1 on average, before corrected masks count `correction_weight` times."""
+    """What each training image counts: 1 on average, before corrected masks count `correction_weight` times.
+
+    Raises:
+        RunError: the run has no confidences.
+    """
     names = [data.ids[index] for index in data.training]
     confidence = dict.fromkeys(names, 1.0)
     if recipe.confidence_weight in ("image", "both"):
-        with run.path("masks", "confidence.csv").open(newline="", encoding="utf-8") as file:
+        path = run.path("masks", "confidence.csv")
+        if not path.is_file():
+            raise RunError(f"{path} does not exist", hint="Do the stage refine again, which writes it.")
+        with path.open(newline="", encoding="utf-8") as file:
             said = {row["id"]: float(row["confidence"]) for row in csv.DictReader(file)}
         confidence = {name: 1.0 if name in corrections else said[name] for name in names}
     mean = sum(confidence.values()) / max(1, len(names)) or 1.0
