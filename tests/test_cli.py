@@ -340,3 +340,60 @@ def test_a_model_that_is_none_is_a_message(finished: Path, tmp_path: Path, name:
     assert done.returncode == 1
     assert name in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_corrected_masks_are_learned_from_and_a_changed_one_repeats_what_follows(
+    finished: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, fixed = tmp_path / "run", tmp_path / "fixed"
+    shutil.copytree(finished, run)
+    before = (run / "manifest.json").read_text(), (run / "recipe.yaml").read_text()
+    fixed.mkdir()
+    Image.new("L", (7, 9)).save(fixed / "0003.png")
+    Image.new("L", Image.open(scenes / "images" / "0004.jpg").size, 77).save(fixed / "0004.png")
+    Image.new("L", (96, 80)).save(fixed / "stranger.png")
+    wrong = ktse("segment", run, "--corrections", fixed)
+    assert wrong.returncode == 1
+    for part in ("0003.png: 7x9 pixels", "0004.png: values [77]", "no image 'stranger'"):
+        assert part in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+    assert ((run / "manifest.json").read_text(), (run / "recipe.yaml").read_text()) == before
+    shutil.rmtree(fixed)
+    fixed.mkdir()
+    names = [line.split(",")[0] for line in (run / "evaluation_images.csv").read_text().splitlines() if "train" in line]
+    shutil.copy(scenes / "masks" / f"{names[0]}.png", fixed)
+    monkeypatch.chdir(tmp_path)
+    done = ktse("segment", run, "--corrections", "fixed", "--segment.correction_weight", "2.0")
+    assert done.returncode == 0, done.stderr
+    assert "1 corrected masks" in done.stderr
+    monkeypatch.chdir(finished)  # the folder is found from anywhere
+    assert "segment: done already" in ktse("segment", run).stderr
+    shutil.copy(scenes / "masks" / f"{names[1]}.png", fixed)
+    again = ktse(
+        "run", scenes / "images", "--tags", scenes / "tags.csv", "--masks", scenes / "masks", "--out", run, *TINY,
+        "--corrections", fixed, "--segment.correction_weight", "2.0",
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert "2 corrected masks" in again.stderr and "seed: done already" in again.stderr
+    assert "predict: done already" not in again.stderr
+    assert "2 masks that a person has corrected" in (run / "model_card.md").read_text()
+
+
+def test_two_networks_that_teach_each_other_predict_together_and_are_exported(
+    finished: Path, scenes: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    settings = ("--segment.method", "beco", "--segment.beco.warmup", "0", "--segment.ema", "0.9")
+    done = ktse("segment", run, *settings)
+    assert done.returncode == 0, done.stderr
+    assert ktse("segment", run, *settings, "--segment.targets", "soft").returncode == 1
+    names = ("--predict.merge", "max", "--predict.scales", "[0.75,1.0]", "--predict.precision", "fp32")
+    exported = ktse("export", run, "--out", tmp_path / "m.onnx")
+    assert exported.returncode == 0, exported.stderr
+    labels = []
+    for model, out in ((run, "a"), (tmp_path / "m.onnx", "b")):
+        said = ktse("predict", model, scenes / "images" / "0003.jpg", "--out", tmp_path / out, *names)
+        assert said.returncode == 0, said.stderr
+        labels.append(np.asarray(Image.open(tmp_path / out / "0003.png")))
+    assert (labels[0] == labels[1]).mean() > 0.999

@@ -13,7 +13,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "ktse"
 # From the roof to the ground: a part may import what stands below it.
 ORDER = (
     "cli", "api", "ablation", "pipeline", "disk", "reporting", "exporting", "importing", "stages", "training",
-    "devices", "weights", "method", "models", "prediction", "refinement", "metrics", "data", "run_folder", "visual",
+    "devices", "weights", "method", "segmentation", "models", "prediction", "refinement", "metrics", "data",
+    "run_folder", "visual",
     "settings", "recipe", "console", "processes", "errors",
 )  # fmt: skip
 
@@ -44,7 +45,19 @@ def test_imports_point_downwards(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", ["classify", "seed", "source", "affinity", "refine", "refiners", "calibration", "segment", "predict"]
+    "stage",
+    [
+        "classify",
+        "seed",
+        "source",
+        "affinity",
+        "refine",
+        "refiners",
+        "calibration",
+        "masked_images",
+        "segment",
+        "predict",
+    ],
 )
 def test_nothing_that_trains_mentions_the_truth(stage: str) -> None:
     text = (SOURCE / "stages" / f"{stage}.py").read_text(encoding="utf-8")

@@ -15,6 +15,7 @@ from ktse.errors import RunError
 from ktse.pipeline import Job, meet, run_all
 from ktse.prediction.files import predict_folder
 from ktse.prediction.predictor import Predictor
+from ktse.prediction.video import is_video, predict_video
 from ktse.processes import rank
 from ktse.recipe import PredictRecipe, Recipe
 from ktse.run_folder import RunFolder, read_json
@@ -33,6 +34,7 @@ def run(
     weights: str | None = None,
     masks: str | Path | None = None,
     calibrate: str | Path | None = None,
+    corrections: str | Path | None = None,
     skip_bad: bool = False,
     settings: Settings | None = None,
 ) -> RunFolder:
@@ -50,6 +52,8 @@ def run(
         weights: initial weights of the backbone: a file, hub (timm's download) or none.
         masks: folder of true masks, or a COCO file, for measuring only.
         calibrate: folder of a handful of true masks that choose the background threshold; they are not measured with.
+        corrections: folder of masks that you have corrected (named like those in the run's masks/), which the
+            segmentation model learns from in place of the run's own.
         skip_bad: leave out images that cannot be read, instead of stopping.
         settings: changes to the recipe, such as {"classify.epochs": 5}.
 
@@ -62,10 +66,10 @@ def run(
     folder = RunFolder(out)
     if folder.root.exists() and not (folder.root / "recipe.yaml").is_file() and any(folder.root.iterdir()):
         raise RunError(f"{folder.root} exists and is not a run folder", hint="Give another --out, or remove it.")
-    few = {} if calibrate is None else {"refine.calibrate": str(calibrate)}
-    changes = {**(settings or {}), **few}
+    changes = _with("segment.corrections", corrections, _with("refine.calibrate", calibrate, settings))
     job = Job(folder, given_recipe(recipe, changes, images, tags, masks, weights, skip_bad))
     _ = job.data, job.truth, job.calibration  # bad input is said before anything is written
+    job.corrections.check(job.opened)
     job.require_extras()
     _begin(job)
     run_all(job)
@@ -181,18 +185,19 @@ def refine(run: str | Path, *, calibrate: str | Path | None = None, settings: Se
         calibrate: folder of a handful of true masks that choose the background threshold; they are not measured with.
         settings: changes to the recipe.
     """
-    given = {} if calibrate is None else {"refine.calibrate": str(calibrate)}
-    return _stage("refine", run, {**(settings or {}), **given})
+    return _stage("refine", run, _with("refine.calibrate", calibrate, settings))
 
 
-def segment(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
+def segment(run: str | Path, *, corrections: str | Path | None = None, settings: Settings | None = None) -> RunFolder:
     """Train the segmentation model on the masks of a run.
 
     Args:
         run: run folder.
+        corrections: folder of masks that you have corrected (named like those in the run's masks/), which the
+            segmentation model learns from in place of the run's own.
         settings: changes to the recipe.
     """
-    return _stage("segment", run, settings)
+    return _stage("segment", run, _with("segment.corrections", corrections, settings))
 
 
 def predict(
@@ -206,7 +211,7 @@ def predict(
 
     Args:
         run: run folder, segment/model.safetensors of one, or an exported .onnx (which needs no torch).
-        images: an image or a folder of images.
+        images: an image, a folder of images, or a video (which needs the extra video).
         out: folder for the predictions; what is finished there is left alone.
         settings: changes to the recipe; given together with images they hold for this call only.
 
@@ -220,7 +225,10 @@ def predict(
         raise RunError("a folder for the predictions is missing", hint="Give --out DIR.")
     if not Path(images).exists():
         raise RunError(f"{images} does not exist", hint="Give an image or a folder of images.")
-    return predict_folder(load(run, settings=settings), Path(images), Path(out))
+    predictor, given = load(run, settings=settings), Path(images)
+    if given.is_file() and is_video(given):
+        return predict_video(predictor, given, Path(out))
+    return predict_folder(predictor, given, Path(out))
 
 
 def load(path: str | Path, *, settings: Settings | None = None) -> Predictor:
@@ -324,6 +332,8 @@ def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
     job = Job(folder, _changed(folder.read_recipe(), settings or {}))
     if stage == "refine":
         _ = job.calibration  # bad input is said before anything is written
+    if stage == "segment":
+        job.corrections.check(job.opened)  # before anything is written
     _begin(job)
     job.do(stage)
     return folder
@@ -333,6 +343,11 @@ def _begin(job: Job) -> None:
     meet()  # every process has looked at the run folder before the first one writes
     if rank() == 0:
         job.run.write_recipe(absolute(job.recipe))
+
+
+def _with(name: str, folder: str | Path | None, settings: Settings | None) -> Settings:
+    """Settings, and a folder that a verb was given as one more of them."""
+    return {**(settings or {}), **({} if folder is None else {name: str(folder)})}
 
 
 def _changed(recipe: Recipe, settings: Settings) -> Recipe:

@@ -44,7 +44,7 @@ VERBS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
 }
 """Each verb with the settings that its command line takes."""
 
-OPTIONAL = {"predict": {"images": "an image or a folder of images; without it, the run's own images"}}
+OPTIONAL = {"predict": {"images": "an image, a folder of images or a video; without it, the run's own images"}}
 """Positional arguments that may be left out."""
 
 FLAGS = {

@@ -19,6 +19,7 @@ from ktse import __version__
 from ktse.console import say
 from ktse.data.calibration import Calibration, open_calibration
 from ktse.data.check import check_images, to_json
+from ktse.data.corrections import Corrections, find_corrections
 from ktse.data.forms import open_data, open_masks
 from ktse.data.sample import TaggedImages, Truth
 from ktse.disk import check_disk, maps_need, networks_need
@@ -39,7 +40,7 @@ OUTPUTS = {
     "check": ("check.json",), "classify": ("classify",), "seed": ("seeds",), "affinity": ("affinity",),
     "refine": ("masks", "scores", "confident"),
     "segment": ("segment",), "predict": ("predictions",), "evaluate": ("evaluation.json", "evaluation_images.csv"),
-    "report": ("report.html",),
+    "report": ("report.html", "model_card.md"),
 }  # fmt: skip
 ALONE = ("check", "evaluate", "report")
 """Stages that the first of many processes does alone."""
@@ -100,6 +101,15 @@ class Job:
         return open_calibration(Path(folder), self.opened) if folder else None
 
     @cached_property
+    def corrections(self) -> Corrections:
+        """Masks that a person has corrected, to learn from, if the user gave some.
+
+        Raises:
+            DataError: the folder does not exist.
+        """
+        return find_corrections(self.recipe.segment.corrections)
+
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of images and tags."""
         return self.opened.fingerprint()
@@ -148,6 +158,8 @@ class Job:
             parts.append(self.truth.fingerprint() if self.truth else "")
         elif stage != "report":
             settings = to_dict(getattr(self.recipe, stage))
+            if stage == "segment":  # what is in the folder counts, not where it is
+                settings["corrections"] = self.corrections.fingerprint()
             parts.append({name: value for name, value in settings.items() if name not in IRRELEVANT})
         if stage == "refine" and self.calibration is not None:
             parts.append(self.calibration.fingerprint())
@@ -248,7 +260,7 @@ def stage_function(stage: str) -> Callable[[Job], object]:
         case "segment":
             from ktse.stages.segment import segment
 
-            return lambda job: segment(job.run, job.data, job.recipe.segment)
+            return lambda job: segment(job.run, job.data, job.recipe.segment, job.corrections)
         case "predict":
             from ktse.stages.predict import predict
 
@@ -258,9 +270,12 @@ def stage_function(stage: str) -> Callable[[Job], object]:
 
             return lambda job: evaluate(job.run, job.data, job.truth, job.recipe)
         case "report":
-            from ktse.reporting import write_report
+            from ktse.reporting import write_model_card, write_report
 
-            return lambda job: write_report(job.run, job.data, job.truth)
+            return lambda job: (
+                write_report(job.run, job.data, job.truth),
+                write_model_card(job.run, job.data, job.truth),
+            )
     raise ValueError(f"there is no stage {stage!r}")
 
 

@@ -11,7 +11,7 @@ scores/ID.npz     keys, scores before the dense CRF (only for the refiner crf)
 confident/ID.png  1 where the mask is to be trusted
 segment/          model.safetensors, checkpoint.safetensors, metrics.jsonl
 predictions/ID.png
-evaluation.json   report.html
+evaluation.json   report.html   model_card.md
 """
 
 from __future__ import annotations

@@ -147,7 +147,9 @@ def absolute(recipe: Recipe) -> Recipe:
     data = dataclasses.replace(recipe.data, **places)
     few, sam = whole(recipe.refine.calibrate), whole(recipe.refine.sam_weights)
     refine = dataclasses.replace(recipe.refine, calibrate=few, sam_weights=sam)
-    return dataclasses.replace(recipe, data=data, refine=refine, truth=TruthRecipe(whole(recipe.truth.masks)))
+    segment = dataclasses.replace(recipe.segment, corrections=whole(recipe.segment.corrections))
+    truth = TruthRecipe(whole(recipe.truth.masks))
+    return dataclasses.replace(recipe, data=data, truth=truth, refine=refine, segment=segment)
 
 
 def validate(recipe: Recipe) -> None:

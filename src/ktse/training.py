@@ -40,6 +40,7 @@ class EpochPlan:
         lr: factor on every group's learning rate, given the progress 0..1 within the epoch.
         momentum: SGD momentum.
         loader: makes the loader of the epoch, given the images of each batch.
+        after_step: what follows each step of the optimiser, such as a moving average of the weights.
     """
 
     phase: str
@@ -48,6 +49,7 @@ class EpochPlan:
     lr: Callable[[float], float]
     momentum: float
     loader: Callable[[list[list[int]]], DataLoader[Any]]
+    after_step: Callable[[], None] | None = None
 
 
 @dataclass
@@ -290,6 +292,8 @@ def _step(
     if clip > 0:
         fabric.clip_gradients(module, optimizer, max_norm=clip)
     optimizer.step()
+    if plan.after_step is not None:
+        plan.after_step()
     return {
         "lr": optimizer.param_groups[0]["lr"], "total": round(total.item(), 6),
         "terms": {name: round(value.item(), 6) for name, value in terms.items()},

@@ -34,6 +34,9 @@ class Colours:
         scores = np.moveaxis(images.astype(np.float32) + 1, -1, 1)
         return scores / scores.sum(axis=1, keepdims=True)
 
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        return 8 * np.log(self.probabilities(images))
+
 
 @pytest.fixture
 def picture() -> np.ndarray:
@@ -123,6 +126,29 @@ def test_a_large_image_that_the_network_sees_small_is_scored_in_bands(
     assert whole.probabilities is not None
     np.testing.assert_allclose(found.probabilities, whole.probabilities, atol=0.06)
     assert (found.label == whole.label).mean() > 0.98
+
+
+def test_scales_are_merged_by_the_maximum_of_their_scores(picture: np.ndarray) -> None:
+    def at(size: tuple[int, int]) -> np.ndarray:
+        small = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+        planes = Colours().logits(small[None])[0]
+        return np.stack(
+            [np.asarray(Image.fromarray(plane).resize((120, 90), Image.Resampling.BILINEAR)) for plane in planes]
+        )
+
+    recipe = PredictRecipe(scales=(0.5, 1.0), merge="max", flip=False)
+    found = Predictor(Colours(), recipe).predict(picture, probabilities=True)
+    expected = torch.from_numpy(np.maximum(at((60, 45)), at((120, 90)))).softmax(dim=0).numpy()
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-6)
+    mirrored = Predictor(Colours(), PredictRecipe(scales=(0.5, 1.0), merge="max", flip=True)).predict(
+        picture, probabilities=True
+    )
+    np.testing.assert_allclose(mirrored.probabilities, expected, atol=0.02)  # a mirror image tells nothing new here
+    alone = Predictor(Colours(), PredictRecipe(merge="max", flip=False)).predict(picture, probabilities=True)
+    power = (picture.astype(np.float64) + 1) ** 8
+    np.testing.assert_allclose(
+        np.moveaxis(alone.probabilities, 0, -1), power / power.sum(axis=-1, keepdims=True), atol=1e-4
+    )
 
 
 def test_the_best_label_is_that_of_argmax_with_the_first_of_equals() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
@@ -42,15 +43,13 @@ class TrainingTransform:
         ignored: int = 255,
     ) -> None:  # fmt: skip
         self.long_side = long_side
-        steps: list[v2.Transform] = [v2.RandomHorizontalFlip()]
-        if jitter > 0:
-            steps.append(v2.ColorJitter(jitter, jitter, jitter))
-        steps += [
+        self.flip = v2.RandomHorizontalFlip()
+        self.colour = v2.ColorJitter(jitter, jitter, jitter) if jitter > 0 else v2.Identity()
+        self.finish = v2.Compose([
             v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True),
             v2.Normalize(list(mean), list(std)),
             v2.RandomCrop(crop, pad_if_needed=True, fill={tv_tensors.Image: 0, tv_tensors.Mask: ignored}),
-        ]
-        self.steps = v2.Compose(steps)
+        ])  # fmt: skip
 
     def __call__(self, image: Image.Image, label: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
         """Transform an RGB image and, with the same random choices, its label map.
@@ -62,15 +61,43 @@ class TrainingTransform:
         Returns:
             (3, crop, crop) float32 and (crop, crop) int64, or None.
         """
+        (view,), labels, _ = self.together(image, [] if label is None else [label])
+        return view, None if label is None else labels[0]
+
+    def together(
+        self, image: Image.Image, labels: Sequence[np.ndarray], scores: Tensor | None = None, views: int = 1
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Transform an RGB image, several label maps and soft scores with the same random choices.
+
+        Args:
+            image: RGB.
+            labels: L integer maps (H, W).
+            scores: (K, h, w) float, at any size; None: no scores.
+            views: how often the image is to be had, each time in colours of its own.
+
+        Returns:
+            `views` times (3, crop, crop) float32; (L, crop, crop) int64; (K, crop, crop) float32. What lies outside of
+            the image is `ignored` in both.
+        """
         low, high = self.long_side
         target = int(torch.randint(low, high + 1, ()))
         size = long_side_size(image.size, target)
         sample = tv_tensors.Image(F.pil_to_tensor(image.resize(size, Image.Resampling.BICUBIC)))
-        if label is None:
-            return self.steps(sample).as_subclass(Tensor), None
-        mask = Image.fromarray(label).resize(size, Image.Resampling.NEAREST)
-        out, out_label = self.steps(sample, tv_tensors.Mask(torch.from_numpy(np.array(mask).astype(np.int64))))
-        return out.as_subclass(Tensor), out_label.as_subclass(Tensor)
+        maps = torch.zeros((0, size[1], size[0]), dtype=torch.int64)
+        if labels:
+            resized = [Image.fromarray(label).resize(size, Image.Resampling.NEAREST) for label in labels]
+            maps = torch.stack([torch.from_numpy(np.array(label).astype(np.int64)) for label in resized])
+        soft = torch.zeros((0, size[1], size[0]))
+        if scores is not None and len(scores):
+            soft = interpolate(scores[None], (size[1], size[0]), mode="bilinear", align_corners=False)[0]
+        sample, *planes = self.flip(sample, tv_tensors.Mask(maps), tv_tensors.Mask(soft))
+        images = [self.colour(sample) for _ in range(views)]
+        *found, out_labels, out_scores = self.finish(*images, *planes)
+        return (
+            [one.as_subclass(Tensor) for one in found],
+            out_labels.as_subclass(Tensor),
+            out_scores.as_subclass(Tensor),
+        )
 
 
 def long_side_size(size: tuple[int, int], target: int) -> tuple[int, int]:

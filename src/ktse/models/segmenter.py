@@ -29,6 +29,7 @@ class Segmenter(nn.Module):
 
     Attributes:
         mean, std: (3,) normalisation that the encoder's weights expect.
+        licence: of the encoder's downloadable weights, as far as timm says.
 
     Raises:
         RecipeError: the network or its weights are not to be had.
@@ -44,6 +45,7 @@ class Segmenter(nn.Module):
         config = timm.get_pretrained_cfg(encoder)
         self.mean = torch.tensor(config.mean if config else IMAGENET_DEFAULT_MEAN)
         self.std = torch.tensor(config.std if config else IMAGENET_DEFAULT_STD)
+        self.licence: str = (config.license or "") if config else ""
         self.batch_norm_frozen = False
 
     def forward(self, image: Tensor) -> Tensor:
@@ -79,8 +81,29 @@ class Segmenter(nn.Module):
         return self
 
 
+class SegmenterPair(nn.Module):
+    """Two networks that are used together: the mean of their scores.
+
+    Args:
+        first, second: of the same architecture, encoder and classes.
+
+    Attributes:
+        mean, std, licence: those of both.
+    """
+
+    def __init__(self, first: Segmenter, second: Segmenter) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+        self.mean, self.std, self.licence = first.mean, first.std, first.licence
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised images to (B, C+1, H, W) scores in float32."""
+        scores: Tensor = (self.first(image) + self.second(image)) / 2
+        return scores
+
+
 class Portable(nn.Module):
-    """A segmenter with everything around it inside: plain images in, labels and probabilities out.
+    """A segmentation model with everything around it inside: plain images in, labels and probabilities out.
 
     Args:
         model: taken over, in evaluation mode.
@@ -89,7 +112,7 @@ class Portable(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: Segmenter) -> None:
+    def __init__(self, model: Segmenter | SegmenterPair) -> None:
         super().__init__()
         self.model = model.eval()
         self.register_buffer("mean", 255 * model.mean.float().view(1, 3, 1, 1))
@@ -146,9 +169,10 @@ def from_smp(architecture: str, encoder: str, classes: int, weights: str) -> nn.
     return network
 
 
-def describe(recipe: Any, model: Segmenter, classes: tuple[str, ...]) -> dict[str, Any]:
+def describe(recipe: Any, model: Segmenter | SegmenterPair, classes: tuple[str, ...]) -> dict[str, Any]:
     """Header of a model file: what is needed to build and use the model again."""
     return {
         "architecture": recipe.architecture, "encoder": recipe.encoder, "classes": list(classes),
         "mean": model.mean.tolist(), "std": model.std.tolist(),
+        "encoder_licence": model.licence, "networks": 2 if isinstance(model, SegmenterPair) else 1,
     }  # fmt: skip

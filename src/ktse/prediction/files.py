@@ -66,7 +66,7 @@ def predict_files(predictor: Predictor, images: Mapping[str, Callable[[], Image.
     problems = []
     for name, read in track(left.items(), "predict", total=len(images), done=len(images) - len(left)):
         try:
-            _predict_file(predictor, read(), out, name)
+            predict_file(predictor, read(), out, name)
         except DataError as error:
             problems.append(error.what)
     if problems:
@@ -84,7 +84,8 @@ def files_of(predictor: Predictor, out: Path, name: str) -> list[Path]:
     return [*files, out / f"{name}.png"]
 
 
-def _predict_file(predictor: Predictor, image: Image.Image, out: Path, name: str) -> None:
+def predict_file(predictor: Predictor, image: Image.Image, out: Path, name: str) -> None:
+    """Write everything that the settings ask for about one RGB image."""
     recipe = predictor.recipe
     label = np.empty((image.height, image.width), dtype=label_type(len(predictor.classes)))
     kept, total, stride = [], 0.0, recipe.probabilities

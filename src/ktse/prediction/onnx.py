@@ -51,3 +51,7 @@ class OnnxModel:
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """(B, H, W, 3) uint8 RGB to (B, C+1, H, W) float32, 0..1."""
         return np.asarray(self.session.run([PROBABILITY], {INPUT: images})[0])
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """(B, H, W, 3) uint8 RGB to (B, C+1, H, W) float32, whose softmax the probabilities are."""
+        return np.asarray(self.session.run([LOGITS], {INPUT: images})[0])

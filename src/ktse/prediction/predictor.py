@@ -35,6 +35,9 @@ class Model(Protocol):
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """(B, H, W, 3) uint8 RGB to (B, C+1, H, W) float32, 0..1."""
 
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """(B, H, W, 3) uint8 RGB to (B, C+1, H, W) float32, whose softmax the probabilities are."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -124,19 +127,31 @@ class Predictor:
             yield top, _resized(scores, (width, bottom - top), box)
 
     def _score(self, image: Image.Image, factor: float) -> np.ndarray:
-        """(C+1, H, W) probabilities of an image that fits into memory, averaged over scales and mirror images."""
+        """(C+1, H, W) probabilities of an image that fits into memory, merged over scales and mirror images.
+
+        Mirror images are averaged; scales are averaged, or, as published, the maximum of their scores before the
+        softmax is taken pixel by pixel.
+        """
+        compute = self.model.logits if self.recipe.merge == "max" else self.model.probabilities
         total: np.ndarray | None = None
         for scale in self.recipe.scales:
             width, height = (max(SMALLEST, round(side * factor * scale)) for side in image.size)
             array = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
             batch = np.stack([array, array[:, ::-1]] if self.recipe.flip else [array])
-            found = self.model.probabilities(batch)
+            found = compute(batch)
             mean = (found[0] + found[1, ..., ::-1]) / 2 if self.recipe.flip else found[0]
             large = mean if (width, height) == image.size else _resized(mean, image.size)
-            total = large if total is None else total + large
+            if total is None:
+                total = large
+            else:
+                total = np.maximum(total, large) if self.recipe.merge == "max" else total + large
         if total is None:
             raise ValueError("at least one scale is needed")
-        total /= np.float32(len(self.recipe.scales))
+        if self.recipe.merge == "max":
+            total = np.exp(total - total.max(axis=0, keepdims=True))
+            total /= total.sum(axis=0, keepdims=True)
+        else:
+            total /= np.float32(len(self.recipe.scales))
         return crf_scores(np.asarray(image), total, self.recipe.crf) if self.recipe.crf.iterations else total
 
 

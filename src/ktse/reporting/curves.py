@@ -47,6 +47,7 @@ TERMS = {
     "repulsion": ("Repulsion", "The weak part of an image must look unlike an image with other tags (rival AEFT)."),
     "segmentation": ("Segmentation", "How far the model's answer is from the masks, pixel by pixel."),
     "cross_entropy": ("Segmentation", "How far the model's answer is from the masks, pixel by pixel."),
+    "agreement": ("Agreement", "How far two networks are from each other where the masks are doubtful (BECO)."),
 }
 
 

@@ -60,8 +60,8 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> dict[str,
     """
     recipe = run.read_recipe()
     manifest = {stage: dict(entry) for stage, entry in run.manifest().items() if isinstance(entry, dict)}
-    evaluation = _optional(run.path("evaluation.json"))
-    summary = _optional(run.path("masks", "summary.json"))
+    evaluation = read_optional(run.path("evaluation.json"))
+    summary = read_optional(run.path("masks", "summary.json"))
     names = run.read_classes() if run.path("classes.txt").is_file() else data.classes
     tagged = dict(zip(data.classes, data.tags.sum(axis=0).tolist(), strict=True))
     tag_parts = scores.tag_splits(evaluation)
@@ -75,7 +75,7 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> dict[str,
         "true_masks": len(truth.paths) if truth is not None else 0,
         "validation": int(data.validation.sum()),
         "images": len(data),
-        "warnings": [*_warnings(manifest, summary, evaluation), *scores.notes(evaluation)],
+        "warnings": [*warnings_of(manifest, summary, evaluation), *scores.notes(evaluation)],
         "stages": stage_rows,
         "measured": [row for row in stage_rows if row.score],
         "averaged": scores.averaged(stage_rows),
@@ -91,8 +91,8 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> dict[str,
         "gallery": gallery(run, data, truth),
         "classify": training(read_metrics(run.path("classify", "metrics.jsonl")), recipe.classify.objective.weights),
         "segment": training(read_metrics(run.path("segment", "metrics.jsonl"))),
-        "manifest": {stage: manifest[stage] for stage in _ordered(manifest)},
-        "versions": _versions(manifest),
+        "manifest": {stage: manifest[stage] for stage in stages_of(manifest)},
+        "versions": versions_of(manifest),
         "recipe": yaml.safe_dump(to_dict(recipe), sort_keys=False, allow_unicode=True),
         "refinement": recipe.refine.chain,
         "commands": _commands(run, measured=truth is not None),
@@ -100,21 +100,22 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> dict[str,
     }
 
 
-def _optional(path: Path) -> dict[str, Any]:
+def read_optional(path: Path) -> dict[str, Any]:
+    """A JSON object of a run; nothing for a missing file."""
     content = read_json(path) if path.is_file() else {}
     return content if isinstance(content, dict) else {}
 
 
-def _ordered(manifest: dict[str, Any]) -> list[str]:
+def stages_of(manifest: dict[str, Any]) -> list[str]:
     """Stages in the order in which they run; the report itself is left out, it is being written."""
     early = [stage for stage in manifest if stage not in STAGES]
     return [stage for stage in [*early, *STAGES] if stage in manifest and stage != "report"]
 
 
-def _warnings(manifest: dict[str, Any], *sources: dict[str, Any]) -> list[str]:
+def warnings_of(manifest: dict[str, Any], *sources: dict[str, Any]) -> list[str]:
     """Warnings of the stages, each once; a stage that failed is one too."""
     found = []
-    for stage in _ordered(manifest):
+    for stage in stages_of(manifest):
         if manifest[stage].get("state") == "failed":
             found.append(f"The stage {stage} failed: {manifest[stage].get('message') or 'no reason was noted'}")
     for source in sources:
@@ -123,10 +124,10 @@ def _warnings(manifest: dict[str, Any], *sources: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _versions(manifest: dict[str, Any]) -> dict[str, list[str]]:
+def versions_of(manifest: dict[str, Any]) -> dict[str, list[str]]:
     """Versions by package; more than one where stages ran with different ones."""
     versions: dict[str, list[str]] = {}
-    for stage in _ordered(manifest):
+    for stage in stages_of(manifest):
         listed = manifest[stage].get("versions")
         for package, version in listed.items() if isinstance(listed, dict) else ():
             if str(version) not in versions.setdefault(str(package), []):

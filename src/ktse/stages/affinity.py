@@ -22,7 +22,7 @@ from ktse.refinement.dense_crf import crf_labels, in_processes
 from ktse.refinement.pairs import IrnTerms, irn_terms, pair_labels
 from ktse.refinement.par import pixel_adaptive_refinement
 from ktse.run_folder import RunFolder, label_type, read_npz, write_label_map
-from ktse.stages.segment import MaskBatch, MaskedImages, collate
+from ktse.stages.masked_images import MaskBatch, MaskedImages, collate
 from ktse.training import EpochEnd, EpochPlan, State, fit, make_loader, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
 

@@ -38,12 +38,18 @@ class TorchModel:
         model, self.classes = load_model(path)
         self.network = Portable(model).to(self.fabric.device).to(memory_format=torch.channels_last)
 
-    @torch.inference_mode()
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """(B, H, W, 3) uint8 RGB to (B, C+1, H, W) float32, 0..1."""
+        return np.asarray(self._logits(images).softmax(dim=1).cpu())
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """(B, H, W, 3) uint8 RGB to (B, C+1, H, W) float32, whose softmax the probabilities are."""
+        return np.asarray(self._logits(images).cpu())
+
+    @torch.inference_mode()
+    def _logits(self, images: np.ndarray) -> torch.Tensor:
         with self.fabric.autocast():
-            logits = self.network.logits(torch.from_numpy(images).to(self.fabric.device))
-        return np.asarray(logits.softmax(dim=1).cpu())
+            return self.network.logits(torch.from_numpy(images).to(self.fabric.device))
 
 
 def predict(run: RunFolder, data: TaggedImages, recipe: PredictRecipe) -> None:

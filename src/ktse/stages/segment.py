@@ -2,97 +2,144 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, Dataset
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
 
+from ktse.console import say
+from ktse.data.corrections import Corrections
 from ktse.data.sample import TaggedImages
-from ktse.data.transforms import TrainingTransform, seeded
+from ktse.data.transforms import TrainingTransform
 from ktse.devices import make_fabric
 from ktse.errors import RecipeError, RunError
-from ktse.models.segmenter import Segmenter, describe
+from ktse.models.segmenter import Segmenter, SegmenterPair, describe
+from ktse.processes import rank
 from ktse.recipe import SegmentRecipe
-from ktse.run_folder import RunFolder, label_type, read_label_map
+from ktse.run_folder import RunFolder, label_type
+from ktse.segmentation.beco import Scene, co_training, paste
+from ktse.segmentation.targets import pixel_loss, pixel_weights, weighted_mean
+from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
 from ktse.training import EpochEnd, EpochPlan, State, fit, make_loader, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
 
 
-class MaskedImages(Dataset[tuple[Tensor, Tensor]]):
-    """Images with label maps, such as their pseudo-masks."""
+class Learner(nn.Module):
+    """What is trained: one network, or two, and, where wanted, the moving average of their weights.
 
-    def __init__(
-        self, path: Callable[[str], Path], data: TaggedImages, transform: TrainingTransform, seed: int, epoch: int
-    ) -> None:
-        self.path, self.data, self.transform, self.seed, self.epoch = path, data, transform, seed, epoch
+    As a part of what is trained, the average is in every checkpoint.
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        label = read_label_map(self.path(self.data.ids[index]))
-        with seeded(self.seed, self.epoch, index):
-            image, mask = self.transform(self.data.read(index, self.transform.long_side[1]), label)
-        if mask is None:
-            raise TypeError("a label map went in, but none came out")
-        return image, mask
+    Args:
+        networks: of the same architecture.
+        decay: share of the average that each step keeps, once it has seen enough steps; 0: no average.
+    """
 
+    def __init__(self, networks: Sequence[Segmenter], decay: float) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.average: AveragedModel | None = None
+        if decay > 0:
 
-class MaskBatch(NamedTuple):
-    """(B, 3, H, W) normalised images and (B, H, W) int64 labels."""
+            def average(averaged: Iterable[Tensor], current: Iterable[Tensor], seen: Tensor | int) -> None:
+                # A short training would otherwise be averaged with its own beginning.
+                keep = min(decay, (1 + int(seen)) / (10 + int(seen)))
+                for before, now in zip(averaged, current, strict=True):
+                    before.copy_(before + (1 - keep) * (now - before))
 
-    image: Tensor
-    label: Tensor
+            self.average = AveragedModel(self.networks, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
 
+    def forward(self, views: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) normalised images for each network to (B, C+1, H, W) scores of each."""
+        return tuple(network(view) for network, view in zip(self.networks, views, strict=True))
 
-def collate(samples: list[tuple[Tensor, Tensor]]) -> MaskBatch:
-    """Stack samples, images channels last."""
-    image = torch.stack([sample[0] for sample in samples]).contiguous(memory_format=torch.channels_last)
-    return MaskBatch(image, torch.stack([sample[1] for sample in samples]))
+    def after_step(self) -> None:
+        """Take the new weights into the average."""
+        if self.average is not None:
+            self.average.update_parameters(self.networks)
+
+    def result(self) -> Segmenter | SegmenterPair:
+        """What the training is for: the average, or the networks as they are."""
+        networks = self.networks if self.average is None else cast(nn.ModuleList, self.average.module)
+        first, *others = (cast(Segmenter, network) for network in networks)
+        return SegmenterPair(first, *others) if others else first
 
 
 class SegmentTask:
     """The segmentation model as a training task."""
 
-    def __init__(self, run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, model: Segmenter) -> None:
-        self.run, self.data, self.recipe = run, data, recipe
-        self.module: nn.Module = model
+    def __init__(
+        self, run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, learner: Learner, corrections: Corrections
+    ) -> None:
+        self.data, self.recipe, self.learner = data, recipe, learner
+        self.module: nn.Module = learner
         self.ignored = int(np.iinfo(label_type(len(data.classes))).max)
-        self.transform = TrainingTransform(
-            recipe.long_side, recipe.crop, recipe.jitter, model.mean.tolist(), model.std.tolist(), self.ignored
-        )
+        mean, std = (getattr(learner.networks[0], name).tolist() for name in ("mean", "std"))
+        transform = TrainingTransform(recipe.long_side, recipe.crop, recipe.jitter, mean, std, self.ignored)
+        self.images_and_masks = NoisyMasks(run, data, recipe, corrections, transform)
 
     def images(self) -> list[int]:
         """Indices of the training images."""
         return [int(index) for index in self.data.training]
 
     def plan(self, state: State) -> EpochPlan | None:
-        """Every epoch alike, the learning rate falling to zero."""
+        """Every epoch alike but for the warm-up of BECO, the learning rate falling to its end."""
         recipe = self.recipe
         if state.epoch >= recipe.epochs:
             return None
+        end = recipe.end_lr / recipe.lr
+        beco = recipe.method == "beco"
         return EpochPlan(
-            phase="segment", batch_size=recipe.batch_size, weights=lambda _: {"cross_entropy": 1.0},
-            lr=lambda progress: poly((state.epoch + progress) / recipe.epochs, recipe.power),
-            momentum=recipe.momentum, loader=partial(self._loader, state.epoch),
+            phase="segment" if not beco else "beco" if self._online(state) else "warmup",
+            batch_size=recipe.batch_size,
+            weights=lambda _: {"cross_entropy": 1.0, "agreement": 1.0} if beco else {"cross_entropy": 1.0},
+            lr=lambda progress: end + (1 - end) * poly((state.epoch + progress) / recipe.epochs, recipe.power),
+            momentum=recipe.momentum, loader=partial(self._loader, state.epoch), after_step=self.learner.after_step,
         )  # fmt: skip
 
+    def _online(self, state: State) -> bool:
+        return state.epoch >= self.recipe.beco.warmup
+
     def _loader(self, epoch: int, batches: list[list[int]]) -> DataLoader[Any]:
-        dataset = MaskedImages(self.run.mask_path, self.data, self.transform, self.recipe.seed, epoch)
-        return make_loader(dataset, batches, self.recipe.workers, collate)
+        self.images_and_masks.epoch = epoch
+        return make_loader(self.images_and_masks, batches, self.recipe.workers, collate_noisy)
 
     def losses(
-        self, module: nn.Module, batch: MaskBatch, weights: Mapping[str, float], state: State
+        self, module: nn.Module, batch: NoisyBatch, weights: Mapping[str, float], state: State
     ) -> dict[str, Tensor]:
-        """Cross entropy over decided pixels; 0 if there is none."""
-        loss = cross_entropy(module(batch.image), batch.label, ignore_index=self.ignored, reduction="sum")
-        mean = loss / (batch.label != self.ignored).sum().clamp(min=1)
-        state.totals["loss"] = state.totals.get("loss", 0.0) + mean.item()
+        """Cross entropy with the masks, and with beco each network's with the other; 0 if no pixel counts."""
+        if self.recipe.method == "beco":
+            terms = self._beco(module, batch, state)
+        else:
+            (logits,) = module(batch.views)
+            loss = pixel_loss(logits, batch.label, self.ignored, batch.keys, batch.target)
+            pixels = pixel_weights(batch.label, batch.trust, self.ignored, self._doubtful)
+            terms = {"cross_entropy": weighted_mean(loss, pixels, batch.weight)}
+        state.totals["loss"] = state.totals.get("loss", 0.0) + sum(value.item() for value in terms.values())
         state.totals["batches"] = state.totals.get("batches", 0.0) + 1
-        return {"cross_entropy": mean}
+        return terms
+
+    @property
+    def _doubtful(self) -> float:
+        return self.recipe.doubtful_weight if self.recipe.confidence_weight in ("pixel", "both") else 1.0
+
+    def _beco(self, module: nn.Module, batch: NoisyBatch, state: State) -> dict[str, Tensor]:
+        beco, online, sure = self.recipe.beco, None, None
+        if self._online(state) and beco.mix > 0:
+            module.eval()
+            with torch.no_grad():
+                probability, online = torch.stack(module(batch.views)).mean(dim=0).softmax(dim=1).max(dim=1)
+            module.train()
+            sure = probability > beco.online_threshold
+        weight = batch.weight[:, None, None].expand(batch.label.shape)
+        scene = Scene(batch.views, batch.label, batch.trust, weight, torch.zeros_like(batch.label, dtype=torch.bool))
+        scene = paste(scene, online, sure, self.ignored, beco.mix, beco.boundary_width)
+        return co_training(module(scene.views), scene, self.ignored, beco.boundary_weight)
 
     def watch(self, state: State) -> None:
         """A cross entropy on fixed labels does not collapse; that it stays a number is seen to by the loop."""
@@ -102,20 +149,46 @@ class SegmentTask:
         return EpochEnd(f"epoch {state.epoch}: loss {state.totals['loss'] / state.totals['batches']:.3f}")
 
 
-def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe) -> None:
-    """Write segment/model.safetensors; an interrupted call goes on where it stopped."""
+def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, corrections: Corrections | None = None) -> None:
+    """Write segment/model.safetensors; an interrupted call goes on where it stopped.
+
+    Args:
+        run: run folder with masks.
+        data: images.
+        recipe: the settings.
+        corrections: masks that a person has corrected, learned from in place of the run's own.
+
+    Raises:
+        DataError: some corrections cannot be used; nothing is trained.
+    """
+    corrections = corrections or Corrections()
+    if rank() == 0 and len(corrections):
+        _say_corrections(data, corrections)
     folder = run.path("segment")
     fabric = make_fabric(recipe.precision)
     torch.manual_seed(recipe.seed)
-    model = Segmenter(recipe.architecture, recipe.encoder, len(data.classes), initial_weights(run, recipe))
-    if recipe.batch_norm == "frozen":
-        model.freeze_batch_norm()
-    groups = parameter_groups(model.encoder, model.rest(), recipe.lr, recipe.head_lr, recipe.weight_decay)
-    task = SegmentTask(run, data, recipe, model)
+    start, networks = initial_weights(run, recipe), []
+    for _ in range(2 if recipe.method == "beco" else 1):
+        model = Segmenter(recipe.architecture, recipe.encoder, len(data.classes), start)
+        if recipe.batch_norm == "frozen":
+            model.freeze_batch_norm()
+        networks.append(model)
+    learner = Learner(networks, recipe.ema)
+    encoders = nn.ModuleList(model.encoder for model in networks)
+    rest = nn.ModuleList(model.rest() for model in networks)
+    groups = parameter_groups(encoders, rest, recipe.lr, recipe.head_lr, recipe.weight_decay)
+    task = SegmentTask(run, data, recipe, learner, corrections)
     fit(task, groups, fabric, folder, seed=recipe.seed, clip=recipe.clip, label="segment")
     if fabric.global_rank == 0:
-        save_tensors(folder / "model.safetensors", model.state_dict(), describe(recipe, model, data.classes))
+        result = learner.result()
+        save_tensors(folder / "model.safetensors", result.state_dict(), describe(recipe, result, data.classes))
     fabric.barrier()
+
+
+def _say_corrections(data: TaggedImages, corrections: Corrections) -> None:
+    used = sum(data.ids[index] in corrections for index in data.training)
+    apart = "" if used == len(corrections) else f"; {len(corrections) - used} are of images kept out of training"
+    say(f"segment: {used} corrected masks{apart}")
 
 
 def initial_weights(run: RunFolder, recipe: SegmentRecipe) -> str:
@@ -137,7 +210,7 @@ def initial_weights(run: RunFolder, recipe: SegmentRecipe) -> str:
     return str(path)
 
 
-def load_model(path: Path) -> tuple[Segmenter, tuple[str, ...]]:
+def load_model(path: Path) -> tuple[Segmenter | SegmenterPair, tuple[str, ...]]:
     """A segmentation model in evaluation mode, and its classes, from a file that says everything in its header.
 
     Raises:
@@ -146,7 +219,11 @@ def load_model(path: Path) -> tuple[Segmenter, tuple[str, ...]]:
     tensors, header = load_tensors(path)
     if "architecture" not in header:
         raise RunError(f"{path} is not a segmentation model", hint="Give segment/model.safetensors of a run.")
-    model = Segmenter(header["architecture"], header["encoder"], len(header["classes"]), "none")
-    model.mean, model.std = torch.tensor(header["mean"]), torch.tensor(header["std"])
+    networks = []
+    for _ in range(header.get("networks", 1)):
+        network = Segmenter(header["architecture"], header["encoder"], len(header["classes"]), "none")
+        network.mean, network.std = torch.tensor(header["mean"]), torch.tensor(header["std"])
+        networks.append(network)
+    model = SegmenterPair(*networks) if len(networks) == 2 else networks[0]
     load_into(model, tensors, path)
     return model.eval(), tuple(header["classes"])

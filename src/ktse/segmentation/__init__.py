@@ -1,0 +1,1 @@
+"""Learning from noisy masks: tensors in, loss terms out."""

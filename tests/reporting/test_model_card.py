@@ -1,0 +1,105 @@
+"""The model card says what is known, and that what is not known is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ktse.recipe import Recipe, SegmentRecipe
+from ktse.reporting import write_model_card
+from ktse.run_folder import read_json, write_json, write_label_map
+
+
+def lines(fake: Any, *, truth: bool = True) -> list[str]:
+    return write_model_card(fake.run, fake.data, fake.truth if truth else None).read_text().splitlines()
+
+
+def cells(found: list[str], first: str) -> list[str]:
+    (line,) = [line for line in found if line.startswith(f"| {first} |")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_measures_come_with_their_images_threshold_and_oracle(finished: Any) -> None:
+    found, said = lines(finished), finished.evaluation()
+    for stage, name in (("seed", "Seed"), ("mask", "Mask"), ("prediction", "Prediction")):
+        entry, row = said[stage], cells(found, name)
+        assert row[1] == f"{entry['miou']:.1f}"
+        assert row[3] == f"{entry['by_split']['validation']['miou']:.1f}"
+        assert row[5] == (f"{entry['oracle']['miou']:.1f}" if entry["oracle"] else "–")
+        assert row[7] == ("no" if stage == "prediction" else "yes")
+    assert any("0.53 (chosen from the scores of all images)" in line for line in found)
+    assert any("The class hat occurs in 9 images only" in line for line in found)
+    tags, kept_out = finished.data.tags, finished.data.validation
+    for k, name in enumerate(finished.data.classes):
+        assert f"| {name} | {tags[~kept_out, k].sum()} | {tags[kept_out, k].sum()} |" in found
+
+
+def test_without_true_masks_there_is_no_measure(blind: Any) -> None:
+    text = "\n".join(lines(blind, truth=False))
+    assert "Not known. Without true masks there is no measure" in text
+    assert "mIoU" not in text
+    assert "No true masks were given." in text
+
+
+def test_a_run_that_has_just_begun_has_a_card_too(bare: Any) -> None:
+    text = "\n".join(lines(bare, truth=False))
+    assert "has not been trained yet" in text and "Threshold" not in text
+
+
+def test_figures_on_training_images_alone_are_called_that(blind: Any) -> None:
+    data = dataclasses.replace(blind.data, validation=np.zeros(len(blind.data), dtype=bool))
+    content = read_json(blind.run.path("evaluation.json"))
+    content["prediction"] = {"miou": 50.0, "iou": {"background": 50.0}, "images": 7, "tags_used": False, "by_split": {}}
+    write_json(blind.run.path("evaluation.json"), content)
+    text = write_model_card(blind.run, data, blind.truth).read_text()
+    assert "No true mask is of an image kept out of training" in text
+    assert "No image was kept out of training" in text
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ("none", "started from random numbers"),
+        ("hub", "downloaded by timm"),
+        ("/home/me/a.safetensors", "the file a.safetensors"),
+    ],
+)
+def test_where_the_initial_weights_are_from(blind: Any, weights: str, said: str) -> None:
+    recipe = Recipe()
+    recipe = dataclasses.replace(
+        recipe,
+        classify=dataclasses.replace(recipe.classify, weights=weights),
+        segment=SegmentRecipe(weights="classify"),
+    )
+    blind.run.write_recipe(recipe)
+    found = [line for line in lines(blind) if "Initial weights" in line]
+    assert said in found[0] and "/home/me" not in found[0]
+    assert "the classification network has ended with" in found[1]
+
+
+def test_corrected_masks_are_counted_without_those_kept_out(blind: Any, tmp_path: Path) -> None:
+    for name in blind.data.ids[:3]:  # the first one is kept out
+        write_label_map(tmp_path / "fixed" / f"{name}.png", np.zeros((4, 4), np.uint8))
+    recipe = dataclasses.replace(
+        Recipe(), segment=SegmentRecipe(corrections=str(tmp_path / "fixed"), correction_weight=3.0)
+    )
+    blind.run.write_recipe(recipe)
+    text = "\n".join(lines(blind))
+    assert "2 masks that a person has corrected" in text and "weight 3." in text
+
+
+def test_a_name_cannot_break_the_tables(blind: Any) -> None:
+    names = ("a|b", "c\nd", *blind.data.classes[2:])
+    text = "\n".join(lines(dataclasses.replace(blind, data=dataclasses.replace(blind.data, classes=names))))
+    assert "| a\\|b |" in text and "| c d |" in text
+
+
+def test_the_card_needs_no_torch() -> None:
+    code = "import sys, ktse.reporting; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
