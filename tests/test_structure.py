@@ -15,7 +15,7 @@ ORDER = (
     "cli", "api", "ablation", "pipeline", "disk", "reporting", "exporting", "importing", "stages", "training",
     "devices", "weights", "method", "segmentation", "models", "prediction", "refinement", "metrics", "data",
     "run_folder", "visual",
-    "settings", "recipe", "console", "processes", "errors",
+    "settings", "ranges", "recipe", "console", "processes", "errors",
 )  # fmt: skip
 
 
@@ -48,6 +48,8 @@ def test_imports_point_downwards(path: Path) -> None:
     "stage",
     [
         "classify",
+        "paired_images",
+        "background",
         "seed",
         "source",
         "affinity",

@@ -133,6 +133,7 @@ def convert(tensors: dict[str, Tensor], path: Path) -> tuple[str, dict[str, Tens
     }  # fmt: skip
     network = {f"backbone.model.{name}": value for name, value in backbone.items()}
     network |= {new: tensors[old] for old, new in HEAD.items()}
+    network |= {"head.level": torch.zeros(classes), "head.level_steps": torch.zeros(())}
     return f"KTSE network with WideResNet-38 and {classes} classes", network, header
 
 

@@ -1,5 +1,6 @@
 """The CAM head: score maps, gated pyramid pooling, class scores."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,7 +18,7 @@ def published(golden_tensors):
     for n in (1, 2, 3):
         for sign in ("positive", "negative"):
             weights[f"gates.{n - 1}.{sign}.weight"] = b[f"w_g{n}_{sign[:3]}"]
-    head.load_state_dict(weights)
+    head.load_state_dict({**head.state_dict(), **weights})
     return b, head
 
 
@@ -93,3 +94,21 @@ def test_signed_features_keep_their_negative_part_and_dropout_acts_in_training_a
     assert head(features).any()
     assert not torch.equal(head(features), head(features))
     assert torch.equal(head.eval()(features), head(features))
+
+
+def test_the_level_of_a_class_is_learned_on_images_without_it():
+    head = CamHead(6, 2, 4)
+    generator = torch.Generator().manual_seed(2)
+    tags = torch.tensor([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]])
+    cams = [torch.randn(3, 2, 4, 5, generator=generator) for _ in range(3)]
+    for cam in cams:
+        head.learn_level(cam, tags, 0.8)
+    assert head.level[0] == 0  # every image holds the class
+    expected = np.mean([np.quantile(cam[[0, 2], 1].numpy(), 0.8) for cam in cams])
+    assert head.level[1].item() == pytest.approx(expected, abs=1e-5)
+    torch.testing.assert_close(head.evidence(cams[0])[:, 1], cams[0][:, 1] - head.level[1])
+
+
+def test_a_level_that_was_not_learned_changes_nothing():
+    cam = torch.randn(1, 3, 2, 2)
+    assert torch.equal(CamHead(6, 3, 4).evidence(cam), cam)

@@ -16,7 +16,8 @@ from ktse.data.transforms import TrainingTransform
 from ktse.errors import CollapseError
 from ktse.method.objective import Batch
 from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
-from ktse.stages.classify import ClassifyTask, PairedImages, build, collate
+from ktse.stages.classify import ClassifyTask, build
+from ktse.stages.paired_images import PairedImages, collate
 from ktse.training import State
 
 TINY = ClassifyRecipe(backbone="resnet10t", weights="none", hidden=8, frozen_stages=0, epochs=9, warmup=5)

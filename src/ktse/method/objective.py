@@ -62,12 +62,16 @@ class Objective(nn.Module):
         network: the CAM network that is trained.
         recipe: margins, thresholds and choices.
         mean, std: (3,) normalisation of the images, to undo it for PAR.
+
+    Attributes:
+        background: high and low background score of the pseudo-label.
     """
 
     def __init__(self, network: CamNetwork, recipe: ObjectiveRecipe, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.network = network
         self.recipe = recipe
+        self.background = (recipe.background_high, recipe.background_low)
         self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", std.view(1, 3, 1, 1), persistent=False)
         self.mean: Tensor
@@ -88,13 +92,18 @@ class Objective(nn.Module):
         scores = self.network.scores(seen)
         anchor, paired = scores[: len(image)], scores[len(image) :]
         cam = anchor[:, 1:]
-        logits = self.network.head.classify(cam)
+        head = self.network.head
+        logits = head.classify(cam)
+        if self.recipe.absent_quantile > 0 and self.training:
+            head.learn_level(cam, tags if batch.mixed is None else batch.mixed, self.recipe.absent_quantile)
         taught = tags if batch.mixed is None else batch.mixed
         losses = {"classification": binary_cross_entropy_with_logits(logits, taught)}
         label = None
         if on & ANCHOR or (pairs and on & STITCHED):
             shown = len(seen) if on & STITCHED else len(image)
-            label = self._label(scores[:shown, 1:], seen[:shown], torch.cat([tags, batch.paired_tags])[:shown])
+            label = self._label(
+                head.evidence(scores[:shown, 1:]), seen[:shown], torch.cat([tags, batch.paired_tags])[:shown]
+            )
         if on & (ANCHOR | {"inter_class"}):
             losses |= self._self_supervision(anchor, image, tags, label, on)
         if pairs:
@@ -119,7 +128,7 @@ class Objective(nn.Module):
             losses |= {"background": terms.background, "foreground": terms.foreground}
         if "inter_class" in on:
             with torch.no_grad():
-                foreground = foreground_score(_enlarge(cam, image.shape[-2:]), tags)
+                foreground = foreground_score(_enlarge(self.network.head.evidence(cam), image.shape[-2:]), tags)
             losses["inter_class"] = inter_class_term(large, tags, foreground, recipe.inter_above, recipe.inter_classes)
         return losses
 
@@ -148,8 +157,9 @@ class Objective(nn.Module):
         count = math.ceil(recipe.erased * len(image))
         cam, image, tags = cam[:count], image[:count], tags[:count]
         with torch.no_grad():
-            erased_image = erase(image, cam, tags, recipe.erase_above)
-            keep = keep_mask(cam, tags, recipe.erase_above)
+            evidence = self.network.head.evidence(cam)
+            erased_image = erase(image, evidence, tags, recipe.erase_above)
+            keep = keep_mask(evidence, tags, recipe.erase_above)
         erased = self.network.scores(erased_image)[:, 1:]
         losses = {
             "global_alignment": global_alignment(erased, cam, tags, recipe.channels),
@@ -165,7 +175,7 @@ class Objective(nn.Module):
     def _label(self, cam: Tensor, image: Tensor, tags: Tensor) -> Tensor:
         recipe = self.recipe
         return pseudo_label(
-            cam, (image * self.std + self.mean).clamp(0, 1), tags, recipe.background_high, recipe.background_low,
+            cam, (image * self.std + self.mean).clamp(0, 1), tags, *self.background,
             iterations=recipe.par_iterations, empty_cam=recipe.empty_cam,
         )  # fmt: skip
 

@@ -11,6 +11,9 @@ from torch.nn.functional import adaptive_avg_pool2d, dropout2d, interpolate, rel
 
 LEVELS = (2, 4, 8, 16)
 
+LEVEL_RATE = 0.02
+"""Share of the newest batch in the level of a class, after the first batches."""
+
 
 class Gate(nn.Module):
     """Weighs two maps per pixel, their positive and negative parts apart.
@@ -57,6 +60,10 @@ class CamHead(nn.Module):
         self.reduce = nn.Conv2d(channels, hidden, 1, bias=False)
         self.score = nn.Conv2d(hidden, classes + 1, 1, bias=False)
         self.gates = nn.ModuleList(Gate(classes) for _ in LEVELS[1:] if pooling == "gpp")
+        self.register_buffer("level", torch.zeros(classes))
+        self.register_buffer("level_steps", torch.zeros(()))
+        self.level: Tensor
+        self.level_steps: Tensor
         self.bias = nn.Parameter(torch.zeros(classes)) if pooling == "lse" else None
         for conv in (self.reduce, self.score):
             nn.init.xavier_uniform_(conv.weight)
@@ -66,6 +73,27 @@ class CamHead(nn.Module):
         features = dropout2d(features if self.signed else relu(features), self.dropout, self.training)
         scores: Tensor = self.score(relu(self.reduce(features)))
         return scores
+
+    @torch.no_grad()
+    def learn_level(self, cam: Tensor, tags: Tensor, quantile: float) -> None:
+        """Learn from images without a class what its map shows where there is nothing to find.
+
+        A frequent class without a look of its own is weakly active everywhere; an absolute activation means nothing.
+
+        Args:
+            cam: (B, C, h, w) float, signed.
+            tags: (B, C) above 0 where a class is in an image.
+            quantile: share, 0..1, of the pixels of images without the class that lie below its level.
+        """
+        values = torch.where(tags[:, :, None, None] > 0, torch.nan, cam.float()).transpose(0, 1).flatten(1)
+        found = values.nanquantile(quantile, dim=1)
+        self.level_steps += 1
+        rate = torch.clamp(1 / self.level_steps, min=LEVEL_RATE)
+        self.level += torch.where(found.isnan(), torch.zeros_like(found), rate * (found - self.level))
+
+    def evidence(self, cam: Tensor) -> Tensor:
+        """A signed (B, C, h, w) CAM above the level of each class, which is 0 unless it was learned."""
+        return cam - self.level[:, None, None]
 
     def pyramid(self, cam: Tensor) -> Tensor:
         """Gated pyramid pooling of a (B, C, h, w) CAM, at its own size."""

@@ -47,8 +47,14 @@ class ObjectiveRecipe:
         weights: weight of each named term.
         margin: activation that may differ for free in L_kt and L_local.
         erase_above: foreground score, 0..1, above which MGA erases a pixel.
-        background_high: background score of the first pseudo-label map (beta_h).
-        background_low: background score of the second pseudo-label map (beta_l).
+        background: the two background scores are those given ("fixed"), or lie around the threshold at which the CAMs
+            end at the edges of the images ("auto"), found without truth at the end of the warm-up and of every epoch.
+        background_high: background score of the first pseudo-label map (beta_h), where it is fixed or not found.
+        background_low: background score of the second pseudo-label map (beta_l), likewise.
+        background_spread: how far the two lie from the found threshold, as a share of it, 0..1.
+        absent_quantile: share, 0..1, of the pixels of images without a class on which its map is below the level from
+            which it says anything; that level is taken off wherever activations become scores. 0: as published, the
+            level is 0.
         inter_above: foreground score, 0..1, above which a pixel counts in L_inter.
         pairs: share of a batch that is stitched with a paired image, 0..1; at least one image when not 0.
         erased: share of a batch that is also seen erased for MGA, above 0, at most 1.
@@ -71,8 +77,11 @@ class ObjectiveRecipe:
     weights: LossWeights = field(default_factory=LossWeights)
     margin: float = 0.05
     erase_above: float = 0.6
+    background: Literal["fixed", "auto"] = "fixed"
     background_high: float = 0.3
     background_low: float = 0.15
+    background_spread: float = 0.15
+    absent_quantile: float = 0.0
     inter_above: float = 0.2
     pairs: float = 1.0
     erased: float = 1.0

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from ktse.console import say
 from ktse.data.sample import TaggedImages
-from ktse.data.transforms import TrainingTransform, seeded
+from ktse.data.transforms import TrainingTransform
 from ktse.devices import make_fabric
 from ktse.errors import CollapseError
 from ktse.method.objective import Batch, Objective
-from ktse.method.rivals import cutmix
 from ktse.models.backbone import Backbone, part_of_network
 from ktse.models.cam_head import CamHead, CamNetwork
-from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
+from ktse.recipe import ClassifyRecipe
 from ktse.run_folder import RunFolder
+from ktse.stages.background import around, background_threshold
+from ktse.stages.paired_images import PairedImages, collate
 from ktse.training import EpochEnd, EpochPlan, State, fit, go_back, make_loader, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
 
@@ -46,96 +46,13 @@ IMPROVED = 0.01
 """Relative fall of the warm-up's loss over an epoch below which the tags got no better."""
 
 
-class Sample(NamedTuple):
-    """One image as a batch is made of it.
-
-    Attributes:
-        image: (3, H, W) float, normalised.
-        tags: (C,) float, 0 or 1; of an image with a part of another (CutMix), those of either.
-        mixed: (C,) float in 0..1, the share of the image that comes from an image with each tag.
-        paired_image, paired_tags: the same of the paired image, if there is one.
-    """
-
-    image: Tensor
-    tags: Tensor
-    mixed: Tensor
-    paired_image: Tensor | None = None
-    paired_tags: Tensor | None = None
-
-
-class PairedImages(Dataset[Sample]):
-    """Anchor images, each with a paired image that shares a randomly chosen tag with it (paper, section 3.2).
-
-    An anchor without tags is paired with any image. An anchor may draw itself.
-
-    Args:
-        data: images and tags.
-        transform: augmentation.
-        seed, epoch: with the index, they decide every random choice.
-        recipe: how an anchor is paired, and how often it is mixed.
-        anchors: the images that need a paired one.
-        mix: whether images are mixed.
-    """
-
-    def __init__(
-        self, data: TaggedImages, transform: TrainingTransform, seed: int, epoch: int, recipe: ObjectiveRecipe,
-        anchors: Collection[int], mix: bool,
-    ) -> None:  # fmt: skip
-        self.data, self.transform, self.seed, self.epoch, self.anchors = data, transform, seed, epoch, anchors
-        self.cutmix = recipe.cutmix if mix else 0.0
-        self.training = training = data.training
-        same_tag = anchors and recipe.partner == "same-tag"
-        self.with_tag = [training[column] for column in data.tags[training].T] if same_tag else []
-
-    def __getitem__(self, index: int) -> Sample:
-        with seeded(self.seed, self.epoch, index):
-            partner = self._partner(index) if self.anchors else index
-            image, tags = self._sample(index)
-            paired = self._sample(partner) if index in self.anchors else (None, None)
-            mixed = tags
-            if self.cutmix > 0 and float(torch.rand(())) < self.cutmix:
-                image, mixed = cutmix(image, tags, *self._sample(_any(self.training)))
-            return Sample(image, (mixed > 0).float(), mixed, *paired)
-
-    def _sample(self, index: int) -> tuple[Tensor, Tensor]:
-        image, _ = self.transform(self.data.read(index, self.transform.long_side[1]))
-        return image, torch.from_numpy(self.data.tags[index]).float()
-
-    def _partner(self, index: int) -> int:
-        tags = np.flatnonzero(self.data.tags[index])
-        if not self.with_tag or len(tags) == 0:
-            return _any(self.training)
-        return _any(self.with_tag[tags[int(torch.randint(len(tags), ()))]])
-
-
-def _any(indices: np.ndarray) -> int:
-    return int(indices[int(torch.randint(len(indices), ()))])
-
-
-def collate(samples: list[Sample], share: float) -> Batch:
-    """Make a batch in which the first images, at least one when the share is not 0, have a paired image."""
-    images, tags, mixed = (torch.stack(column) for column in list(zip(*samples, strict=True))[:3])
-    count = min(len(samples), math.ceil(share * len(samples)))
-    pairs = [
-        (sample.paired_image, sample.paired_tags)
-        for sample in samples[:count]
-        if sample.paired_image is not None and sample.paired_tags is not None
-    ]
-    paired = torch.stack([image for image, _ in pairs]) if pairs else images[:0]
-    paired_tags = torch.stack([tag for _, tag in pairs]) if pairs else tags[:0]
-    return Batch(_last(images), tags, _last(paired), paired_tags, None if torch.equal(mixed, tags) else mixed)
-
-
-def _last(images: Tensor) -> Tensor:
-    return images.contiguous(memory_format=torch.channels_last)
-
-
 class ClassifyTask:
     """The classification network as a training task: warm-up on tags, then the whole objective."""
 
     def __init__(self, data: TaggedImages, recipe: ClassifyRecipe, network: CamNetwork) -> None:
         self.data, self.recipe, self.network = data, recipe, network
-        self.module: nn.Module = Objective(network, recipe.objective, network.mean, network.std)
+        self.objective = Objective(network, recipe.objective, network.mean, network.std)
+        self.module: nn.Module = self.objective
         self.transform = TrainingTransform(
             recipe.long_side, recipe.crop, recipe.jitter, network.mean.tolist(), network.std.tolist()
         )
@@ -153,6 +70,8 @@ class ClassifyTask:
             return None
         start: int | None = state.memory.get("warmup_ended", 0 if recipe.warmup == 0 else None)
         self.network.freeze_batch_norm(recipe.batch_norm == "frozen" or start is not None)
+        if (found := state.memory.get("threshold")) is not None:
+            self.objective.background = around(found, recipe.objective.background_spread)
         scale = 1.0 if start is None else recipe.lr_after * state.memory.get("lr_scale", 1.0)
 
         def weights(progress: float) -> Mapping[str, float]:
@@ -233,7 +152,7 @@ class ClassifyTask:
         every = recipe.keep_every
         kept = KEPT.format(state.epoch) if every and state.epoch % every == 0 else ""
         if "warmup_ended" in memory:
-            return EpochEnd(text, keep=kept)
+            return EpochEnd(text + self._find_threshold(state), keep=kept)
         better = found["loss"] < memory.get("best_loss", math.inf) * (1 - IMPROVED)
         memory["stale"] = 0 if better else memory["stale"] + 1
         memory["best_loss"] = min(found["loss"], memory.get("best_loss", math.inf))
@@ -241,7 +160,19 @@ class ClassifyTask:
         if state.epoch < recipe.warmup and not stale:
             return EpochEnd(text, keep=kept)
         memory |= {"warmup_ended": 0 if recipe.warmup == 0 else state.epoch, "warm": found}
-        return EpochEnd(f"{text}; warm-up ended", keep=WARMUP)
+        return EpochEnd(f"{text}; warm-up ended{self._find_threshold(state)}", keep=WARMUP)
+
+    def _find_threshold(self, state: State) -> str:
+        """Let the pseudo-label's background scores follow the CAMs; says around which threshold they lie."""
+        recipe = self.recipe
+        if recipe.objective.background == "fixed" or state.epoch >= recipe.epochs:
+            return ""
+        middle = round(sum(recipe.long_side) / 2)
+        found = background_threshold(self.network, self.data, middle, recipe.objective.par_iterations)
+        if found is None:
+            return ", no threshold found for the pseudo-label"
+        state.memory["threshold"] = found
+        return f", threshold {found:.2f} for the pseudo-label"
 
 
 def _sums(totals: Mapping[str, float]) -> dict[str, float]:

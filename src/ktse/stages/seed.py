@@ -69,6 +69,7 @@ def image_cams(
         with fabric.autocast():
             cam = network.scores(both)[:, 1:]
             logits.append(network.head.classify(cam))
+        cam = network.head.evidence(cam)
         cams += [(cam[:1], False), (cam[1:], True)]
     small = (-(-whole[1] // recipe.stride), -(-whole[0] // recipe.stride))
     merged = merge_cams(cams, torch.from_numpy(keys).to(fabric.device), small)

@@ -25,7 +25,9 @@ def same_warmup(one: ClassifyRecipe, other: ClassifyRecipe) -> bool:
 
 def _before(recipe: ClassifyRecipe) -> ClassifyRecipe:
     plain = {name: getattr(ClassifyRecipe(), name) for name in AFTER if name != "objective"}
-    return dataclasses.replace(recipe, objective=ObjectiveRecipe(), **plain)
+    ends = recipe.objective  # what of the objective acts in the warm-up or at its end
+    objective = ObjectiveRecipe(background=ends.background, absent_quantile=ends.absent_quantile)
+    return dataclasses.replace(recipe, objective=objective, **plain)
 
 
 def adopt_warmup(run: RunFolder, other: RunFolder, recipe: ClassifyRecipe) -> bool:

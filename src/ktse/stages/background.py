@@ -1,0 +1,57 @@
+"""The background scores of SSR's pseudo-label, found from the CAMs and the images alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn.functional import relu
+
+from ktse.data.sample import TaggedImages
+from ktse.data.transforms import long_side_size, to_tensor
+from ktse.method.erasing import EPSILON
+from ktse.method.regularisation import tagged_channels
+from ktse.models.cam_head import CamNetwork
+from ktse.refinement.par import GROWTH, pixel_adaptive_refinement
+from ktse.refinement.threshold import BINS, boundary_contrast, contrast_threshold
+
+SAMPLE = 128
+"""Images that are looked at; their thresholds are so much alike that more change little."""
+
+
+@torch.no_grad()
+def background_threshold(network: CamNetwork, data: TaggedImages, long_side: int, iterations: int) -> float | None:
+    """The background score at which CAMs, refined as in the pseudo-label, end at the edges of the images.
+
+    Args:
+        network: in any mode; it comes back in the same.
+        data: images and tags; some of the training images are looked at.
+        long_side: pixels of the longer side at which they are looked at.
+        iterations: iterations of PAR.
+
+    Returns:
+        0..1, or None if no boundary stands out from the rest of the images.
+    """
+    tagged = data.training[data.tags[data.training].any(axis=1)]
+    chosen = tagged[np.linspace(0, len(tagged) - 1, min(SAMPLE, len(tagged))).astype(int)] if len(tagged) else tagged
+    training, device = network.training, next(network.parameters()).device
+    network.eval()
+    total = np.zeros((2, BINS))
+    for index in chosen:
+        image = data.read(int(index), long_side)
+        image = image.resize(long_side_size(image.size, long_side), Image.Resampling.BICUBIC)
+        small = image.reduce(2)
+        keys, _ = tagged_channels(torch.from_numpy(data.tags[index : index + 1]).float())
+        cam = network.scores(to_tensor(image, network.mean, network.std)[None].to(device))[:, 1:]
+        positive = relu(network.head.evidence(cam)[:, keys[0].to(device)])
+        normalised = positive / (positive.amax(dim=(-2, -1), keepdim=True) + EPSILON)
+        picture = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].to(device).float() / 255
+        refined = pixel_adaptive_refinement(picture, normalised, iterations)[0] / GROWTH**iterations
+        total += boundary_contrast(np.array(small), refined.clamp(0, 1).cpu().numpy())
+    network.train(training)
+    return contrast_threshold(total)
+
+
+def around(threshold: float, spread: float) -> tuple[float, float]:
+    """High and low background score of the pseudo-label, a share above and below a threshold, within 0.02..0.95."""
+    return min(0.95, threshold * (1 + spread)), max(0.02, threshold * (1 - spread))
