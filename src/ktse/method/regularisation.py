@@ -55,6 +55,10 @@ def pseudo_label(
         (B, H, W) int64: class 1..C where the map with the high background score says so, 0 where both maps say
         background, UNDECIDED elsewhere and where every tagged class of an image is left out.
     """
+    if cam.device.type == "cpu" and len(cam) > 1:
+        # One image at a time stays in the processor's cache, and has no more maps than tags: twice as fast.
+        each = zip(cam.split(1), image.split(1), tags.split(1), strict=True)
+        return torch.cat([pseudo_label(*one, high, low, iterations=iterations, empty_cam=empty_cam) for one in each])
     keys, present = tagged_channels(tags)
     size = image.shape[-2:]
     half = (max(1, size[0] // 2), max(1, size[1] // 2))
