@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from fakes import COLOURS, TAGS, coco, draw, voc, voc_mask, voc_xml
 from ktse.data.sample import TaggedImages
@@ -256,7 +257,9 @@ def assert_whole(run: Path, classes: int, images: int) -> None:
     assert all(entry["state"] == "done" for entry in manifest.values())
     assert len((run / "classes.txt").read_text().splitlines()) == classes
     for folder in ("seeds", "masks", "predictions"):
-        assert len({path.stem for path in (run / folder).rglob("*.*")} - {"summary", "confidence"}) == images
+        assert len({path.stem for path in (run / folder).rglob("*.*")} - {"summary", "confidence", "source"}) == images
+    with safe_open(run / "segment" / "model.safetensors", framework="np") as file:
+        assert file.metadata()["networks"] == "2"  # BECO
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert evaluation["mask"]["method"] == "irn"
     assert evaluation["mask"]["threshold"] == 0.25

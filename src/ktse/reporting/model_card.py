@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from safetensors import SafetensorError, safe_open
 
 from ktse.data.corrections import find_corrections
 from ktse.data.sample import TaggedImages, Truth
@@ -148,6 +147,8 @@ def licences(run: RunFolder, recipe: Recipe) -> list[tuple[str, str]]:
 
 def _noted_licence(path: Path) -> str:
     """The licence that the header of the model file names for its encoder's weights, or nothing."""
+    from safetensors import SafetensorError, safe_open  # prediction with onnxruntime alone imports this module too
+
     try:
         with safe_open(path, framework="np") as file:
             return str((file.metadata() or {}).get("encoder_licence", "")).strip('"')
