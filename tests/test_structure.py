@@ -12,10 +12,9 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "ktse"
 # From the roof to the ground: a part may import what stands below it.
 ORDER = (
-    "cli", "api", "ablation", "pipeline", "disk", "reporting", "exporting", "importing", "stages", "training",
-    "devices", "weights", "method", "segmentation", "models", "prediction", "refinement", "metrics", "data",
-    "run_folder", "visual",
-    "settings", "ranges", "recipe", "console", "processes", "errors",
+    "cli", "api", "checking", "ablation", "pipeline", "disk", "reporting", "exporting", "importing", "stages",
+    "training", "devices", "weights", "method", "segmentation", "models", "prediction", "refinement", "metrics", "data",
+    "run_folder", "visual", "settings", "ranges", "recipe", "console", "processes", "errors",
 )  # fmt: skip
 
 

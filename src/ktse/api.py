@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from ktse.checking import check_run
 from ktse.data.check import Checked, check_images
 from ktse.data.forms import open_data, open_masks
 from ktse.data.scenes import make_scenes
@@ -17,9 +18,9 @@ from ktse.prediction.files import predict_folder
 from ktse.prediction.predictor import Predictor
 from ktse.prediction.video import is_video, predict_video
 from ktse.processes import rank
-from ktse.recipe import PredictRecipe, Recipe
+from ktse.recipe import PredictRecipe
 from ktse.run_folder import RunFolder, read_json
-from ktse.settings import absolute, given_data, given_recipe, load_recipe, merged, recipe_from_dict, to_dict
+from ktse.settings import absolute, changed, given_data, given_recipe, load_recipe, merged, recipe_from_dict
 
 Settings = Mapping[str, Any]
 Format = Literal["onnx", "coco", "voc", "yolo", "cvat", "labelstudio"]
@@ -122,29 +123,13 @@ def check(
     if (Path(images) / "recipe.yaml").is_file():
         if tags is not None:
             raise RunError(f"{images} is a run folder, which knows its tags", hint="Leave --tags out.")
-        return _check_run(RunFolder(images), masks, skip_bad, settings or {})
-    whole = _changed(load_recipe(recipe, settings), {"data": given_data(images, tags, skip_bad)})
+        return check_run(RunFolder(images), masks, skip_bad, settings or {})
+    whole = changed(load_recipe(recipe, settings), {"data": given_data(images, tags, skip_bad)})
     data = open_data(whole.data)
     truth = open_masks(Path(masks), data) if masks is not None else None
     checked = check_images(data, truth, skip_bad=whole.data.skip_bad)
     need = maps_need(checked.images, len(data.classes), checked.pixels, checked.tagged_pixels, whole)
     return dataclasses.replace(checked, disk=need)
-
-
-def _check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings: Settings) -> Checked:
-    changed = _changed(_changed(run.read_recipe(), settings), {"data": {"skip_bad": True}} if skip_bad else {})
-    job = Job(run, _changed(changed, {"truth": {"masks": str(masks)}} if masks is not None else {}))
-    checked = check_images(job.opened, job.truth, skip_bad=job.recipe.data.skip_bad)
-    if checked.errors:
-        return checked
-    if not run.path("classify", "model.safetensors").is_file():
-        text = f"which tags are probably wrong is said after classify: ktse classify {run.root}"
-        return dataclasses.replace(checked, warnings=[*checked.warnings, text])
-    from ktse.stages.doubt import doubtful_tags  # loads torch
-
-    doubtful, judge, warning = doubtful_tags(run, job.opened.without(checked.unreadable), job.recipe.classify)
-    warnings = [*checked.warnings, *([warning] if warning else [])]
-    return dataclasses.replace(checked, doubtful=doubtful, doubtful_judge=judge, warnings=warnings)
 
 
 def classify(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
@@ -329,7 +314,7 @@ def import_weights(file: str | Path, *, out: str | Path) -> Path:
 
 def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
     folder = RunFolder.existing(run)
-    job = Job(folder, _changed(folder.read_recipe(), settings or {}))
+    job = Job(folder, changed(folder.read_recipe(), settings or {}))
     if stage == "refine":
         _ = job.calibration  # bad input is said before anything is written
     if stage == "segment":
@@ -350,13 +335,9 @@ def _with(name: str, folder: str | Path | None, settings: Settings | None) -> Se
     return {**(settings or {}), **({} if folder is None else {name: str(folder)})}
 
 
-def _changed(recipe: Recipe, settings: Settings) -> Recipe:
-    return recipe_from_dict(merged(to_dict(recipe), settings))
-
-
 def _model_file(path: Path, settings: Settings) -> tuple[Path, PredictRecipe]:
     """The weights of a segmentation model, given by its run or as a file, and how it is to be applied."""
     if path.suffix == ".safetensors":
         return path, recipe_from_dict(merged({}, settings)).predict
     folder = RunFolder.existing(path)
-    return folder.path("segment", "model.safetensors"), _changed(folder.read_recipe(), settings).predict
+    return folder.path("segment", "model.safetensors"), changed(folder.read_recipe(), settings).predict

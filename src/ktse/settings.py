@@ -132,6 +132,11 @@ def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Re
     return recipe
 
 
+def changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """A recipe with changes, which may be nested or dotted."""
+    return recipe_from_dict(merged(to_dict(recipe), settings))
+
+
 def to_dict(recipe: Any) -> dict[str, Any]:
     """Plain nested values of a recipe or of one stage's part, ready for YAML and JSON."""
     return {key: _plain(value) for key, value in dataclasses.asdict(recipe).items()}
