@@ -1,0 +1,96 @@
+"""What the README tells people to type, typed."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ktse
+from ktse.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TINY = [
+    "--classify.backbone", "resnet10t", "--classify.output_stride", "16", "--classify.epochs", "2",
+    "--classify.warmup", "1", "--classify.crop", "32", "--classify.long_side", "[32,40]", "--segment.encoder",
+    "resnet10t", "--segment.epochs", "1", "--segment.crop", "32", "--segment.long_side", "[32,40]", "--segment.weights",
+    "none", "--seed.scales", "[1.0]", "--seed.long_side", "40", "--predict.long_side", "40", "--classify.workers", "0",
+    "--segment.workers", "0",
+]  # fmt: skip
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+SHELL = [line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+TYPED = [shlex.split(line)[1:] for line in SHELL if line.startswith("ktse ")]
+MENTIONED = [shlex.split(line.replace("\n", " "))[1:] for line in re.findall(r"`(ktse [^`]+)`", README)]
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (table,) = blocks("csv")
+    (tmp_path / "tags.csv").write_text(table)
+    draws = np.random.default_rng(0)
+    for name in [*(line.split(",")[0] for line in table.splitlines()[1:]), "../new-photos/a.jpg"]:
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draws.integers(0, 256, (48, 40, 3), dtype=np.uint8)).save(path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_commands_on_ones_own_photos_do_what_they_promise(photos: Path) -> None:
+    verbs = [arguments[0] for arguments in TYPED]
+    assert verbs == ["demo", "check", "run", "predict"]
+    for arguments in TYPED[1:]:
+        small = [*TINY, "--weights", "none"] if arguments[0] == "run" else []
+        assert main([*arguments, *small]) == 0, arguments
+    promised = set(re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE))
+    assert {"masks/ID.png", "report.html", "segment/model.safetensors"} <= promised
+    for name in promised:
+        assert (photos / "runs" / "photos" / name.replace("ID", "beach/001")).is_file(), name
+    assert list((photos / "masks").rglob("a.png"))
+
+
+def test_the_demo_draws_its_scenes_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*TYPED[0], "--images", "12", *TINY]) == 0
+    assert (tmp_path / "runs" / "demo" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("arguments", MENTIONED, ids=" ".join)
+def test_commands_in_the_text_exist_with_their_flags(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([arguments[0], "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    for flag in arguments[1:]:
+        assert not flag.startswith("--") or flag in text
+
+
+def test_python_calls_fit_the_functions() -> None:
+    (block,) = blocks("python")
+    calls = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)]
+    assert calls
+    for call in calls:
+        assert isinstance(call.func, ast.Attribute)
+        given = {word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg}
+        inspect.signature(getattr(ktse, call.func.attr)).bind(*map(ast.literal_eval, call.args), **given)
+
+
+def test_make_knows_the_targets_and_the_pages_exist() -> None:
+    targets = {line.split()[1] for line in SHELL if line.startswith("make ")}
+    assert targets == {"demo", "test"}
+    known = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert targets <= set(known)
+    for page in re.findall(r"\]\((\S+?)\)", README):
+        assert page.startswith("http") or (ROOT / page).is_file(), page
