@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from ktse.ablation.arms import ALIGNMENT, NAMES, PLAIN, RIVALS, Arm, all_arms, choose, elements, sensitivity
+from ktse.ablation.arms import (
+    ALIGNMENT,
+    NAMES,
+    PLAIN,
+    RIVALS,
+    Arm,
+    alignment,
+    all_arms,
+    choose,
+    elements,
+    sensitivity,
+)
 from ktse.errors import RecipeError
 from ktse.recipe import ClassifyRecipe, ObjectiveRecipe, Recipe
 from ktse.settings import RECIPES, load_recipe, merged, recipe_from_dict, to_dict
@@ -105,3 +116,8 @@ def test_one_name_for_two_arms_is_a_message(tmp_path: Path) -> None:
 def test_an_unknown_table_is_a_message(names: list[str]) -> None:
     with pytest.raises(RecipeError, match="table"):
         choose(names, ClassifyRecipe())
+
+
+def test_aeft_has_no_part_where_there_is_no_pyramid() -> None:
+    names = [[arm.name for arm in alignment(ClassifyRecipe(pooling=pooling)).arms] for pooling in ("gpp", "lse")]
+    assert set(names[0]) - set(names[1]) == {"aeft"}

@@ -52,7 +52,7 @@ def test_the_network_never_sees_more_pixels_than_the_recipe_allows() -> None:
             return torch.ones(2, 4, 5, 5)
 
     network = Network()
-    network.head = SimpleNamespace(classify=lambda cam: cam.mean(dim=(2, 3)))  # type: ignore[assignment]
+    network.head = SimpleNamespace(classify=lambda cam: cam.mean(dim=(2, 3)), evidence=lambda cam: cam)  # type: ignore[assignment]
     photo, keys, fabric = Image.new("RGB", (900, 600)), np.array([0, 2]), make_fabric("fp32")
     for pixels, sizes, small in (
         (0, [900 * 600, 450 * 300], (150, 225)),

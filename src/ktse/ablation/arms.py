@@ -107,6 +107,12 @@ def elements(recipe: ClassifyRecipe) -> Table:
     return Table("elements", "Elements: what each part adds", "plain", arms)
 
 
+def alignment(recipe: ClassifyRecipe) -> Table:
+    """MGA against its rivals; AEFT compares gated pyramids, so that it has no part where there are none."""
+    arms = tuple(arm for arm in ALIGNMENT.arms if recipe.pooling == "gpp" or arm.name != "aeft")
+    return dataclasses.replace(ALIGNMENT, arms=arms)
+
+
 def sensitivity(objective: ObjectiveRecipe) -> Table:
     """The recipe as it is, and one number or choice of it changed at a time."""
     low, high = objective.background_low, objective.background_high
@@ -160,7 +166,9 @@ def choose(tables: Iterable[str], recipe: ClassifyRecipe) -> list[Table]:
     Raises:
         RecipeError: there is no such table.
     """
-    known = {table.name: table for table in (elements(recipe), ALIGNMENT, RIVALS, sensitivity(recipe.objective))}
+    known = {
+        table.name: table for table in (elements(recipe), alignment(recipe), RIVALS, sensitivity(recipe.objective))
+    }
     chosen = []
     for name in dict.fromkeys(tables):
         if name not in known and not Path(name).is_file():
