@@ -6,7 +6,7 @@ import math
 from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.functional import adaptive_avg_pool2d, dropout2d, interpolate, relu
 
 LEVELS = (2, 4, 8, 16)
@@ -87,6 +87,10 @@ class CamHead(nn.Module):
         """
         values = torch.where(tags[:, :, None, None] > 0, torch.nan, cam.float()).transpose(0, 1).flatten(1)
         found = values.nanquantile(quantile, dim=1)
+        if distributed.is_available() and distributed.is_initialized():  # the mean over the devices that saw one
+            sums = torch.stack([found.nan_to_num(), (~found.isnan()).float()])
+            distributed.all_reduce(sums)
+            found = sums[0] / sums[1]
         self.level_steps += 1
         rate = torch.clamp(1 / self.level_steps, min=LEVEL_RATE)
         self.level += torch.where(found.isnan(), torch.zeros_like(found), rate * (found - self.level))
