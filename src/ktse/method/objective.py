@@ -176,7 +176,7 @@ class Objective(nn.Module):
         recipe = self.recipe
         return pseudo_label(
             cam, (image * self.std + self.mean).clamp(0, 1), tags, *self.background,
-            iterations=recipe.par_iterations, empty_cam=recipe.empty_cam, agreement=recipe.agreement,
+            iterations=recipe.par_iterations, empty_cam=recipe.empty_cam,
         )  # fmt: skip
 
 

@@ -38,7 +38,6 @@ def pseudo_label(
     *,
     iterations: int = 10,
     empty_cam: Literal["undecided", "published"] = "undecided",
-    agreement: bool = False,
 ) -> Tensor:
     """Label map from a CAM, with two background scores and PAR on the image at half size.
 
@@ -51,8 +50,6 @@ def pseudo_label(
         iterations: iterations of PAR.
         empty_cam: a tagged class without positive activation is left out of the choice ("undecided"), or turned
             positive by its negative maximum ("published").
-        agreement: leave undecided where the CAM, before PAR, says another class. PAR lets small objects fade into what
-            surrounds them, and a label that then taught so would forget them.
 
     Returns:
         (B, H, W) int64: class 1..C where the map with the high background score says so, 0 where both maps say
@@ -63,8 +60,7 @@ def pseudo_label(
         each = (slice(place, place + 1) for place in range(len(cam)))
         labels = [
             pseudo_label(
-                cam[one], image[one], tags[one], high, low, iterations=iterations, empty_cam=empty_cam,
-                agreement=agreement,
+                cam[one], image[one], tags[one], high, low, iterations=iterations, empty_cam=empty_cam
             )
             for one in each
         ]  # fmt: skip
@@ -96,11 +92,6 @@ def pseudo_label(
     label = (keys + 1).gather(1, winner.flatten(1)).view_as(winner)
     label[~foreground] = 0
     label[~foreground & perhaps] = UNDECIDED
-    if agreement:
-        # Without infinities, which times a weight of 0 are no number.
-        own, said = interpolate(packed.clamp(min=-1), size, mode="bilinear", align_corners=False).max(dim=1)
-        said = (keys + 1).gather(1, said.flatten(1)).view_as(label)
-        label[(own > high) & (said != label)] = UNDECIDED
     label[(tags.sum(dim=1) > 0) & ~present.any(dim=1)] = UNDECIDED
     return label
 

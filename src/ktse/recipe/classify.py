@@ -68,7 +68,6 @@ class ObjectiveRecipe:
         inter_classes: which classes L_inter compares: all, or the tagged ones.
         empty_cam: what a tagged class without any positive activation means for the pseudo-label: left out
             ("undecided"), or the published code's division by a negative maximum ("published").
-        agreement: leave pixels of the pseudo-label undecided where the CAM, before PAR, says another class.
         par_iterations: iterations of the pixel-adaptive refinement of the pseudo-label.
         cutmix: rival CutMix: share of the images, 0..1, into which a part of a random other image is pasted.
         repel_below: normalised activation, 0..1, under which a pixel belongs to the weak part in the repulsion.
@@ -93,7 +92,6 @@ class ObjectiveRecipe:
     foreground_balance: Literal["pixel", "class"] = "pixel"
     inter_classes: Literal["all", "tagged"] = "tagged"
     empty_cam: Literal["undecided", "published"] = "undecided"
-    agreement: bool = False
     par_iterations: int = 10
     cutmix: float = 0.0
     repel_below: float = 0.2
