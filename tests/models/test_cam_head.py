@@ -112,3 +112,10 @@ def test_the_level_of_a_class_is_learned_on_images_without_it():
 def test_a_level_that_was_not_learned_changes_nothing():
     cam = torch.randn(1, 3, 2, 2)
     assert torch.equal(CamHead(6, 3, 4).evidence(cam), cam)
+
+
+def test_the_level_is_learned_for_thousands_of_classes():
+    head = CamHead(6, 1300, 2)
+    cam = torch.arange(1300.0)[None, :, None, None].expand(1, -1, 120, 120)
+    head.learn_level(cam, torch.zeros(1, 1300), 0.8)
+    torch.testing.assert_close(head.level, torch.arange(1300.0))

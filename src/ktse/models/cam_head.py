@@ -11,6 +11,9 @@ from torch.nn.functional import adaptive_avg_pool2d, dropout2d, interpolate, rel
 
 LEVELS = (2, 4, 8, 16)
 
+QUANTILE_VALUES = 1 << 23
+"""Values whose quantiles torch is asked for at once: it refuses more than twice as many, as a thousand classes have."""
+
 LEVEL_RATE = 0.02
 """Share of the newest batch in the level of a class, after the first batches."""
 
@@ -86,7 +89,9 @@ class CamHead(nn.Module):
             quantile: share, 0..1, of the pixels of images without the class that lie below its level.
         """
         values = torch.where(tags[:, :, None, None] > 0, torch.nan, cam.float()).transpose(0, 1).flatten(1)
-        found = values.nanquantile(quantile, dim=1)
+        step = max(1, QUANTILE_VALUES // values.shape[1])
+        parts = (values[place : place + step] for place in range(0, len(values), step))
+        found = torch.cat([part.nanquantile(quantile, dim=1) for part in parts])
         if distributed.is_available() and distributed.is_initialized():  # the mean over the devices that saw one
             sums = torch.stack([found.nan_to_num(), (~found.isnan()).float()])
             distributed.all_reduce(sums)
