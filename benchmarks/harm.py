@@ -21,7 +21,7 @@ from ktse.pipeline import Job
 from ktse.recipe import RefineRecipe
 from ktse.refinement.comparison import compare_contrast
 from ktse.refinement.cutting import enlarge
-from ktse.refinement.threshold import BINS, boundary_contrast, choose_threshold, score_histogram
+from ktse.refinement.threshold import BINS, boundary_contrast, choose_threshold, explained_share, score_histogram
 from ktse.run_folder import RunFolder
 from ktse.stages.classify import load_network, load_warmup
 from ktse.stages.refiners import soft_refiner
@@ -44,16 +44,18 @@ def compare(root: Path, images: int) -> str:
     for network in (warm, load_network(run)):
         placed = network.to(fabric.device)
         sweep, parts = ThresholdSweep(len(data.classes), THRESHOLDS), []
-        histogram, sizes = np.zeros(BINS, dtype=np.int64), []
+        histogram, explained, sizes = np.zeros(BINS, dtype=np.int64), np.zeros(BINS), []
         for name in sample:
             image, keys, true = data.read(names[name]), np.flatnonzero(data.tags[names[name]]), truth.read(name)
             cam, _ = image_cams(placed, image, keys, recipe, fabric)
             scores = refiner(image, torch.from_numpy(cam.astype(np.float32))).cpu().numpy()
-            parts.append(boundary_contrast(np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX)), scores))
+            small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
+            parts.append(boundary_contrast(small, scores))
+            explained += explained_share(small, scores)
             histogram += score_histogram(scores)
             sizes.append(scores[0].size)
             sweep.add(true, keys, enlarge(scores, (true.shape[0], true.shape[1])))
-        threshold, _ = choose_threshold(histogram, np.sum(parts, axis=0), "auto")
+        threshold, _ = choose_threshold(histogram, explained, "auto")
         curves.append(np.stack([part[0] for part in parts]))
         pixels = np.array(sizes, dtype=np.float64)
         best.append(100 * np.nanmax(sweep.miou))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ktse.refinement.confidence import confident_half, image_confidence, margins, rank_correlation, ranks
+from ktse.refinement.confidence import Signs, confident_half, image_confidence, margins, rank_correlation, ranks
 
 
 def test_the_confident_half_is_the_published_one(golden):
@@ -55,6 +55,14 @@ def test_rank_correlation_is_spearmans():
 
 
 def test_confidence_rises_with_every_good_sign():
-    contrast, tags, area, logit = np.array([1.0, 2, 3]), np.array([3, 2, 1]), np.array([0.9, 0.5, 0.1]), np.arange(3)
-    assert image_confidence(contrast, tags, area, logit).tolist() == pytest.approx([0, 0.5, 1])
-    assert image_confidence(contrast, tags[::-1], area, logit).tolist() == pytest.approx([0.25, 0.5, 0.75])
+    bad, middle, good = (
+        Signs(3, 0.0, 1.0, 0.1, 0.0, 0.9),
+        Signs(2, 1.0, 2.0, 0.2, 0.01, 0.5),
+        Signs(1, 2, 3, 0.4, 0.1, 0.1),
+    )
+    assert image_confidence([bad, middle, good]).tolist() == pytest.approx([0, 0.5, 1])
+    assert image_confidence([good, bad]).tolist() == pytest.approx([1, 0])
+    for name in Signs._fields:  # one sign against the five others
+        swapped = [bad._replace(**{name: getattr(good, name)}), good._replace(**{name: getattr(bad, name)})]
+        assert image_confidence(swapped).tolist() == pytest.approx([1 / 6, 5 / 6])
+    assert image_confidence([]).tolist() == []

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageFilter
 
 from ktse.refinement.threshold import (
     boundary_contrast,
     choose_threshold,
-    contrast_threshold,
+    explained_share,
+    explained_threshold,
     score_histogram,
-    threshold_of_area,
 )
 
 
@@ -35,33 +39,57 @@ def test_boundary_contrast_is_that_of_every_mask_by_itself(number: int, height: 
         assert found[0, bin_number] == pytest.approx((every[across] / every.mean() - 1).sum(), abs=1e-4)
 
 
-def test_the_threshold_is_where_masks_end_at_edges() -> None:
+def entropy(values: list[tuple[int, ...]]) -> float:
+    """Entropy in bits of what is in a list."""
+    return -sum(count / len(values) * math.log2(count / len(values)) for count in Counter(values).values())
+
+
+@settings(max_examples=30)
+@given(number=st.integers(0, 10**6), height=st.integers(1, 30), width=st.integers(1, 30), count=st.integers(1, 3))
+def test_explained_share_is_the_information_of_each_mask_about_colour(
+    number: int, height: int, width: int, count: int
+) -> None:
+    rng = np.random.default_rng(number)
+    hues = rng.integers(0, 256, (3, 3), dtype=np.uint8)
+    half = np.arange(height * width).reshape(height, width) * 3 // (height * width)
+    image = hues[half]
+    scores = rng.random((count, height, width)).astype(np.float32)
+    found = explained_share(image, scores, bins=8)
+    picture = Image.fromarray(image).filter(ImageFilter.GaussianBlur(max(height, width) / 48))
+    colour = np.array(picture.quantize(32, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)).ravel().tolist()
+    for bin_number in range(8):
+        mask = (np.floor(scores.max(axis=0) * 8) >= bin_number).ravel().tolist()
+        pairs = set(zip(colour, mask, strict=True))
+        bias = (len(pairs) - len(set(colour)) - 1) / (2 * len(mask) * math.log(2))
+        if len(set(mask)) == 1:
+            assert found[bin_number] == 0
+            continue
+        alone, joint = entropy([(value,) for value in mask]), entropy(list(zip(colour, mask, strict=True)))
+        information = entropy([(value,) for value in colour]) + alone - joint - bias
+        assert found[bin_number] == pytest.approx(information / alone**0.8 if alone > 0.05 else 0, abs=1e-6)
+
+
+@pytest.mark.parametrize("half", [6, 12, 20])
+def test_the_threshold_is_where_an_object_of_another_colour_ends(half: int) -> None:
     rng = np.random.default_rng(0)
-    image = rng.integers(90, 110, (64, 64, 3), dtype=np.uint8)
-    image[20:44, 20:44] += 100  # an object, its edge at a distance of 12 from the centre
+    image = rng.integers(60, 140, (64, 64, 3), dtype=np.uint8)
     y, x = np.mgrid[:64, :64]
     distance = np.maximum(np.abs(y - 31.5), np.abs(x - 31.5))
+    image[distance < half] += 100
     scores = (1 - distance / 32)[None].astype(np.float32)
-    threshold = contrast_threshold(boundary_contrast(image, scores))
-    assert threshold == pytest.approx(1 - 12 / 32, abs=0.02)
+    threshold = explained_threshold(explained_share(image, scores))
+    assert threshold == pytest.approx(1 - half / 32, abs=0.05)
 
 
-def test_no_threshold_where_nothing_stands_out() -> None:
+def test_no_threshold_where_colours_say_nothing() -> None:
     flat = np.full((16, 16, 3), 7, dtype=np.uint8)
-    assert contrast_threshold(boundary_contrast(flat, np.random.default_rng(0).random((1, 16, 16)))) is None
-    assert contrast_threshold(boundary_contrast(flat, np.zeros((0, 16, 16)))) is None
-
-
-@given(area=st.floats(0, 1), number=st.integers(0, 10**6))
-def test_the_threshold_of_an_area_leaves_that_share_above_it(area: float, number: int) -> None:
-    scores = np.random.default_rng(number).random((1, 40, 50))
-    threshold = threshold_of_area(score_histogram(scores), area)
-    assert np.mean(scores >= threshold) == pytest.approx(area, abs=0.02)
+    assert explained_threshold(explained_share(flat, np.random.default_rng(0).random((1, 16, 16)))) is None
+    assert explained_threshold(explained_share(flat, np.zeros((0, 16, 16)))) is None
 
 
 def test_a_threshold_says_where_it_came_from() -> None:
-    flat, histogram = np.zeros((2, 256)), score_histogram(np.random.default_rng(0).random((1, 8, 8)))
-    edges = flat + np.eye(256)[77] * 9
-    assert choose_threshold(histogram, edges, 0.3) == (0.3, "set in the recipe")
-    assert choose_threshold(histogram, edges, "auto")[0] == pytest.approx(77 / 256, abs=1e-3)
-    assert choose_threshold(histogram, flat, "auto")[1].startswith("Otsu")
+    nothing, histogram = np.zeros(256), score_histogram(np.random.default_rng(0).random((1, 8, 8)))
+    explained = np.eye(256)[77] * 9
+    assert choose_threshold(histogram, explained, 0.3) == (0.3, "set in the recipe")
+    assert choose_threshold(histogram, explained, "auto")[0] == pytest.approx(77 / 256, abs=1e-3)
+    assert choose_threshold(histogram, nothing, "auto")[1].startswith("Otsu")

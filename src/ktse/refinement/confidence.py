@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 
@@ -58,22 +61,40 @@ def ranks(values: np.ndarray) -> np.ndarray:
     return np.full(len(values), 0.5) if len(values) < 2 else middle[place.ravel()] / (len(values) - 1)
 
 
-def image_confidence(contrast: np.ndarray, tags: np.ndarray, area: np.ndarray, logit: np.ndarray) -> np.ndarray:
+class Signs(NamedTuple):
+    """What is known about a mask without truth.
+
+    Attributes:
+        tags: number of tags.
+        logit: their mean class score.
+        contrast: of the image along the mask's boundary, mean (boundary_contrast).
+        separation: mean of each pixel's largest score inside the mask, less that outside.
+        smallest: share of the image, 0..1, that the tag with the fewest pixels has.
+        foreground: share of the image, 0..1, that all have.
+    """
+
+    tags: int
+    logit: float
+    contrast: float
+    separation: float
+    smallest: float
+    foreground: float
+
+
+def image_confidence(signs: Sequence[Signs]) -> np.ndarray:
     """Which masks are likely to be good, compared with the others of the same data set; no truth is used.
 
-    A mask is likely good that ends at edges, has few classes to mix up, is small (what spreads, errs), and whose tags
-    the network sees. Each sign ranks the images; the mean of the ranks is the confidence.
-
-    Args:
-        contrast: (N,) mean boundary contrast at the threshold.
-        tags: (N,) number of tags.
-        area: (N,) share of foreground.
-        logit: (N,) mean class score of the tags.
+    A mask is likely good that ends at edges, stands out in the scores, holds some of every tag, has few classes to mix
+    up, is small (what spreads, errs), and whose tags the network sees. Each sign ranks the images; the mean of the
+    ranks is the confidence.
 
     Returns:
         (N,) float64 in 0..1.
     """
-    mean: np.ndarray = np.mean([ranks(contrast), ranks(-tags), ranks(-area), ranks(logit)], axis=0)
+    if not signs:
+        return np.zeros(0)
+    rising = [(-one.tags, one.logit, one.contrast, one.separation, one.smallest, -one.foreground) for one in signs]
+    mean: np.ndarray = np.mean([ranks(column) for column in np.array(rising).T], axis=0)
     return mean
 
 

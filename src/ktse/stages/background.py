@@ -13,7 +13,7 @@ from ktse.method.erasing import EPSILON
 from ktse.method.regularisation import tagged_channels
 from ktse.models.cam_head import CamNetwork
 from ktse.refinement.par import GROWTH, pixel_adaptive_refinement
-from ktse.refinement.threshold import BINS, boundary_contrast, contrast_threshold
+from ktse.refinement.threshold import BINS, explained_share, explained_threshold
 
 SAMPLE = 128
 """Images that are looked at; their thresholds are so much alike that more change little."""
@@ -21,7 +21,7 @@ SAMPLE = 128
 
 @torch.no_grad()
 def background_threshold(network: CamNetwork, data: TaggedImages, long_side: int, iterations: int) -> float | None:
-    """The background score at which CAMs, refined as in the pseudo-label, end at the edges of the images.
+    """The background score at which the colours of the images explain the CAMs best, refined as in the pseudo-label.
 
     Args:
         network: in any mode; it comes back in the same.
@@ -30,13 +30,13 @@ def background_threshold(network: CamNetwork, data: TaggedImages, long_side: int
         iterations: iterations of PAR.
 
     Returns:
-        0..1, or None if no boundary stands out from the rest of the images.
+        0..1, or None if colours explain no mask.
     """
     tagged = data.training[data.tags[data.training].any(axis=1)]
     chosen = tagged[np.linspace(0, len(tagged) - 1, min(SAMPLE, len(tagged))).astype(int)] if len(tagged) else tagged
     training, device = network.training, next(network.parameters()).device
     network.eval()
-    total = np.zeros((2, BINS))
+    total = np.zeros(BINS)
     for index in chosen:
         image = data.read(int(index), long_side)
         image = image.resize(long_side_size(image.size, long_side), Image.Resampling.BICUBIC)
@@ -47,9 +47,9 @@ def background_threshold(network: CamNetwork, data: TaggedImages, long_side: int
         normalised = positive / (positive.amax(dim=(-2, -1), keepdim=True) + EPSILON)
         picture = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].to(device).float() / 255
         refined = pixel_adaptive_refinement(picture, normalised, iterations)[0] / GROWTH**iterations
-        total += boundary_contrast(np.array(small), refined.clamp(0, 1).cpu().numpy())
+        total += explained_share(np.array(small), refined.clamp(0, 1).cpu().numpy())
     network.train(training)
-    return contrast_threshold(total)
+    return explained_threshold(total)
 
 
 def around(threshold: float, spread: float) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from ktse.recipe import Recipe
 from ktse.refinement.bands import bands
 from ktse.refinement.confidence import rank_correlation
 from ktse.refinement.cutting import cut
-from ktse.refinement.threshold import BINS, choose_threshold, score_histogram, threshold_of_area
+from ktse.refinement.threshold import BINS, choose_threshold, score_histogram
 from ktse.run_folder import RunFolder, atomic, label_type, read_json, read_label_map, read_npz, write_json
 
 
@@ -123,7 +123,7 @@ def _measure(
     measured = [index for index, name in enumerate(data.ids) if name in truth.paths]
     found: dict[str, tuple[Measure, float | None, str | None]] = {}
     if run.path("seeds").is_dir():
-        found["seed"] = (Measure.new(classes, sweep=True), *_seed_threshold(run, data, summary))
+        found["seed"] = (Measure.new(classes, sweep=True), *_seed_threshold(run, data))
     if summary is not None:
         found["mask"] = (Measure.new(classes, sweep=True), summary["threshold"], summary["threshold_source"])
     if run.path("predictions").is_dir():
@@ -147,14 +147,13 @@ def _measure(
     return found
 
 
-def _seed_threshold(run: RunFolder, data: TaggedImages, masks: dict[str, Any] | None) -> tuple[float, str]:
-    """CAMs are too smooth to show where objects end; the masks made from them show how much is object."""
-    histogram = np.asarray(sum(score_histogram(read_npz(run.seed_path(name))["cam"]) for name in data.ids))
-    if masks is None:
-        return choose_threshold(histogram, np.zeros((2, BINS)), "auto")
-    known = "which were calibrated" if masks.get("calibration") else "no truth used"
-    threshold = round(threshold_of_area(histogram, masks["area"]), 4)
-    return threshold, f"where seeds cover as much as the masks, {known}"
+def _seed_threshold(run: RunFolder, data: TaggedImages) -> tuple[float, str]:
+    histogram, explained = score_histogram(np.zeros((0, 1, 1))), np.zeros(BINS)
+    for name in data.ids:
+        stored = read_npz(run.seed_path(name))
+        histogram += score_histogram(stored["cam"])
+        explained += stored["explained"]
+    return choose_threshold(histogram, explained, "auto")
 
 
 def _scores(run: RunFolder, name: str, stage: str) -> tuple[np.ndarray, np.ndarray]:

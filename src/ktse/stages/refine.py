@@ -22,10 +22,10 @@ from ktse.models.sam import load_sam
 from ktse.processes import my_share, rank, wait_for_all
 from ktse.recipe import RefineRecipe
 from ktse.refinement.bands import bands
-from ktse.refinement.confidence import confident_half, image_confidence, margins
+from ktse.refinement.confidence import Signs, confident_half, image_confidence, margins
 from ktse.refinement.cutting import cut, enlarge
 from ktse.refinement.dense_crf import in_processes
-from ktse.refinement.threshold import BINS, boundary_contrast, choose_threshold, score_histogram
+from ktse.refinement.threshold import BINS, boundary_contrast, choose_threshold, explained_share, score_histogram
 from ktse.run_folder import RunFolder, atomic, label_type, read_json, read_npz, write_json, write_label_map, write_npz
 from ktse.stages.affinity import load_affinity
 from ktse.stages.calibration import calibrated_images, calibrated_threshold
@@ -35,23 +35,28 @@ EMPTY_REFUSED = 0.5
 """Share of tagged images without any foreground above which masks are refused."""
 
 EMPTY_WARNED = 0.1
-SHARPENED = {"par", "irn", "sam"}
-"""Refiners after which scores fall at the edges of objects; a raw CAM is too smooth for that."""
 
-STABILITY = 0.15
-"""Relative change of the threshold under which a trustworthy mask hardly changes."""
+
+class Cut(NamedTuple):
+    """A mask that was cut from scores.
+
+    Attributes:
+        label: (H, W) label map.
+        trusted: (H, W) bool, the confident half.
+        separation: mean of each pixel's largest score inside the mask, less that outside.
+    """
+
+    label: np.ndarray
+    trusted: np.ndarray
+    separation: float
 
 
 class Row(NamedTuple):
-    """What is known about a mask without truth: tags, their mean class score, boundary contrast, shares of pixels."""
+    """A line of confidence.csv; undecided is a share of pixels."""
 
     name: str
-    tags: int
-    logit: float
-    contrast: float
-    stability: float
+    signs: Signs
     undecided: float
-    foreground: float
 
 
 def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, calibration: Calibration | None = None) -> None:
@@ -69,8 +74,8 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, calibration
     """
     with_crf = "crf" in recipe.method
     path = run.soft_scores_path if with_crf else run.mask_scores_path
-    histogram, contrast = _refine_all(run, data, recipe, path)
-    threshold, source = choose_threshold(histogram, contrast, recipe.threshold)
+    histogram, explained = _refine_all(run, data, recipe, path)
+    threshold, source = choose_threshold(histogram, explained, recipe.threshold)
     calibrated = None
     if calibration is not None:
         found = calibrated_threshold(data, calibration, path)
@@ -85,73 +90,67 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, calibration
     if rank() > 0:
         return
     rows: list[Row] = []
-    covered, pixels = 0, 0
     for index in track(range(len(data)), "cut masks", total=len(data)):
         name, stored = data.ids[index], read_npz(run.mask_scores_path(data.ids[index]))
         size = image_size(data.source(index))[::-1]
-        label, trusted, stable = _cut_mask(stored["keys"], stored["scores"], size, threshold, recipe, len(data.classes))
+        keys = stored["keys"]
+        label, trusted, separation = _cut_mask(keys, stored["scores"], size, threshold, recipe, len(data.classes))
         write_label_map(run.mask_path(name), label)
         open_pixels = label == np.iinfo(label.dtype).max
         write_label_map(run.confident_path(name), (trusted & ~open_pixels).astype(np.uint8))
-        foreground = (label > 0) & ~open_pixels
         excess, pairs = read_npz(path(name))["contrast"][:, place]
-        logits = read_npz(run.seed_path(name))["logits"][stored["keys"]]
-        rows.append(
-            Row(
-                name, len(logits), float(logits.mean()) if len(logits) else 0.0, float(excess / max(1, pairs)),
-                stable, float(open_pixels.mean()), float(foreground.mean()),
-            )
+        logits = read_npz(run.seed_path(name))["logits"][keys]
+        shares = [float((label == key + 1).mean()) for key in keys]
+        signs = Signs(
+            len(logits), float(logits.mean()) if len(logits) else 0.0, float(excess / max(1, pairs)),
+            separation, min(shares, default=0.0), sum(shares),
         )  # fmt: skip
-        if len(logits):
-            covered, pixels = covered + int(foreground.sum()), pixels + label.size
-    tagged = [row for row in rows if row.tags]
+        rows.append(Row(name, signs, float(open_pixels.mean())))
+    tagged = [row for row in rows if row.signs.tags]
     chosen = run.path("seeds", "source.json")
     seeds = read_json(chosen) if chosen.is_file() else {"warnings": []}
-    warnings = seeds.pop("warnings") + _judge(sum(row.foreground == 0 for row in tagged), len(tagged))
+    warnings = seeds.pop("warnings") + _judge(sum(row.signs.foreground == 0 for row in tagged), len(tagged))
     _write_confidence(run, rows, tagged)
-    area = covered / max(1, pixels)  # of the images with tags
-    summary = {"threshold": threshold, "threshold_source": source, "area": area, "warnings": warnings}
+    summary = {"threshold": threshold, "threshold_source": source, "warnings": warnings}
     write_json(run.path("masks", "summary.json"), {**summary, "calibration": calibrated, "seed_source": seeds})
     say(f"refine: threshold {threshold:.2f} ({source})")
 
 
 def _cut_mask(
     keys: np.ndarray, stored: np.ndarray, size: tuple[int, int], threshold: float, recipe: RefineRecipe, classes: int
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Label map, confident half and stability of a mask, from scores that are enlarged a few rows at a time.
-
-    Stability is how little the foreground changes when the threshold moves either way: IoU of the two masks, 0..1.
-    """
+) -> Cut:
+    """Cut scores that are enlarged a few rows at a time."""
     label = np.empty(size, dtype=label_type(classes))
     best, margin = np.empty(size, dtype=np.uint16), np.empty(size, dtype=np.float32)
-    steady = np.zeros(2, dtype=np.int64)
+    sums, pixels = np.zeros(2), np.zeros(2, dtype=np.int64)  # outside and inside
     for rows, scores in bands(stored, size):
         label[rows] = cut(keys, scores, threshold, recipe.undecided, classes)
         strongest = scores.max(axis=0, initial=0)
-        steady += [int((strongest > threshold * factor).sum()) for factor in (1 + STABILITY, 1 - STABILITY)]
+        inside = (strongest > threshold).ravel().astype(np.int64)
+        sums += np.bincount(inside, strongest.ravel(), 2)
+        pixels += np.bincount(inside, minlength=2)
         background = np.full((1, *scores.shape[1:]), threshold, dtype=np.float32)
         best[rows], margin[rows] = margins(np.concatenate([background, scores]))
-    small, large = steady.tolist()
-    stable = small / large if large else float(len(keys) == 0)
-    return label, confident_half(best, margin), stable
+    outside_mean, inside_mean = sums / np.maximum(1, pixels)
+    return Cut(label, confident_half(best, margin), float(inside_mean - outside_mean))
 
 
 def _write_confidence(run: RunFolder, rows: list[Row], tagged: list[Row]) -> None:
     """Write confidence.csv. A mask without tags is empty by definition, and sure."""
-    signs = [np.array([getattr(row, sign) for row in tagged]) for sign in ("contrast", "tags", "foreground", "logit")]
-    found = dict(zip((row.name for row in tagged), image_confidence(*signs), strict=True))
+    confidences = image_confidence([row.signs for row in tagged])
+    found = dict(zip((row.name for row in tagged), confidences, strict=True))
     with atomic(run.path("masks", "confidence.csv")) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("id", "confidence", "undecided", "foreground", "contrast", "stability"))
-        for row in rows:
-            values = (found.get(row.name, 1.0), row.undecided, row.foreground, row.contrast, row.stability)
-            writer.writerow((row.name, *(f"{value:.4f}" for value in values)))
+        writer.writerow(("id", "confidence", "undecided", "foreground", "contrast", "separation", "smallest"))
+        for name, signs, undecided in rows:
+            values = (undecided, signs.foreground, signs.contrast, signs.separation, signs.smallest)
+            writer.writerow((name, *(f"{value:.4f}" for value in (found.get(name, 1.0), *values))))
 
 
 def _refine_all(
     run: RunFolder, data: TaggedImages, recipe: RefineRecipe, path: Callable[[str], Path]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Soft refinement of every image that has none yet; histogram and boundary contrast of the scores of all."""
+    """Soft refinement of every image that has none yet; histogram and explained share of the scores of all."""
     fabric = make_fabric(recipe.precision)
     network = load_affinity(run).to(fabric.device) if "irn" in recipe.method else None
     sam = load_sam(recipe.sam_weights).to(fabric.device) if "sam" in recipe.method else None
@@ -163,15 +162,18 @@ def _refine_all(
         seed, image = read_npz(run.seed_path(data.ids[index])), data.read(index, pixels=recipe.pixels)
         scores = refiner(image, torch.from_numpy(seed["cam"].astype(np.float32))).cpu().numpy()
         small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
-        contrast = boundary_contrast(small, scores).astype(np.float32)
-        write_npz(path(data.ids[index]), keys=seed["keys"], scores=_stored(scores), contrast=contrast)
+        contrast, explained = boundary_contrast(small, scores), explained_share(small, scores)
+        write_npz(
+            path(data.ids[index]), keys=seed["keys"], scores=_stored(scores), contrast=contrast.astype(np.float32),
+            explained=explained.astype(np.float32),
+        )  # fmt: skip
     wait_for_all()
-    histogram, contrasts = score_histogram(np.zeros((0, 1, 1))), np.zeros((2, BINS))
+    histogram, explained = score_histogram(np.zeros((0, 1, 1))), np.zeros(BINS)
     for name in data.ids:
         stored = read_npz(path(name))
         histogram += score_histogram(stored["scores"].astype(np.float32) / 255)
-        contrasts += stored["contrast"]
-    return histogram, contrasts if SHARPENED & set(recipe.method) else np.zeros_like(contrasts)
+        explained += stored["explained"]
+    return histogram, explained
 
 
 def _crf_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, background: float) -> None:

@@ -19,6 +19,7 @@ from ktse.devices import make_fabric
 from ktse.models.cam_head import CamNetwork
 from ktse.processes import my_share
 from ktse.recipe import SeedRecipe
+from ktse.refinement.threshold import explained_share
 from ktse.run_folder import RunFolder, write_npz
 from ktse.stages.source import choose_network
 
@@ -86,5 +87,10 @@ def seed(run: RunFolder, data: TaggedImages, recipe: SeedRecipe) -> None:
     left = [index for index in mine if not run.seed_path(data.ids[index]).is_file()]
     for index in track(left, "seed", total=len(mine), done=len(mine) - len(left)):
         keys = np.flatnonzero(data.tags[index])
-        cam, logits = image_cams(network, data.read(index), keys, recipe, fabric)
-        write_npz(run.seed_path(data.ids[index]), keys=keys.astype(np.int32), cam=cam, logits=logits)
+        image = data.read(index)
+        cam, logits = image_cams(network, image, keys, recipe, fabric)
+        small = np.array(image.resize(cam.shape[:0:-1], Image.Resampling.BOX))
+        explained = explained_share(small, cam).astype(np.float32)
+        write_npz(
+            run.seed_path(data.ids[index]), keys=keys.astype(np.int32), cam=cam, logits=logits, explained=explained
+        )
