@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from ktse.refinement.comparison import compare_contrast
-from ktse.refinement.threshold import boundary_contrast
+from ktse.refinement.comparison import compare
+from ktse.refinement.threshold import explained_share
 
 
-def curves(number: int, shift: int, count: int = 12) -> tuple[np.ndarray, np.ndarray]:
-    """Boundary contrast of the scores of squares, moved aside by some pixels, and the images' sizes."""
+def curves(number: int, shift: int, count: int = 12) -> np.ndarray:
+    """Explained share of the scores of squares, moved aside by some pixels."""
     rng = np.random.default_rng(number)
     found = []
     for _ in range(count):
@@ -21,35 +21,35 @@ def curves(number: int, shift: int, count: int = 12) -> tuple[np.ndarray, np.nda
         noisy = np.clip(np.asarray(image) + rng.normal(0, 6, (40, 40, 3)), 0, 255).astype(np.uint8)
         scores = np.zeros((1, 40, 40), np.float32)
         scores[0, top : top + 13, left + shift : left + shift + 13] = 0.8
-        found.append(boundary_contrast(noisy, scores)[0])
-    return np.stack(found), np.full(count, 1600.0)
+        found.append(explained_share(noisy, scores))
+    return np.stack(found)
 
 
 def test_scores_that_end_where_objects_do_are_better() -> None:
-    (good, pixels), (bad, _) = curves(0, 0), curves(0, 5)
-    found = compare_contrast(good, bad, pixels)
+    good, bad = curves(0, 0), curves(0, 5)
+    found = compare(good, bad)
     assert found.first > found.second
     assert found.high < 0
     assert found.better == "first"
-    assert compare_contrast(bad, good, pixels).better == "second"
+    assert compare(bad, good).better == "second"
 
 
 def test_the_difference_of_equal_scores_is_nothing() -> None:
-    curve, pixels = curves(1, 2)
-    found = compare_contrast(curve, curve, pixels)
+    curve = curves(1, 2)
+    found = compare(curve, curve)
     assert (found.low, found.high, found.better) == (0, 0, "unclear")
     assert found.images == 12
 
 
 def test_noise_is_no_difference() -> None:
     rng = np.random.default_rng(2)
-    curve, pixels = curves(2, 0)
+    curve = curves(2, 0)
     noise = curve * rng.normal(1, 0.3, (len(curve), 1))
-    assert compare_contrast(curve, noise, pixels).better == "unclear"
+    assert compare(curve, noise).better == "unclear"
 
 
 def test_the_numbers_are_those_of_all_images_together() -> None:
-    curve, pixels = curves(3, 1)
-    found = compare_contrast(curve, 2 * curve, pixels)
-    assert found.first == pytest.approx(curve.sum(axis=0).max() / pixels.sum())
+    curve = curves(3, 1)
+    found = compare(curve, 2 * curve)
+    assert found.first == pytest.approx(curve.sum(axis=0).max() / len(curve))
     assert found.second == pytest.approx(2 * found.first)

@@ -19,7 +19,7 @@ class SeedRecipe:
         pixels: a larger image is taken as one of this many pixels, so that memory has a bound; 0: none.
         stride: pixels of the image per pixel of the stored CAM.
         source: network that the CAMs come from: the trained one ("final"), the one at the end of the "warmup", which is
-            a plain CAM, or "auto": final, unless masks of the warm-up clearly end better at the edges of the images.
+            a plain CAM, or "auto": final, unless masks of the warm-up clearly follow the images better.
         precision: as in classify.
     """
 

@@ -17,8 +17,8 @@ from ktse.errors import RunError
 from ktse.models.cam_head import CamNetwork
 from ktse.processes import rank, wait_for_all
 from ktse.recipe import RefineRecipe, SeedRecipe
-from ktse.refinement.comparison import compare_contrast
-from ktse.refinement.threshold import boundary_contrast
+from ktse.refinement.comparison import compare
+from ktse.refinement.threshold import explained_share
 from ktse.run_folder import RunFolder, read_json, write_json
 from ktse.stages.classify import load_network, load_warmup
 from ktse.stages.refiners import soft_refiner
@@ -56,14 +56,12 @@ def _decide(
     if warm is None or len(tagged) < 2:
         return {"used": "final", "better": None, "warnings": []}
     sample = np.sort(np.random.default_rng(0).permutation(tagged)[:COMPARED])
-    curves, pixels = [], np.zeros(0)
+    curves = []
     for name, network in (("warm-up", warm), ("final", load_network(run))):
         placed = network.to(fabric.device).to(memory_format=torch.channels_last)
         shown = track(sample, f"compare ({name})", total=len(sample))
-        found = [_contrast(data, int(index), placed, recipe, fabric, cams) for index in shown]
-        curves.append(np.stack([curve for curve, _ in found]))
-        pixels = np.array([size for _, size in found], dtype=np.float64)
-    compared = compare_contrast(curves[0], curves[1], pixels)
+        curves.append(np.stack([_explained(data, int(index), placed, recipe, fabric, cams) for index in shown]))
+    compared = compare(curves[0], curves[1])
     better = {"first": "warmup", "second": "final", "unclear": "unclear"}[compared.better]
     used = recipe.source if recipe.source != "auto" else "warmup" if better == "warmup" else "final"
     numbers = asdict(compared)
@@ -73,26 +71,25 @@ def _decide(
     return {**result, "warnings": [_words(result)] if better == "warmup" and used == "final" else []}
 
 
-def _contrast(
+def _explained(
     data: TaggedImages, index: int, network: CamNetwork, recipe: SeedRecipe, fabric: Fabric, cams: Cams
-) -> tuple[np.ndarray, int]:
-    """Boundary contrast of an image's CAMs, after PAR, at every threshold; and the number of pixels."""
+) -> np.ndarray:
+    """How well colours explain the masks that an image's CAMs make after PAR, at every threshold."""
     image = data.read(index)
     cam, _ = cams(network, image, np.flatnonzero(data.tags[index]), recipe, fabric)
-    # A raw CAM is too smooth to end anywhere.
     scores = soft_refiner(RefineRecipe(), fabric, None)(image, torch.from_numpy(cam.astype(np.float32))).cpu().numpy()
     small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
-    return boundary_contrast(small, scores)[0], int(scores[0].size)
+    return explained_share(small, scores)
 
 
 def _words(found: dict[str, Any]) -> str:
     start = f"on {found['images']} images, the masks of the trained network"
     difference = found["final"] / found["warmup"] - 1 if found["warmup"] > 0 else 0.0
-    than = f"than those of the end of its warm-up ({difference:+.1%} contrast along boundaries)"
+    than = f"than those of the end of its warm-up ({difference:+.1%} of them explained)"
     match found["better"]:
         case "warmup":
-            text = f"{start} end worse at the edges of the images {than}: KTSE's terms may do harm here"
+            text = f"{start} follow the colours of the images less {than}: KTSE's terms may do harm here"
             return f"{text}. Compare with --seed.source warmup." if found["used"] == "final" else text
         case "final":
-            return f"{start} end better at the edges of the images {than}"
-    return f"{start} end neither better nor worse at the edges of the images {than}"
+            return f"{start} follow the colours of the images better {than}"
+    return f"{start} follow the colours of the images neither better nor worse {than}"
