@@ -48,7 +48,8 @@ class ObjectiveRecipe:
         margin: activation that may differ for free in L_kt and L_local.
         erase_above: foreground score, 0..1, above which MGA erases a pixel.
         background: the two background scores are those given ("fixed"), or lie around the threshold at which the
-            colours of the images explain the CAMs best ("auto"), found without truth at the end of the warm-up and of every epoch.
+            colours of the images explain the CAMs best ("auto"), found without truth at the end of the warm-up and of
+            every epoch.
         background_high: background score of the first pseudo-label map (beta_h), where it is fixed or not found.
         background_low: background score of the second pseudo-label map (beta_l), likewise.
         background_spread: how far the two lie from the found threshold, as a share of it, 0..1.
