@@ -41,6 +41,14 @@ def test_the_difference_of_equal_scores_is_nothing() -> None:
     assert found.images == 12
 
 
+def test_a_sure_but_small_difference_is_unclear() -> None:
+    curve = curves(4, 0)
+    found = compare(curve, curve * 0.97)
+    assert found.high < 0
+    assert found.better == "unclear"
+    assert compare(curve, curve * 0.9).better == "first"
+
+
 def test_noise_is_no_difference() -> None:
     rng = np.random.default_rng(2)
     curve = curves(2, 0)

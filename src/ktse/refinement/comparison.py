@@ -9,6 +9,9 @@ import numpy as np
 SAMPLES = 1000
 """Times that the images are drawn anew, with repetition (bootstrap; Efron, 1979)."""
 
+MARGIN = 0.05
+"""Smallest relative difference that is called one: smaller ones, however sure, went along with either true change."""
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -29,6 +32,8 @@ class Compared:
     @property
     def better(self) -> str:
         """Which is better: "first", "second" or "unclear"."""
+        if abs(self.second - self.first) < MARGIN * max(self.first, self.second):
+            return "unclear"
         return "first" if self.high < 0 else "second" if self.low > 0 else "unclear"
 
 
