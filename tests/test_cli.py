@@ -179,6 +179,22 @@ def test_a_few_masks_choose_the_threshold_and_are_not_measured(finished: Path, s
     assert "no truth used" in ktse("refine", run, "--refine.calibrate", "").stderr
 
 
+def test_masks_in_another_order_of_classes_are_not_believed(finished: Path, scenes: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    count = len((finished / "classes.txt").read_text().split())
+    for path in (scenes / "masks").glob("*.png"):
+        mask = np.array(Image.open(path))
+        inside = (mask > 0) & (mask <= count)
+        Image.fromarray(np.where(inside, count + 1 - mask, mask).astype(np.uint8)).save(other / path.name)
+    run = shutil.copytree(finished, tmp_path / "run")
+    assert "is the order another one?" in ktse("evaluate", run, "--masks", other).stderr
+    (warning,) = [text for text in json.loads((run / "evaluation.json").read_text())["warnings"] if "order" in text]
+    assert "classes.txt" in warning
+    assert "order" not in ktse("evaluate", run, "--masks", scenes / "masks").stderr
+    assert not [text for text in json.loads((run / "evaluation.json").read_text())["warnings"] if "order" in text]
+
+
 def test_wrong_masks_to_calibrate_with_are_said_before_any_work(finished: Path, scenes: Path, tmp_path: Path) -> None:
     few = tmp_path / "few"
     few.mkdir()

@@ -18,6 +18,9 @@ from ktse.refinement.cutting import cut
 from ktse.refinement.threshold import BINS, choose_threshold, score_histogram
 from ktse.run_folder import RunFolder, atomic, label_type, read_json, read_label_map, read_npz, write_json
 
+UNTAGGED_WARNED = 0.5
+"""Share of the classes in true masks that must be tagged for the two to be believed to speak of the same classes."""
+
 
 @dataclass
 class Measure:
@@ -64,7 +67,10 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     if masks is not None:
         result["warnings"] += masks["warnings"]
         truth = _without_calibration(result, masks, truth)
-    measures = _measure(run, data, truth, masks) if truth is not None else {}
+    measures, doubts = _measure(run, data, truth, masks) if truth is not None else ({}, [])
+    for doubt in doubts:
+        say(f"evaluate: {doubt}")
+    result["warnings"] += doubts
     settings = {
         "seed": {"tags_used": True, "scales": list(recipe.seed.scales)},
         "mask": {"tags_used": True, "scales": list(recipe.seed.scales), "method": recipe.refine.chain},
@@ -118,8 +124,10 @@ def _tags(run: RunFolder, data: TaggedImages) -> dict[str, Any]:
 
 def _measure(
     run: RunFolder, data: TaggedImages, truth: Truth, summary: dict[str, Any] | None
-) -> dict[str, tuple[Measure, float | None, str | None]]:
+) -> tuple[dict[str, tuple[Measure, float | None, str | None]], list[str]]:
+    """What is counted about each stage, its threshold and where that came from; and what is odd about the truth."""
     classes = len(data.classes)
+    tagged, there = 0, 0
     measured = [index for index, name in enumerate(data.ids) if name in truth.paths]
     found: dict[str, tuple[Measure, float | None, str | None]] = {}
     if run.path("seeds").is_dir():
@@ -132,6 +140,8 @@ def _measure(
         name = data.ids[index]
         true = truth.read(name)
         split = "validation" if data.validation[index] else "train"
+        present = [value - 1 for value in np.unique(true).tolist() if 0 < value <= classes]
+        tagged, there = tagged + int(data.tags[index, present].sum()), there + len(present)
         for stage, (measure, limit, _) in found.items():
             if stage == "seed":
                 said = np.empty(true.shape, dtype=label_type(classes))
@@ -144,7 +154,17 @@ def _measure(
                     if stage == "seed" and limit is not None:
                         said[rows] = cut(keys, scores, limit, 0.0, classes)
             measure.add(name, split, true, said)
-    return found
+    return found, _doubts(tagged, there)
+
+
+def _doubts(tagged: int, there: int) -> list[str]:
+    """A warning if the tags do not know most of what the true masks hold: then their classes are hardly the same."""
+    if there == 0 or tagged >= UNTAGGED_WARNED * there:
+        return []
+    return [
+        f"Of {there} classes in the true masks, image by image, only {tagged} are among the image's tags. Value k of "
+        "a mask must be line k of the run's classes.txt: is the order another one? Do not trust the measures before."
+    ]
 
 
 def _seed_threshold(run: RunFolder, data: TaggedImages) -> tuple[float, str]:
