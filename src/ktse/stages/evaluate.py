@@ -163,7 +163,8 @@ def _doubts(tagged: int, there: int) -> list[str]:
         return []
     return [
         f"Of {there} classes in the true masks, image by image, only {tagged} are among the image's tags. Value k of "
-        "a mask must be line k of the run's classes.txt: is the order another one? Do not trust the measures before."
+        "a mask must be line k of the run's classes.txt: is the order another one? Renumber the masks, or give the "
+        "order with --data.classes FILE; do not trust the measures before."
     ]
 
 
