@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ktse import pipeline
 from ktse.data.scenes import make_scenes
 from ktse.errors import RunError
 from ktse.pipeline import Job, run_all
@@ -53,6 +54,16 @@ def test_masks_to_calibrate_with_repeat_refine_when_their_content_changes(scenes
     assert job(scenes, tmp_path, refine__calibrate=str(moved)).key("refine") == before.key("refine")
     shutil.copy(scenes / "masks" / "0001.png", few)
     assert job(scenes, tmp_path, refine__calibrate=str(few)).key("refine") != before.key("refine")
+
+
+def test_another_layout_of_what_is_stored_repeats_it_and_what_follows(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = ("classify", "seed", "refine", "segment")
+    before = [job(scenes, tmp_path).key(stage) for stage in stages]
+    monkeypatch.setitem(pipeline.LAYOUT, "seed", 99)
+    after = [job(scenes, tmp_path).key(stage) for stage in stages]
+    assert [one == two for one, two in zip(before, after, strict=True)] == [True, False, False, False]
 
 
 def test_precision_and_processes_repeat_nothing(scenes: Path, tmp_path: Path) -> None:

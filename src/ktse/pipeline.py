@@ -48,6 +48,9 @@ ALONE = ("check", "evaluate", "report")
 IRRELEVANT = ("workers", "precision", "calibrate")
 """Settings that do not change what a stage means, so that changing them repeats nothing; of files, the content does."""
 
+LAYOUT = {"seed": 2}
+"""Raised when what a stage stores changes, so that what an earlier version has stored counts as stale."""
+
 
 @dataclass
 class Job:
@@ -161,6 +164,8 @@ class Job:
             if stage == "segment":  # what is in the folder counts, not where it is
                 settings["corrections"] = self.corrections.fingerprint()
             parts.append({name: value for name, value in settings.items() if name not in IRRELEVANT})
+        if stage in LAYOUT:
+            parts.append(LAYOUT[stage])
         if stage == "refine" and self.calibration is not None:
             parts.append(self.calibration.fingerprint())
         parts += [self.key(before) for before in self.needs(stage)]
