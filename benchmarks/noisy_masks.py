@@ -37,6 +37,7 @@ from ktse.stages.segment import segment
 
 ARMS: dict[str, dict[str, Any]] = {
     "hard": {},
+    "presence": {"presence": 0.25},
     "soft": {"targets": "soft"},
     "image confidence": {"confidence_weight": "image"},
     "pixel confidence": {"confidence_weight": "pixel"},
@@ -49,12 +50,17 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 """Each arm with what it changes in the segment settings; without pasting there is no boundary."""
 
+NONE: dict[str, Any] = {
+    "method": "single", "targets": "hard", "confidence_weight": "none", "presence": 0.0, "ema": 0.0, "corrections": "",
+}  # fmt: skip
+"""What all arms start from, whatever the run's own settings are."""
+
 SHARED = ("masks", "confident", "classify")
 
 
 def recipe_of(base: Recipe, changes: dict[str, Any], seed: int, same_epochs: bool) -> SegmentRecipe:
     """The settings of an arm at the budget of the run's own, or with as many epochs."""
-    settings = {f"segment.{key}": value for key, value in {"seed": seed, "corrections": "", **changes}.items()}
+    settings = {f"segment.{key}": value for key, value in {**NONE, "seed": seed, **changes}.items()}
     recipe = recipe_from_dict(merged(to_dict(base), settings)).segment
     if recipe.method != "beco":
         return recipe

@@ -140,6 +140,8 @@ def _maps(recipe: Recipe, need: Need) -> None:
 def _segment(segment: SegmentRecipe, need: Need) -> None:
     beco = segment.beco
     need(0 <= segment.doubtful_weight <= 1, "segment.doubtful_weight", "in 0..1", segment.doubtful_weight)
+    need(segment.frozen_stages >= -1, "segment.frozen_stages", "-1 or more", segment.frozen_stages)
+    need(segment.presence >= 0, "segment.presence", "0 or more", segment.presence)
     need(0 <= segment.ema < 1, "segment.ema", "in 0..1, below 1", segment.ema)
     need(0 <= segment.end_lr <= segment.lr, "segment.end_lr", "in 0..segment.lr", segment.end_lr)
     need(segment.correction_weight > 0, "segment.correction_weight", "above 0", segment.correction_weight)
@@ -150,6 +152,7 @@ def _segment(segment: SegmentRecipe, need: Need) -> None:
     need(beco.boundary_width >= 1, "segment.beco.boundary_width", "1 or more", beco.boundary_width)
     if segment.method == "beco":
         need(segment.targets == "hard", "segment.targets", "hard with segment.method beco", segment.targets)
+        need(segment.presence == 0, "segment.presence", "0 with segment.method beco", segment.presence)
         need(
             segment.confidence_weight in ("none", "image"),
             "segment.confidence_weight",

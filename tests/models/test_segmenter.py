@@ -153,3 +153,20 @@ def test_only_the_head_of_deeplabv2_counts_as_random_start() -> None:
     inside, rest = (sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.rest()))
     assert inside + rest == sum(p.numel() for p in model.parameters())
     assert rest == 4 * (512 * 9 + 1) * 3
+
+
+@pytest.mark.parametrize(
+    ("architecture", "encoder"), [("deeplabv3plus", "mobilenetv2_050"), ("deeplabv2", "resnet10t")]
+)
+@pytest.mark.parametrize("count", [0, 3, -1])
+def test_frozen_stages_come_first_and_do_not_learn(architecture: str, encoder: str, count: int) -> None:
+    model = Segmenter(architecture, encoder, 2, "none")
+    model.freeze_stages(count)
+    before = {key: value.clone() for key, value in model.encoder.state_dict().items()}
+    model.train()(torch.randn(2, 3, 96, 96)).square().mean().backward()
+    torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.1).step()
+    learned = [not torch.equal(value, before[key]) for key, value in model.encoder.state_dict().items()]
+    first = learned.index(True) if any(learned) else len(learned)
+    assert (first > 0) == (count != 0)
+    assert (first == len(learned)) == (count == -1)
+    assert all(weight.requires_grad for weight in model.rest().parameters())

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from ktse.segmentation.targets import DOUBTFUL, TRUSTED, pixel_loss, pixel_weights, soft_targets, weighted_mean
+from ktse.segmentation.targets import (
+    DOUBTFUL,
+    TRUSTED,
+    pixel_loss,
+    pixel_weights,
+    presence_loss,
+    soft_targets,
+    weighted_mean,
+)
 from ktse.stages.refine import cut
 
 IGNORED = 255
@@ -98,3 +106,63 @@ def test_nothing_to_learn_is_zero_and_has_a_gradient() -> None:
     total.backward()
     assert total.item() == 0
     assert logits.grad is not None and (logits.grad == 0).all()
+
+
+def presence_by_hand(logits: np.ndarray, label: np.ndarray) -> float:
+    """The loss of one image, (L, H, W) and (H, W), in plain numpy."""
+    logits, label = logits[:, ::4, ::4].astype(np.float64), label[::4, ::4]
+    total, present = 0.0, 0
+    for key in range(1, len(logits)):
+        others = np.log(np.exp(np.delete(logits, key, axis=0)).sum(axis=0))
+        odds = (logits[key] - others)[label != IGNORED]
+        score = np.sort(odds)[::-1][: max(1, label.size // 100)].mean()
+        pixels, labelled = (label == key).sum(), (label != IGNORED).sum()
+        if pixels > labelled / 200:
+            present += 1
+            total += np.log1p(np.exp(-score))
+        elif pixels == 0:
+            total += np.log1p(np.exp(score))
+    return float(total / (1 + present))
+
+
+def test_presence_against_plain_numpy() -> None:
+    torch.manual_seed(1)
+    logits, label = torch.randn(3, 5, 80, 100), torch.zeros(3, 80, 100, dtype=torch.int64)
+    label[0, :40, :40], label[0, 40:, :4], label[1, :20] = 2, 3, IGNORED
+    label[2, 4, 8] = 4  # one of 500 pixels: neither present nor absent
+    expected = [presence_by_hand(one.numpy(), two.numpy()) for one, two in zip(logits, label, strict=True)]
+    np.testing.assert_allclose(presence_loss(logits, label, IGNORED), expected, rtol=1e-5)
+
+
+def test_presence_asks_for_a_class_that_is_nowhere_and_against_one_that_is_somewhere() -> None:
+    logits = torch.zeros(2, 3, 64, 64)
+    logits[:, 0] = 20  # sure of background everywhere
+    logits[1, 2, :16, :16] = 22  # but of class 2 in a corner
+    label = torch.zeros(2, 64, 64, dtype=torch.int64)
+    label[0, :20, :20] = 1
+    logits.requires_grad_()
+    loss = presence_loss(logits, label, IGNORED)
+    assert loss[0] > 9 and loss[1] > 2
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    assert gradient[0, 1].min() < -1e-3 and gradient[0, 2].abs().max() < 1e-6
+    assert gradient[1, 2].max() > 1e-3 and gradient[1, 1].abs().max() < 1e-6
+    right = presence_loss(torch.where(label[:, None] == torch.arange(3).view(1, 3, 1, 1), 20.0, 0.0), label, IGNORED)
+    assert (right < 1e-3).all()
+
+
+def test_presence_without_labelled_pixels_is_nothing() -> None:
+    logits = torch.randn(1, 4, 32, 32, requires_grad=True)
+    loss = presence_loss(logits, torch.full((1, 32, 32), IGNORED), IGNORED)
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    assert loss.item() == 0 and gradient.abs().max() == 0
+
+
+def test_presence_does_not_grow_with_classes_that_are_not_there() -> None:
+    label = torch.zeros(1, 64, 64, dtype=torch.int64)
+    label[:, :30, :30] = 1
+    losses = []
+    for labels in (8, 501):
+        logits = torch.zeros(1, labels, 64, 64)
+        logits[:, 0] = np.log(10 * labels)  # background is ten times as likely as all classes together
+        losses.append(presence_loss(logits, label, IGNORED).item())
+    assert losses[1] < 3 * losses[0]  # with 62 times as many

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -220,6 +221,16 @@ def test_the_warm_up_of_beco_is_a_phase_and_its_terms_are_logged(masks: RunFolde
     segment(masks, data, replace(RECIPE, method="beco", end_lr=1e-3))
     log = masks.path("segment", "metrics.jsonl").read_text()
     assert '"phase": "warmup"' in log and '"phase": "beco"' in log and '"agreement"' in log
+
+
+def test_presence_is_a_term_of_its_own_and_changes_what_is_learned(masks: RunFolder, data: TaggedImages) -> None:
+    learned = []
+    for weight in (0.0, 0.5):
+        shutil.rmtree(masks.path("segment"), ignore_errors=True)
+        segment(masks, data, replace(RECIPE, presence=weight))
+        assert ('"presence"' in masks.path("segment", "metrics.jsonl").read_text()) == (weight > 0)
+        learned.append(load_tensors(masks.path("segment", "model.safetensors"))[0])
+    assert any(not torch.equal(value, learned[1][name]) for name, value in learned[0].items())
 
 
 def test_the_learning_rate_falls_to_its_end(masks: RunFolder, data: TaggedImages) -> None:

@@ -49,7 +49,9 @@ class Backbone(nn.Module):
         config = cast(dict[str, Any], self.model.pretrained_cfg)
         self.mean, self.std = torch.tensor(config["mean"]), torch.tensor(config["std"])
         self.batch_norm_frozen = False
-        self._freeze_stages(frozen_stages)
+        self._frozen = first_stages(self.model, frozen_stages)
+        for module in self._frozen:
+            module.requires_grad_(False)
         features = self.eval()(torch.zeros(1, 3, 96, 96))
         self.channels = features.shape[1]
         self._freeze_unused(features)
@@ -95,20 +97,26 @@ class Backbone(nn.Module):
         for weight, gradient in zip(learning, gradients, strict=True):
             weight.requires_grad_(gradient is not None)
 
-    def _freeze_stages(self, count: int) -> None:
-        # Containers such as MobileNetV2's "blocks" count by their members, so that stages mean the same everywhere.
-        children: list[nn.Module] = []
-        model = self.model
-        while len(inside := list(model.children())) == 1:  # a wrapper, as of transformers
-            model = inside[0]
-        for child in model.children():
-            children += list(child.children()) if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
-        with_weights = [child for child in children if any(True for _ in child.parameters())]
-        self._frozen = children[: children.index(with_weights[min(count, len(with_weights)) - 1]) + 1] if count else []
-        if count < 0:  # some weights, such as a ViT's position embedding, are in no child
-            self._frozen = [self.model]
-        for module in self._frozen:
-            module.requires_grad_(False)
+
+def first_stages(model: nn.Module, count: int) -> list[nn.Module]:
+    """The children of a model, from the image on, up to and with the given number of those that have weights.
+
+    Containers such as MobileNetV2's "blocks" count by their members, so that stages mean the same everywhere.
+
+    Args:
+        model: any timm model, also inside of a wrapper.
+        count: number of children; -1: the whole model, since some weights, such as a ViT's position embedding, are in
+            no child.
+    """
+    if count < 0:
+        return [model]
+    while len(inside := list(model.children())) == 1:
+        model = inside[0]
+    children: list[nn.Module] = []
+    for child in model.children():
+        children += list(child.children()) if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
+    with_weights = [child for child in children if any(True for _ in child.parameters())]
+    return children[: children.index(with_weights[min(count, len(with_weights)) - 1]) + 1] if count else []
 
 
 def _normalised(features: Tensor) -> Tensor:

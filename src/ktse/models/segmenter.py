@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ktse.errors import RecipeError
-from ktse.models.backbone import Backbone, forget_weights, pretrained_arguments, quiet_timm, refuse_random
+from ktse.models.backbone import Backbone, first_stages, forget_weights, pretrained_arguments, quiet_timm, refuse_random
 from ktse.models.deeplab import DeepLabV2
 
 DIVISOR = 32
@@ -47,6 +47,7 @@ class Segmenter(nn.Module):
         self.std = torch.tensor(config.std if config else IMAGENET_DEFAULT_STD)
         self.licence: str = (config.license or "") if config else ""
         self.batch_norm_frozen = False
+        self._frozen: list[nn.Module] = []
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) normalised images to (B, C+1, H, W) scores in float32."""
@@ -71,13 +72,21 @@ class Segmenter(nn.Module):
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.requires_grad_(False)
 
+    def freeze_stages(self, count: int) -> None:
+        """Keep the encoder's first children as they are; -1: all of it."""
+        self._frozen = first_stages(self.encoder, count)
+        for module in self._frozen:
+            module.requires_grad_(False)
+
     def train(self, mode: bool = True) -> Segmenter:
-        """Switch to training; a frozen batch norm stays in evaluation."""
+        """Switch to training; a frozen batch norm and frozen stages stay in evaluation."""
         super().train(mode)
         if self.batch_norm_frozen:
             for module in self.encoder.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
+        for module in self._frozen:
+            module.eval()
         return self
 
 

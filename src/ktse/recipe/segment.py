@@ -39,6 +39,8 @@ class SegmentRecipe:
         confidence_weight: what counts less: "image", masks of low confidence (masks/confidence.csv); "pixel", the
             doubtful half of each label's pixels (confident/ID.png; for "single" alone); "both", or "none".
         doubtful_weight: what a doubtful pixel counts with "pixel" and "both", 0..1.
+        presence: weight of a loss that asks whether a crop shows a class at all, beside the cross entropy of its
+            pixels; 0: none (for "single" alone).
         ema: the model is a moving average of the weights, of which each step keeps this share, 0..1; 0: the last ones.
         corrections: folder of corrected masks, named like masks/ID.png; they take the place of the masks in training.
         correction_weight: how many masks of full confidence a corrected mask counts as.
@@ -46,6 +48,8 @@ class SegmentRecipe:
         architecture: any segmentation_models_pytorch architecture, or deeplabv2.
         encoder: any timm model name.
         weights: initial weights of the encoder: as in classify, or "classify": what its backbone has learned.
+        frozen_stages: children of the encoder, from the image on, that stay as they are, which saves their way back;
+            -1: the whole encoder.
         batch_norm: that of the encoder "frozen", or "trained".
         epochs: passes over the images.
         batch_size: images in a batch, over all devices together.
@@ -66,6 +70,7 @@ class SegmentRecipe:
     targets: Literal["hard", "soft"] = "hard"
     confidence_weight: Literal["none", "image", "pixel", "both"] = "none"
     doubtful_weight: float = 0.5
+    presence: float = 0.0
     ema: float = 0.0
     corrections: str = ""
     correction_weight: float = 1.0
@@ -74,6 +79,7 @@ class SegmentRecipe:
     architecture: str = "deeplabv3plus"
     encoder: str = "mobilenetv2_100"
     weights: str = "hub"
+    frozen_stages: int = 0
     batch_norm: Literal["frozen", "trained"] = "frozen"
     epochs: int = 12
     batch_size: int = 16

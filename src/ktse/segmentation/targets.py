@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 DOUBTFUL, TRUSTED, CERTAIN = 0, 1, 2
 """How far a pixel's label is to be believed: least; most, among those that were computed; said by a person."""
 
 LEAST = 1 / 510
 """Half of a step of the scores as they are stored: a stored 0 or 255 is not taken for certainty."""
+
+PRESENT = 0.005
+"""Share of the labelled pixels above which a class is present; one that has fewer is neither present nor absent."""
+
+SPEAKING = 0.01
+"""Share of the pixels, those surest of a class, that say whether it is present."""
+
+CERTAINLY = 0.9999
+"""Probability from which a pixel is not asked to be surer."""
+
+STEP = 4
+"""Presence is taken from every so many pixels in both directions: scores are smooth, and ranking them is slow."""
 
 
 def soft_targets(scores: Tensor, threshold: float) -> Tensor:
@@ -82,3 +96,32 @@ def weighted_mean(loss: Tensor, pixels: Tensor, images: Tensor) -> Tensor:
         scalar.
     """
     return ((loss * pixels).sum(dim=(1, 2)) * images).sum() / pixels.sum().clamp(min=1)
+
+
+def presence_loss(logits: Tensor, label: Tensor, ignored: int) -> Tensor:
+    """Whether an image shows a class at all, asked of the pixels that are surest of it.
+
+    The cross entropy of pixels hardly minds a few of the wrong class, which are yet an object too many or too few. Here
+    a class's log-odds, averaged over the one per cent of the pixels where they are highest, meet what the labels say.
+    The sum over the classes is divided by one more than there are present, so that its size does not depend on their
+    number.
+
+    Args:
+        logits: (B, L, H, W) float, background first.
+        label: (B, H, W) int64.
+        ignored: the label of pixels that say nothing about presence.
+
+    Returns:
+        (B,) float, 0 for an image without labelled pixels.
+    """
+    logits, label = logits[..., ::STEP, ::STEP].float(), label[:, ::STEP, ::STEP].flatten(1)
+    log = logits.log_softmax(dim=1)[:, 1:].flatten(2)
+    odds = log - torch.log1p(-log.exp().clamp(max=CERTAINLY))
+    odds = odds.masked_fill((label == ignored)[:, None], -math.log(CERTAINLY / (1 - CERTAINLY)))
+    score = odds.topk(max(1, int(SPEAKING * odds.shape[2])), dim=2).values.mean(dim=2)
+    pixels = torch.stack([(label == key + 1).sum(dim=1) for key in range(score.shape[1])], dim=1)
+    labelled = (label != ignored).sum(dim=1, keepdim=True)
+    present = pixels > PRESENT * labelled
+    known = (present | (pixels == 0)) & (labelled > 0)
+    loss = binary_cross_entropy_with_logits(score, present.float(), reduction="none") * known
+    return loss.sum(dim=1) / (1 + present.sum(dim=1))

@@ -24,7 +24,7 @@ from ktse.processes import rank
 from ktse.recipe import SegmentRecipe
 from ktse.run_folder import RunFolder, label_type
 from ktse.segmentation.beco import Scene, co_training, paste
-from ktse.segmentation.targets import pixel_loss, pixel_weights, weighted_mean
+from ktse.segmentation.targets import pixel_loss, pixel_weights, presence_loss, weighted_mean
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
 from ktse.training import EpochEnd, EpochPlan, State, fit, make_loader, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
@@ -97,10 +97,14 @@ class SegmentTask:
         return EpochPlan(
             phase="segment" if not beco else "beco" if self._online(state) else "warmup",
             batch_size=recipe.batch_size,
-            weights=lambda _: {"cross_entropy": 1.0, "agreement": 1.0} if beco else {"cross_entropy": 1.0},
+            weights=lambda _: {"cross_entropy": 1.0, **({"agreement": 1.0} if beco else self._presence)},
             lr=lambda progress: end + (1 - end) * poly((state.epoch + progress) / recipe.epochs, recipe.power),
             momentum=recipe.momentum, loader=partial(self._loader, state.epoch), after_step=self.learner.after_step,
         )  # fmt: skip
+
+    @property
+    def _presence(self) -> dict[str, float]:
+        return {"presence": self.recipe.presence} if self.recipe.presence else {}
 
     def _online(self, state: State) -> bool:
         return state.epoch >= self.recipe.beco.warmup
@@ -112,7 +116,7 @@ class SegmentTask:
     def losses(
         self, module: nn.Module, batch: NoisyBatch, weights: Mapping[str, float], state: State
     ) -> dict[str, Tensor]:
-        """Cross entropy with the masks, and with beco each network's with the other; 0 if no pixel counts."""
+        """Cross entropy with the masks, and what the recipe sets beside it; 0 if no pixel counts."""
         if self.recipe.method == "beco":
             terms = self._beco(module, batch, state)
         else:
@@ -120,7 +124,10 @@ class SegmentTask:
             loss = pixel_loss(logits, batch.label, self.ignored, batch.keys, batch.target)
             pixels = pixel_weights(batch.label, batch.trust, self.ignored, self._doubtful)
             terms = {"cross_entropy": weighted_mean(loss, pixels, batch.weight)}
-        state.totals["loss"] = state.totals.get("loss", 0.0) + sum(value.item() for value in terms.values())
+            if self._presence:
+                terms["presence"] = (presence_loss(logits, batch.label, self.ignored) * batch.weight).mean()
+        total = sum(weights[name] * value.item() for name, value in terms.items())
+        state.totals["loss"] = state.totals.get("loss", 0.0) + total
         state.totals["batches"] = state.totals.get("batches", 0.0) + 1
         return terms
 
@@ -172,6 +179,7 @@ def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, correctio
         model = Segmenter(recipe.architecture, recipe.encoder, len(data.classes), start)
         if recipe.batch_norm == "frozen":
             model.freeze_batch_norm()
+        model.freeze_stages(recipe.frozen_stages)
         networks.append(model)
     learner = Learner(networks, recipe.ema)
     encoders = nn.ModuleList(model.encoder for model in networks)
