@@ -194,6 +194,8 @@ def predict(
 ) -> list[Path]:
     """Segment images without tags: any image or folder, or, without one, the run's own images.
 
+    The run's own images, which have tags and masks, get fused masks besides (fused/ID.png).
+
     Args:
         run: run folder, segment/model.safetensors of one, or an exported .onnx (which needs no torch).
         images: an image, a folder of images, or a video (which needs the extra video).
@@ -270,7 +272,8 @@ def report(run: str | Path) -> Path:
 def export(run: str | Path, *, format: Format = "onnx", out: str | Path | None = None, int8: bool = False) -> Path:
     """Take the segmentation model of a run elsewhere (onnx), or its masks (the other formats).
 
-    The ONNX model holds pre- and post-processing, takes any size and batch, and is compared with the original first.
+    Masks are the fused ones if the run has them. The ONNX model holds pre- and post-processing, takes any size and
+    batch, and is compared with the original first.
 
     Args:
         run: run folder; for onnx also segment/model.safetensors of one.
@@ -290,7 +293,16 @@ def export(run: str | Path, *, format: Format = "onnx", out: str | Path | None =
     if format == "onnx" and Path(run).suffix == ".safetensors":
         return export_file(Path(run), PredictRecipe(), place or Path(run).with_suffix(".onnx"), int8=int8)
     job = Job(RunFolder.existing(run), RunFolder.existing(run).read_recipe())
-    return export_run(job.run, lambda: job.data, job.recipe.predict, format, place, int8)
+    predict = job.recipe.predict
+    return export_run(
+        job.run,
+        lambda: job.data,
+        predict,
+        format,
+        place,
+        int8,
+        lambda: predict.fuse > 0 and job.state("predict") == "done",
+    )
 
 
 def import_weights(file: str | Path, *, out: str | Path) -> Path:

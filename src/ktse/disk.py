@@ -54,6 +54,8 @@ def maps_need(images: int, classes: int, pixels: int, tagged_pixels: int, recipe
         "confident": _files(images, CONFIDENT * pixels),
         "predictions": _files(images, PREDICTION * pixels),
     }
+    if recipe.predict.fuse > 0:
+        need["fused"] = _files(images, MASK * pixels)
     if "crf" in recipe.refine.method:
         need["scores"] = _files(images, scores)
     if "irn" in recipe.refine.method:

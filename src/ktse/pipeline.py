@@ -34,13 +34,13 @@ ORDER = ("check", "classify", "seed", "affinity", "refine", "segment", "predict"
 NEEDS = {
     "check": (), "classify": ("check",), "seed": ("classify",), "affinity": ("seed",), "refine": ("seed",),
     "segment": ("refine",),
-    "predict": ("segment",), "evaluate": ("seed", "refine", "predict"), "report": ("evaluate",),
+    "predict": ("refine", "segment"), "evaluate": ("seed", "refine", "predict"), "report": ("evaluate",),
 }  # fmt: skip
 OUTPUTS = {
     "check": ("check.json",), "classify": ("classify",), "seed": ("seeds",), "affinity": ("affinity",),
     "refine": ("masks", "scores", "confident"),
-    "segment": ("segment",), "predict": ("predictions",), "evaluate": ("evaluation.json", "evaluation_images.csv"),
-    "report": ("report.html", "model_card.md"),
+    "segment": ("segment",), "predict": ("predictions", "fused"),
+    "evaluate": ("evaluation.json", "evaluation_images.csv"), "report": ("report.html", "model_card.md"),
 }  # fmt: skip
 ALONE = ("check", "evaluate", "report")
 """Stages that the first of many processes does alone."""
@@ -269,7 +269,7 @@ def stage_function(stage: str) -> Callable[[Job], object]:
         case "predict":
             from ktse.stages.predict import predict
 
-            return lambda job: predict(job.run, job.data, job.recipe.predict)
+            return lambda job: predict(job.run, job.data, job.recipe.predict, job.corrections)
         case "evaluate":
             from ktse.stages.evaluate import evaluate
 

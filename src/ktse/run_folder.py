@@ -11,6 +11,7 @@ scores/ID.npz     keys, scores before the dense CRF (only for the refiner crf)
 confident/ID.png  1 where the mask is to be trusted
 segment/          model.safetensors, checkpoint.safetensors, metrics.jsonl
 predictions/ID.png
+fused/ID.png      mask and segmentation model together, limited to the image's tags
 evaluation.json   report.html   model_card.md
 """
 
@@ -191,6 +192,10 @@ class RunFolder:
     def prediction_path(self, image_id: str) -> Path:
         """The segmentation model's answer for an image."""
         return self.root / "predictions" / f"{image_id}.png"
+
+    def fused_path(self, image_id: str) -> Path:
+        """The mask of an image and the segmentation model's answer together."""
+        return self.root / "fused" / f"{image_id}.png"
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Store every setting, resolved."""

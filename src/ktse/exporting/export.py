@@ -15,8 +15,9 @@ from ktse.run_folder import RunFolder
 
 
 def export_run(
-    run: RunFolder, data: Callable[[], TaggedImages], recipe: PredictRecipe, form: str, out: Path | None, int8: bool
-) -> Path:
+    run: RunFolder, data: Callable[[], TaggedImages], recipe: PredictRecipe, form: str, out: Path | None, int8: bool,
+    fused: Callable[[], bool] = lambda: False,
+) -> Path:  # fmt: skip
     """Write the segmentation model of a run (onnx) or its masks (coco, voc, yolo, cvat, labelstudio).
 
     Args:
@@ -26,6 +27,7 @@ def export_run(
         form: onnx, or that of the masks.
         out: file of the ONNX model, or folder of the masks; None: in the run folder.
         int8: quantise the ONNX model to eight bits.
+        fused: whether the run has fused masks, which then are the ones to write.
 
     Returns:
         the file, of several the main one.
@@ -36,7 +38,7 @@ def export_run(
     if form != "onnx":
         if int8:
             raise ExportError("int8 is for onnx alone", hint="Leave out --int8, or give --format onnx.")
-        return export_masks(run, data(), form, out or run.path("export", form))
+        return export_masks(run, data(), form, out or run.path("export", form), fused())
     from ktse.exporting.onnx import CALIBRATION  # loads torch
 
     photos: list[Path | BytesIO] = []

@@ -21,7 +21,7 @@ import numpy as np
 import yaml
 
 from ktse import __version__
-from ktse.console import track
+from ktse.console import say, track
 from ktse.data.sample import TaggedImages
 from ktse.errors import RunError
 from ktse.exporting.outlines import polygons
@@ -57,12 +57,13 @@ class Masked:
                 yield int(number), self.label == number
 
 
-def export_masks(run: RunFolder, data: TaggedImages, form: str, out: Path) -> Path:
+def export_masks(run: RunFolder, data: TaggedImages, form: str, out: Path, fused: bool = False) -> Path:
     """Write the masks of a run in another tool's format.
 
     Args:
         run: a run with masks.
         data: its images.
+        fused: take the fused masks.
         form: coco, voc, yolo, cvat or labelstudio.
         out: a folder; files of an earlier call are replaced.
 
@@ -72,22 +73,23 @@ def export_masks(run: RunFolder, data: TaggedImages, form: str, out: Path) -> Pa
     Raises:
         RunError: images have no mask yet.
     """
-    missing = [name for name in data.ids if not run.mask_path(name).is_file()]
+    path = run.fused_path if fused else run.mask_path
+    missing = [name for name in data.ids if not path(name).is_file()]
     if missing:
         raise RunError(
             f"{len(missing)} of {len(data)} images have no mask", where=missing,
-            hint=f"Make them first: ktse refine {run.root}",
+            hint=f"Make them first: ktse {'predict' if fused else 'refine'} {run.root}",
         )  # fmt: skip
     write: Callable[[Iterator[Masked], tuple[str, ...], Path], Path] = {
         "coco": _coco, "voc": _voc, "yolo": _yolo, "cvat": _cvat, "labelstudio": _label_studio,
     }[form]  # fmt: skip
-    return write(_read(run, data), data.classes, out)
+    say(f"export: {'fused masks' if fused else 'masks'} of {len(data)} images")
+    return write(_read(path, data), data.classes, out)
 
 
-def _read(run: RunFolder, data: TaggedImages) -> Iterator[Masked]:
+def _read(path: Callable[[str], Path], data: TaggedImages) -> Iterator[Masked]:
     for file, name in track(zip(data.files, data.ids, strict=True), "export", total=len(data)):
-        path = run.mask_path(name)
-        yield Masked(file, name, path, read_label_map(path))
+        yield Masked(file, name, path(name), read_label_map(path(name)))
 
 
 def box(mask: np.ndarray) -> tuple[int, int, int, int]:

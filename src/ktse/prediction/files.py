@@ -12,6 +12,7 @@ import csv
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -29,6 +30,16 @@ LARGEST_OVERLAY = 2048
 """Longer side in pixels of an overlay, which is for looking at."""
 
 CONFIDENCE = "confidence.csv"
+
+
+class Beside(Protocol):
+    """Something more that is made of an image's probabilities."""
+
+    def add(self, top: int, probabilities: np.ndarray) -> None:
+        """Take (C+1, rows, W) float32 from row `top` on; to be used up before the next ones come."""
+
+    def write(self) -> None:
+        """Write it, after the last row and before the label map."""
 
 
 def predict_folder(predictor: Predictor, images: Path, out: Path) -> list[Path]:
@@ -52,8 +63,17 @@ def predict_folder(predictor: Predictor, images: Path, out: Path) -> list[Path]:
     return [out / f"{name}.png" for name in named]
 
 
-def predict_files(predictor: Predictor, images: Mapping[str, Callable[[], Image.Image]], out: Path) -> None:
+def predict_files(
+    predictor: Predictor, images: Mapping[str, Callable[[], Image.Image]], out: Path,
+    beside: Callable[[str, Image.Image], Beside] | None = None,
+) -> None:  # fmt: skip
     """Write the predictions of images, given by name and how to read them.
+
+    Args:
+        predictor: what predicts.
+        images: how to read each, by name.
+        out: the folder.
+        beside: what else to make of each.
 
     Raises:
         DataError: images that cannot be read (the others are written first).
@@ -66,7 +86,8 @@ def predict_files(predictor: Predictor, images: Mapping[str, Callable[[], Image.
     problems = []
     for name, read in track(left.items(), "predict", total=len(images), done=len(images) - len(left)):
         try:
-            predict_file(predictor, read(), out, name)
+            image = read()
+            predict_file(predictor, image, out, name, beside(name, image) if beside else None)
         except DataError as error:
             problems.append(error.what)
     if problems:
@@ -84,7 +105,7 @@ def files_of(predictor: Predictor, out: Path, name: str) -> list[Path]:
     return [*files, out / f"{name}.png"]
 
 
-def predict_file(predictor: Predictor, image: Image.Image, out: Path, name: str) -> None:
+def predict_file(predictor: Predictor, image: Image.Image, out: Path, name: str, beside: Beside | None = None) -> None:
     """Write everything that the settings ask for about one RGB image."""
     recipe = predictor.recipe
     label = np.empty((image.height, image.width), dtype=label_type(len(predictor.classes)))
@@ -92,6 +113,8 @@ def predict_file(predictor: Predictor, image: Image.Image, out: Path, name: str)
     for top, scores in predictor.bands(image):
         label[top : top + scores.shape[1]], best = decide(scores)
         total += float(best.sum(dtype=np.float64))
+        if beside is not None:
+            beside.add(top, scores)
         if stride:
             kept.append(scores[:, -top % stride :: stride, ::stride].astype(np.float16))
     if stride:
@@ -103,6 +126,8 @@ def predict_file(predictor: Predictor, image: Image.Image, out: Path, name: str)
         small = ImageOps.contain(image, (LARGEST_OVERLAY, LARGEST_OVERLAY)) if large else image
         with atomic(out / "overlays" / f"{name}.jpg") as part:
             overlay(small, label).save(part, format="JPEG", quality=90)
+    if beside is not None:
+        beside.write()
     # The label map comes last, since it says that an image is done.
     out.mkdir(parents=True, exist_ok=True)
     with (out / CONFIDENCE).open("a", newline="", encoding="utf-8") as file:

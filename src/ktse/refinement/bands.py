@@ -24,13 +24,24 @@ def bands(scores: np.ndarray, size: tuple[int, int]) -> Iterator[tuple[slice, np
     """
     height, width = size
     rows = max(1, BAND // (4 * width * max(1, len(scores))))
-    small = scores.astype(np.float32) / (255 if scores.dtype == np.uint8 else 1)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        yield slice(top, bottom), _enlarge(small, size, top, bottom)
+        yield slice(top, bottom), enlarged_rows(scores, size, top, bottom)
 
 
-def _enlarge(scores: np.ndarray, size: tuple[int, int], top: int, bottom: int) -> np.ndarray:
+def enlarged_rows(scores: np.ndarray, size: tuple[int, int], top: int, bottom: int) -> np.ndarray:
+    """Some rows of scores that are enlarged bilinearly.
+
+    Args:
+        scores: (K, h, w) uint8 0..255, or float 0..1; K may be 0.
+        size: height and width of the image.
+        top: first row.
+        bottom: the row after the last.
+
+    Returns:
+        (K, bottom - top, width) float32 in 0..1.
+    """
+    scores = scores.astype(np.float32) / (255 if scores.dtype == np.uint8 else 1)
     if len(scores) == 0:  # interpolate refuses zero channels
         return np.zeros((0, bottom - top, size[1]), dtype=np.float32)
     if bottom - top < size[0]:

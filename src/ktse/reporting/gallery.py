@@ -1,4 +1,4 @@
-"""Which images to show, and their pictures: photo, CAM, mask, prediction and truth side by side."""
+"""Which images to show, and their pictures: photo, CAM, masks, prediction and truth side by side."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Gallery:
     """Groups of rows.
 
     Attributes:
-        by: "mask", "prediction", "seed" (per-image IoU), "confidence", or empty if images cannot be ranked.
+        by: "fused", "mask", "prediction", "seed" (per-image IoU), "confidence", or empty if images cannot be ranked.
         ranked: number of ranked images.
         groups: best, median, worst; by confidence the least confident first, since those want looking at.
         classes: name and colour of the classes that occur in the rows.
@@ -85,13 +85,13 @@ def gallery(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Gallery:
     Raises:
         RunError: a file of the run is damaged.
     """
-    scores = {
-        row["id"]: _floats(row, ("seed", "mask", "prediction")) for row in read_table(run.path("evaluation_images.csv"))
-    }
+    measured = read_table(run.path("evaluation_images.csv"))
+    scores = {row["id"]: _floats(row, ("seed", "mask", "fused", "prediction")) for row in measured}
     confidence = {row["id"]: _floats(row, ("confidence",)) for row in read_table(run.path("masks", "confidence.csv"))}
     number = {image_id: index for index, image_id in enumerate(data.ids)}
     by, ranking = "", {}
-    for by, table in (("mask", scores), ("prediction", scores), ("seed", scores), ("confidence", confidence)):
+    choices = [*((stage, scores) for stage in ("fused", "mask", "prediction", "seed")), ("confidence", confidence)]
+    for by, table in choices:
         ranking = {image_id: row[by] for image_id, row in table.items() if by in row and image_id in number}
         # Without a tag the mask is background by rule: right or wrong, it shows nothing of the method.
         ranking = {image_id: value for image_id, value in ranking.items() if data.tags[number[image_id]].any()}
@@ -195,6 +195,7 @@ def _pictures(run: RunFolder, data: TaggedImages, truth: Truth | None, index: in
         pictures.append(_cam(run.seed_path(image_id), photo, data.classes))
     labels = [
         ("Mask", run.path("masks"), run.mask_path(image_id)),
+        ("Fused mask", run.path("fused"), run.fused_path(image_id)),
         ("Prediction", run.path("predictions"), run.prediction_path(image_id)),
     ]
     for name, folder, path in labels:

@@ -13,7 +13,8 @@ from ktse.reporting.wording import count, is_number, listing, number, plural
 
 STAGES = {
     "seed": ("Seed", "the CAM, cut at a threshold"),
-    "mask": ("Mask", "the seed after refinement: what you take away"),
+    "mask": ("Mask", "the seed after refinement, which the segmentation model learns from"),
+    "fused": ("Fused mask", "mask and segmentation model together, among the image's tags: what you take away"),
     "prediction": ("Prediction", "the segmentation model's answer from the photo alone"),
 }
 ALMOST_NOTHING = 5
@@ -57,10 +58,12 @@ class ClassScore:
 
 
 def stages(evaluation: dict[str, Any]) -> list[StageScore]:
-    """The three stages in order, measured or not."""
+    """The stages in order, measured or not; masks need not be fused."""
     rows = []
     for key, (name, words) in STAGES.items():
         score = _dict(evaluation, key)
+        if key == "fused" and not score:
+            continue
         rows.append(StageScore(key, name, words, score or None, _dict(score, "oracle") or None))
     return rows
 
@@ -174,10 +177,10 @@ def outcome(evaluation: dict[str, Any], images: int, class_count: int, *, masks:
             f"{start} No true masks were given, so accuracy is unknown; look first at the least confident masks below."
         )
     subjects = {
-        "mask": "The masks reach", "seed": "The seeds reach",
+        "fused": "The fused masks reach", "mask": "The masks reach", "seed": "The seeds reach",
         "prediction": "the segmentation model, which sees no tags, reaches",
     }  # fmt: skip
-    first = next(key for key in ("mask", "seed", "prediction") if key in scored)
+    first = next(key for key in ("fused", "mask", "seed", "prediction") if key in scored)
     where = f"on the {_images(scored[first])} with a true mask"
     text = f"{subjects[first]} {number(scored[first]['miou'])} mIoU {where}"
     if first != "prediction" and "prediction" in scored:

@@ -1,4 +1,4 @@
-"""evaluate: how good tags, seeds, masks and predictions are, each with what it was given and how it was cut."""
+"""evaluate: how good tags, seeds, masks (plain and fused) and predictions are, and how each came about."""
 
 from __future__ import annotations
 
@@ -74,12 +74,14 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     settings = {
         "seed": {"tags_used": True, "scales": list(recipe.seed.scales)},
         "mask": {"tags_used": True, "scales": list(recipe.seed.scales), "method": recipe.refine.chain},
+        "fused": {"tags_used": True, "scales": list(recipe.predict.scales), "weight": recipe.predict.fuse},
         "prediction": {"tags_used": False, "scales": list(recipe.predict.scales)},
     }
     for stage, (measure, threshold, source) in measures.items():
         result[stage] = {**_entry(measure, data.classes, threshold, source), **settings[stage]}
-    if "mask" in measures:
-        result["mask"] |= _confidence_correlation(run, data, measures["mask"][0].images)
+    for stage in ("mask", "fused"):
+        if stage in measures:
+            result[stage] |= _confidence_correlation(run, data, measures[stage][0].images)
     write_json(run.path("evaluation.json"), result)
     _write_images(run, data, {stage: measure for stage, (measure, _, _) in measures.items()})
     return result
@@ -127,6 +129,7 @@ def _measure(
 ) -> tuple[dict[str, tuple[Measure, float | None, str | None]], list[str]]:
     """What is counted about each stage, its threshold and where that came from; and what is odd about the truth."""
     classes = len(data.classes)
+    labels = {"mask": run.mask_path, "fused": run.fused_path, "prediction": run.prediction_path}
     tagged, there = 0, 0
     measured = [index for index, name in enumerate(data.ids) if name in truth.paths]
     found: dict[str, tuple[Measure, float | None, str | None]] = {}
@@ -134,6 +137,8 @@ def _measure(
         found["seed"] = (Measure.new(classes, sweep=True), *_seed_threshold(run, data))
     if summary is not None:
         found["mask"] = (Measure.new(classes, sweep=True), summary["threshold"], summary["threshold_source"])
+    if run.path("fused").is_dir():
+        found["fused"] = (Measure.new(classes, sweep=False), None, None)
     if run.path("predictions").is_dir():
         found["prediction"] = (Measure.new(classes, sweep=False), None, None)
     for index in track(measured, "evaluate", total=len(measured)):
@@ -146,7 +151,7 @@ def _measure(
             if stage == "seed":
                 said = np.empty(true.shape, dtype=label_type(classes))
             else:
-                said = read_label_map(run.mask_path(name) if stage == "mask" else run.prediction_path(name))
+                said = read_label_map(labels[stage](name))
             if measure.sweep is not None:
                 keys, small = _scores(run, name, stage)
                 for rows, scores in bands(small, (true.shape[0], true.shape[1])):
@@ -216,7 +221,7 @@ def _entry(measure: Measure, classes: tuple[str, ...], threshold: float | None, 
 
 
 def _write_images(run: RunFolder, data: TaggedImages, measures: dict[str, Measure]) -> None:
-    stages = ("seed", "mask", "prediction")
+    stages = ("seed", "mask", "fused", "prediction")
     with atomic(run.path("evaluation_images.csv")) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("id", "split", *stages))

@@ -1,0 +1,91 @@
+"""Predictions of a run's own images, and the masks that are fused of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ktse.data.corrections import Corrections, find_corrections
+from ktse.data.sample import TaggedImages
+from ktse.models.segmenter import Segmenter, describe
+from ktse.prediction.predictor import Predictor
+from ktse.recipe import PredictRecipe, RefineRecipe, SegmentRecipe
+from ktse.refinement.cutting import enlarge
+from ktse.run_folder import RunFolder, read_label_map, read_npz, write_label_map
+from ktse.segmentation.fusion import fuse
+from ktse.stages.predict import TorchModel, predict
+from ktse.stages.refine import refine
+from ktse.weights import save_tensors
+
+RECIPE = PredictRecipe(flip=False, precision="fp32", fuse=0.4)
+
+
+@pytest.fixture
+def masks(run: RunFolder, data: TaggedImages) -> RunFolder:
+    """A run with masks and a model that knows nothing yet."""
+    refine(run, data, RefineRecipe(threshold=0.3, workers=1, precision="fp32"))
+    torch.manual_seed(0)
+    recipe = SegmentRecipe(architecture="unet", encoder="resnet10t")
+    model = Segmenter(recipe.architecture, recipe.encoder, len(data.classes), "none")
+    with torch.no_grad():
+        model.network.get_submodule("segmentation_head")[0].weight.mul_(20)
+    header = describe(recipe, model, data.classes)
+    save_tensors(run.path("segment", "model.safetensors"), model.state_dict(), header)
+    return run
+
+
+def fused(run: RunFolder, data: TaggedImages) -> list[np.ndarray]:
+    return [read_label_map(run.fused_path(name)) for name in data.ids]
+
+
+def test_the_fused_mask_is_that_of_mask_scores_and_model(masks: RunFolder, data: TaggedImages) -> None:
+    predict(masks, data, RECIPE)
+    predictor = Predictor(TorchModel(masks.path("segment", "model.safetensors"), "fp32"), RECIPE)
+    different = 0
+    for index, name in enumerate(data.ids):
+        found, mask = read_label_map(masks.fused_path(name)), read_label_map(masks.mask_path(name))
+        said = predictor.predict(data.read(index), probabilities=True)
+        assert said.probabilities is not None
+        stored = read_npz(masks.mask_scores_path(name))
+        scores = enlarge(stored["scores"], (mask.shape[0], mask.shape[1]))
+        assert np.array_equal(found, fuse(stored["keys"], scores, 0.3, said.probabilities, 0.4))
+        assert np.array_equal(read_label_map(masks.prediction_path(name)), said.label)
+        different += int((found != mask).sum())
+        assert data.tags[index].any() or not found.any()
+    assert different > 0
+
+
+def test_tiles_fuse_alike(masks: RunFolder, data: TaggedImages) -> None:
+    """Bands of a few rows: where tiles change the model's answer little, they change the fused mask little."""
+    predict(masks, data, RECIPE)
+    whole = fused(masks, data)
+    for name in data.ids:
+        masks.prediction_path(name).unlink()
+    predict(masks, data, replace(RECIPE, tile=96, overlap=32))
+    same = np.mean([np.mean(one == two) for one, two in zip(whole, fused(masks, data), strict=True)])
+    assert same > 0.8
+
+
+def test_a_corrected_mask_stays_but_for_what_was_left_open(
+    masks: RunFolder, data: TaggedImages, tmp_path: Path
+) -> None:
+    name = data.ids[2]
+    predict(masks, data, RECIPE)
+    before = read_label_map(masks.fused_path(name))
+    label = np.full_like(before, 1)
+    label[:40] = 255
+    write_label_map(tmp_path / "fixed" / f"{name}.png", label)
+    for image in data.ids:
+        masks.prediction_path(image).unlink()
+    predict(masks, data, RECIPE, find_corrections(str(tmp_path / "fixed")))
+    found = read_label_map(masks.fused_path(name))
+    assert (found[40:] == 1).all() and np.array_equal(found[:40], before[:40])
+
+
+def test_weight_zero_fuses_nothing(masks: RunFolder, data: TaggedImages) -> None:
+    predict(masks, data, replace(RECIPE, fuse=0.0), Corrections())
+    assert masks.prediction_path(data.ids[0]).is_file() and not masks.path("fused").exists()
