@@ -301,7 +301,7 @@ def export(run: str | Path, *, format: Format = "onnx", out: str | Path | None =
         format,
         place,
         int8,
-        lambda: predict.fuse > 0 and job.state("predict") == "done",
+        lambda: bool(predict.fuse) and job.state("predict") == "done",
     )
 
 

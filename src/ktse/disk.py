@@ -54,7 +54,7 @@ def maps_need(images: int, classes: int, pixels: int, tagged_pixels: int, recipe
         "confident": _files(images, CONFIDENT * pixels),
         "predictions": _files(images, PREDICTION * pixels),
     }
-    if recipe.predict.fuse > 0:
+    if recipe.predict.fuse:
         need["fused"] = _files(images, MASK * pixels)
     if "crf" in recipe.refine.method:
         need["scores"] = _files(images, scores)

@@ -168,7 +168,12 @@ def _predict(predict: PredictRecipe, need: Need) -> None:
         "positive numbers",
         predict.scales,
     )
-    need(0 <= predict.fuse <= 1, "predict.fuse", "in 0..1", predict.fuse)
+    need(
+        predict.fuse == "auto" or 0 <= float(predict.fuse) <= 1,
+        "predict.fuse",
+        "auto or in 0..1",
+        predict.fuse,
+    )
     need(predict.tile == 0 or predict.tile >= 64, "predict.tile", "0, or 64 or more", predict.tile)
     need(
         predict.overlap >= 0 and (predict.tile == 0 or predict.overlap <= predict.tile // 2),

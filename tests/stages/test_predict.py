@@ -15,8 +15,9 @@ from ktse.models.segmenter import Segmenter, describe
 from ktse.prediction.predictor import Predictor
 from ktse.recipe import PredictRecipe, RefineRecipe, SegmentRecipe
 from ktse.refinement.cutting import enlarge
-from ktse.run_folder import RunFolder, read_label_map, read_npz, write_label_map
+from ktse.run_folder import RunFolder, read_json, read_label_map, read_npz, write_label_map, write_npz
 from ktse.segmentation.fusion import fuse
+from ktse.stages.fused import WEIGHTS
 from ktse.stages.predict import TorchModel, predict
 from ktse.stages.refine import refine
 from ktse.weights import save_tensors
@@ -89,3 +90,39 @@ def test_a_corrected_mask_stays_but_for_what_was_left_open(
 def test_weight_zero_fuses_nothing(masks: RunFolder, data: TaggedImages) -> None:
     predict(masks, data, replace(RECIPE, fuse=0.0), Corrections())
     assert masks.prediction_path(data.ids[0]).is_file() and not masks.path("fused").exists()
+
+
+class Witness:
+    """A model that knows every true mask of the scenes, or its opposite."""
+
+    def __init__(self, scenes: Path, data: TaggedImages, right: bool) -> None:
+        self.classes, self.right, self.truth = data.classes, right, {}
+        for index, name in enumerate(data.ids):
+            self.truth[np.asarray(data.read(index)).tobytes()] = read_label_map(scenes / "masks" / f"{name}.png")
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        labels = np.stack([self.truth[image.tobytes()] for image in images])
+        found = np.stack([labels == label for label in range(len(self.classes) + 1)], axis=1).astype(np.float32)
+        likely = found if self.right else np.roll(found, 7, axis=2)[:, [*range(1, found.shape[1]), 0]]
+        return (likely * 0.9 + 0.01).astype(np.float32)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        return np.log(self.probabilities(images))
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_only_a_model_that_knows_something_gets_a_say(
+    masks: RunFolder, data: TaggedImages, scenes: Path, monkeypatch: pytest.MonkeyPatch, right: bool
+) -> None:
+    """Masks are made worse by a shift; a model that knows the truth helps, one that says its opposite does not."""
+    for name in data.ids:
+        stored = read_npz(masks.mask_scores_path(name))
+        shifted = np.roll(stored.pop("scores"), (4, 4), axis=(1, 2))
+        write_npz(masks.mask_scores_path(name), **stored, scores=shifted)
+    monkeypatch.setattr("ktse.stages.predict.TorchModel", lambda path, precision: Witness(scenes, data, right))
+    predict(masks, data, replace(RECIPE, fuse="auto"))
+    summary = read_json(masks.path("fused", "summary.json"))
+    assert list(summary["explained"]) == [str(weight) for weight in WEIGHTS] and summary["images"] == 8
+    assert (summary["weight"] > 0.1) if right else (summary["weight"] <= 0.1)
+    best = max(summary["explained"], key=lambda weight: summary["explained"][weight])
+    assert summary["weight"] == float(best)

@@ -109,7 +109,8 @@ class PredictRecipe:
         flip: also use the mirror image.
         long_side: pixels of the image's longer side at scale 1; 0 keeps the image's own size.
         fuse: for the run's own images, which have masks: weight, 0..1, of the model in fused/ID.png, where mask and
-            model decide together, among the image's tags; 0: there are no fused masks.
+            model decide together, among the image's tags; "auto": the one whose masks the colours of the images explain
+            best; 0: there are no fused masks.
         crf: the dense CRF (an extra) that the scores go through; with 0 iterations they do not.
         tile: larger images are cut into overlapping tiles of this many pixels (at scale 1) a side; 0: never.
         overlap: pixels that neighbouring tiles share at least, over which their scores are blended.
@@ -122,7 +123,7 @@ class PredictRecipe:
     merge: Literal["mean", "max"] = "mean"
     flip: bool = True
     long_side: int = 0
-    fuse: float = 0.25
+    fuse: float | Literal["auto"] = "auto"
     crf: CrfRecipe = field(
         default_factory=lambda: CrfRecipe(
             iterations=0, near_xy=3.0, near_weight=1.0, colour_xy=67.0, colour_rgb=3.0, colour_weight=4.0

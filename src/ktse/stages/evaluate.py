@@ -74,11 +74,14 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     settings = {
         "seed": {"tags_used": True, "scales": list(recipe.seed.scales)},
         "mask": {"tags_used": True, "scales": list(recipe.seed.scales), "method": recipe.refine.chain},
-        "fused": {"tags_used": True, "scales": list(recipe.predict.scales), "weight": recipe.predict.fuse},
+        "fused": {"tags_used": True, "scales": list(recipe.predict.scales)},
         "prediction": {"tags_used": False, "scales": list(recipe.predict.scales)},
     }
     for stage, (measure, threshold, source) in measures.items():
         result[stage] = {**_entry(measure, data.classes, threshold, source), **settings[stage]}
+    if "fused" in measures:
+        chosen = read_json(run.path("fused", "summary.json"))
+        result["fused"] |= {key: chosen[key] for key in ("weight", "weight_source")}
     for stage in ("mask", "fused"):
         if stage in measures:
             result[stage] |= _confidence_correlation(run, data, measures[stage][0].images)

@@ -17,9 +17,8 @@ from ktse.prediction.files import predict_files, tidy
 from ktse.prediction.predictor import Predictor
 from ktse.processes import my_share, rank, wait_for_all
 from ktse.recipe import PredictRecipe
-from ktse.refinement.bands import enlarged_rows
-from ktse.run_folder import RunFolder, label_type, read_json, read_npz, undecided, write_label_map
-from ktse.segmentation.fusion import fuse
+from ktse.run_folder import RunFolder, read_json
+from ktse.stages.fused import FusedMask, choose_weight
 from ktse.stages.segment import load_model
 
 
@@ -56,42 +55,6 @@ class TorchModel:
             return self.network.logits(torch.from_numpy(images).to(self.fabric.device))
 
 
-class FusedMask:
-    """The fused mask of one image, made of the probabilities that its prediction is made of.
-
-    Args:
-        run: a run with masks.
-        corrections: a mask that a person has corrected stays as it is, but for what was left undecided.
-        name: of the image.
-        size: width and height.
-        threshold: where masks were cut.
-        weight: of the model, 0..1.
-        classes: number of classes C.
-    """
-
-    def __init__(
-        self, run: RunFolder, corrections: Corrections, name: str, size: tuple[int, int], threshold: float,
-        weight: float, classes: int,
-    ) -> None:  # fmt: skip
-        stored = read_npz(run.mask_scores_path(name))
-        self.keys, self.scores, self.threshold, self.weight = stored["keys"], stored["scores"], threshold, weight
-        self.path = run.fused_path(name)
-        self.label = np.empty(size[::-1], dtype=label_type(classes))
-        self.said = corrections.read(name, label_type(classes)) if name in corrections else None
-
-    def add(self, top: int, probabilities: np.ndarray) -> None:
-        """Take (C+1, rows, W) float32 from row `top` on."""
-        bottom = top + probabilities.shape[1]
-        scores = enlarged_rows(self.scores, (self.label.shape[0], self.label.shape[1]), top, bottom)
-        self.label[top:bottom] = fuse(self.keys, scores, self.threshold, probabilities, self.weight)
-
-    def write(self) -> None:
-        """Write fused/ID.png."""
-        if self.said is not None:
-            self.label = np.where(self.said == undecided(self.said), self.label, self.said)
-        write_label_map(self.path, self.label)
-
-
 def predict(run: RunFolder, data: TaggedImages, recipe: PredictRecipe, corrections: Corrections | None = None) -> None:
     """Write predictions/ID.png, and fused/ID.png if the recipe fuses, of every image that has none yet.
 
@@ -103,13 +66,16 @@ def predict(run: RunFolder, data: TaggedImages, recipe: PredictRecipe, correctio
     """
     predictor = Predictor(TorchModel(run.path("segment", "model.safetensors"), recipe.precision), recipe)
     images = {data.ids[index]: partial(data.read, index) for index in my_share(range(len(data)))}
-    threshold = float(read_json(run.path("masks", "summary.json"))["threshold"]) if recipe.fuse else 0.0
+    beside = None
+    if recipe.fuse:
+        threshold = float(read_json(run.path("masks", "summary.json"))["threshold"])
+        weight = choose_weight(run, data, predictor, recipe, threshold)
 
-    def fused(name: str, image: Image.Image) -> FusedMask:
-        known = corrections or Corrections()
-        return FusedMask(run, known, name, image.size, threshold, recipe.fuse, len(data.classes))
+        def beside(name: str, image: Image.Image) -> FusedMask:
+            known = corrections or Corrections()
+            return FusedMask(run, known, name, image.size, threshold, weight, len(data.classes))
 
-    predict_files(predictor, images, run.path("predictions"), fused if recipe.fuse else None)
+    predict_files(predictor, images, run.path("predictions"), beside)
     wait_for_all()
     if rank() == 0:
         tidy(run.path("predictions"))
