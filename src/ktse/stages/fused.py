@@ -93,11 +93,11 @@ def _decide(
         return {"weight": float(recipe.fuse), "weight_source": "set in the recipe", "images": 0, "explained": {}}
     tagged = np.flatnonzero(data.tags.any(axis=1))
     sample = np.sort(np.random.default_rng(0).permutation(tagged)[:COMPARED])
-    explained = np.zeros(len(WEIGHTS))
+    total = np.zeros(len(WEIGHTS))
     for index in track(sample.tolist(), "compare weights", total=len(sample)):
-        explained += _explained(run, data, index, predictor, threshold)
-    weight = WEIGHTS[int(explained.argmax())]
-    shares = (explained / max(1, len(sample))).round(5).tolist()
+        total += _explained(run, data, index, predictor, threshold)
+    weight = WEIGHTS[int(total.argmax())]
+    shares = (total / max(1, len(sample))).round(5).tolist()
     source = f"where masks follow the colours of {len(sample)} images best, no truth used"
     say(f"predict: in fused masks the model has the weight {weight:g} ({source})")
     return {
@@ -115,12 +115,20 @@ def _explained(run: RunFolder, data: TaggedImages, index: int, predictor: Predic
     if probabilities is None:
         raise ValueError("probabilities were asked for")
     stored = read_npz(run.mask_scores_path(data.ids[index]))
-    small = stored["scores"].shape[:0:-1]
-    picture = np.array(image.resize(small, Image.Resampling.BOX))
+    size = stored["scores"].shape[:0:-1]
     scores = enlarged_rows(stored["scores"], (image.height, image.width), 0, image.height)
-    shares = []
-    for weight in WEIGHTS:
-        label = fuse(stored["keys"], scores, threshold, probabilities, weight)
-        there = Image.fromarray((label > 0).astype(np.uint8)).resize(small, Image.Resampling.NEAREST)
-        shares.append(explained_share(picture, np.asarray(there, dtype=np.float32)[None])[-1])
-    return np.array(shares)
+    labels = (fuse(stored["keys"], scores, threshold, probabilities, weight) for weight in WEIGHTS)
+    return np.array([explained(image, label, size) for label in labels])
+
+
+def explained(image: Image.Image, label: np.ndarray, size: tuple[int, int]) -> float:
+    """How well the colours of an image explain where its objects are (explained_share).
+
+    Args:
+        image: RGB.
+        label: (H, W), 0 background.
+        size: width and height at which they are compared.
+    """
+    picture = np.array(image.resize(size, Image.Resampling.BOX))
+    there = Image.fromarray((label > 0).astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
+    return float(explained_share(picture, np.asarray(there, dtype=np.float32)[None])[-1])
