@@ -93,7 +93,7 @@ def networks_need(images: int, classes: int, recipe: Recipe) -> dict[str, int]:
     weights, trained = _bytes(Segmenter(segment.architecture, segment.encoder, classes, "none"))
     networks = 2 if segment.method == "beco" else 1
     average = weights if segment.ema > 0 else 0
-    steps = images * segment.epochs / segment.batch_size
+    steps = images * segment.passes(images) / segment.batch_size
     need["segment"] = networks * (2 * (weights + trained + average) + weights) + round(STEP * steps)
     if "irn" in recipe.refine.method:
         learns = affinity.backbone_lr > 0

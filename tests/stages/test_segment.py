@@ -45,3 +45,11 @@ def test_another_encoder_cannot_start_from_it(run: RunFolder) -> None:
 @pytest.mark.parametrize("weights", ["hub", "none", "some.safetensors"])
 def test_other_weights_are_passed_on(tmp_path: Path, weights: str) -> None:
     assert initial_weights(RunFolder(tmp_path), replace(RECIPE, weights=weights)) == weights
+
+
+@pytest.mark.parametrize(
+    ("most", "images", "passes"),
+    [(0, 10**6, 20), (36_000, 900, 20), (36_000, 1_800, 20), (36_000, 3_600, 10), (36_000, 10**6, 1), (36_000, 0, 20)],
+)
+def test_many_images_are_seen_fewer_times(most: int, images: int, passes: int) -> None:
+    assert SegmentRecipe(epochs=20, most_images=most).passes(images) == passes

@@ -36,6 +36,8 @@ class SegmentRecipe:
             used together, at twice the cost.
         targets: what a pixel is to be: the label of its mask ("hard"), or the probabilities of its classes that follow
             from the stored scores and their threshold ("soft", for "single" alone).
+        bootstrap: weight, 0..1, that the network's own opinion has in soft targets at the end of the training; it grows
+            from 0, epoch by epoch (for "soft").
         confidence_weight: what counts less: "image", masks of low confidence (masks/confidence.csv); "pixel", the
             doubtful half of each label's pixels (confident/ID.png; for "single" alone); "both", or "none".
         doubtful_weight: what a doubtful pixel counts with "pixel" and "both", 0..1.
@@ -52,6 +54,7 @@ class SegmentRecipe:
             -1: the whole encoder.
         batch_norm: that of the encoder "frozen", or "trained".
         epochs: passes over the images.
+        most_images: images, each counted as often as it is seen, beyond which there are fewer epochs; 0: no limit.
         batch_size: images in a batch, over all devices together.
         long_side: range in pixels from which the longer side of an image is drawn.
         crop: side of the square that the network is trained on, in pixels.
@@ -68,6 +71,7 @@ class SegmentRecipe:
 
     method: Literal["single", "beco"] = "single"
     targets: Literal["hard", "soft"] = "hard"
+    bootstrap: float = 0.0
     confidence_weight: Literal["none", "image", "pixel", "both"] = "none"
     doubtful_weight: float = 0.5
     presence: float = 0.0
@@ -82,6 +86,7 @@ class SegmentRecipe:
     frozen_stages: int = 0
     batch_norm: Literal["frozen", "trained"] = "frozen"
     epochs: int = 12
+    most_images: int = 0
     batch_size: int = 16
     long_side: tuple[int, int] = (160, 320)
     crop: int = 192
@@ -96,6 +101,11 @@ class SegmentRecipe:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     seed: int = 0
     workers: int = -1
+
+    def passes(self, images: int) -> int:
+        """Epochs over so many images, after `most_images`; at least one."""
+        limit = round(self.most_images / max(1, images)) if self.most_images else self.epochs
+        return max(1, min(self.epochs, limit))
 
 
 @dataclass(frozen=True)

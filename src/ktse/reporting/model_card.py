@@ -87,7 +87,7 @@ def gather_card(run: RunFolder, data: TaggedImages, truth: Truth | None) -> dict
         "classes": classes,
         "trained": run.path("segment", "model.safetensors").is_file(),
         "classify": recipe.classify, "seed": recipe.seed, "refine": recipe.refine, "segment": recipe.segment,
-        "predict": recipe.predict,
+        "epochs": recipe.segment.passes(len(data.training)), "predict": recipe.predict,
         "images": len(data), "training": int((~kept_out).sum()), "validation": int(kept_out.sum()),
         "untagged": int((data.tags.sum(axis=1) == 0).sum()),
         "corrections": corrected(data, recipe),
