@@ -19,6 +19,8 @@ from torch.nn.functional import interpolate, layer_norm
 
 from ktse.errors import RecipeError
 from ktse.models import resnet38  # noqa: F401 (it adds its model to timm's)
+from ktse.models.folding import fold_batch_norms, unfold_batch_norms
+from ktse.models.precision import keep_dilated_in_float32
 
 
 class Backbone(nn.Module):
@@ -45,6 +47,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.model: Any = create_with_stride(name, weights, output_stride, levels)
+        keep_dilated_in_float32(self.model)
         self.levels = levels
         config = cast(dict[str, Any], self.model.pretrained_cfg)
         self.mean, self.std = torch.tensor(config["mean"]), torch.tensor(config["std"])
@@ -78,6 +81,7 @@ class Backbone(nn.Module):
                 module.requires_grad_(not frozen)
         for module in self._frozen:
             module.requires_grad_(False)
+        (fold_batch_norms if frozen else unfold_batch_norms)(self.model)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Backbone:

@@ -14,6 +14,8 @@ from torch.nn.functional import pad
 from ktse.errors import RecipeError
 from ktse.models.backbone import Backbone, first_stages, forget_weights, pretrained_arguments, quiet_timm, refuse_random
 from ktse.models.deeplab import DeepLabV2
+from ktse.models.folding import fold_batch_norms
+from ktse.models.precision import keep_dilated_in_float32
 
 DIVISOR = 32
 
@@ -42,6 +44,7 @@ class Segmenter(nn.Module):
             if architecture == "deeplabv2"
             else from_smp(architecture, encoder, classes, weights)
         )
+        keep_dilated_in_float32(self.network)
         config = timm.get_pretrained_cfg(encoder)
         self.mean = torch.tensor(config.mean if config else IMAGENET_DEFAULT_MEAN)
         self.std = torch.tensor(config.std if config else IMAGENET_DEFAULT_STD)
@@ -71,6 +74,7 @@ class Segmenter(nn.Module):
         for module in self.encoder.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.requires_grad_(False)
+        fold_batch_norms(self.encoder)
 
     def freeze_stages(self, count: int) -> None:
         """Keep the encoder's first children as they are; -1: all of it."""

@@ -255,6 +255,7 @@ def load_network(run: RunFolder) -> CamNetwork:
     head = CamHead(backbone.channels, len(header["classes"]), header["hidden"], header["pooling"], signed=levels > 1)
     network = CamNetwork(backbone, head)
     load_into(network, tensors, path)
+    network.freeze_batch_norm(True)
     return network.eval()
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from ktse.data.corrections import Corrections
 from ktse.data.sample import TaggedImages
 from ktse.devices import make_fabric
+from ktse.models.folding import fold_batch_norms
 from ktse.models.segmenter import Portable
 from ktse.prediction.files import predict_files, tidy
 from ktse.prediction.predictor import Predictor
@@ -39,6 +40,7 @@ class TorchModel:
     def __init__(self, path: Path, precision: str) -> None:
         self.fabric = make_fabric(precision)
         model, self.classes = load_model(path)
+        fold_batch_norms(model)
         self.network = Portable(model).to(self.fabric.device).to(memory_format=torch.channels_last)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
