@@ -39,7 +39,6 @@ ARMS: dict[str, dict[str, Any]] = {
     "hard": {},
     "presence": {"presence": 0.25},
     "soft": {"targets": "soft"},
-    "bootstrap": {"targets": "soft", "bootstrap": 0.5},
     "image confidence": {"confidence_weight": "image"},
     "pixel confidence": {"confidence_weight": "pixel"},
     "both confidences": {"confidence_weight": "both"},
@@ -52,8 +51,7 @@ ARMS: dict[str, dict[str, Any]] = {
 """Each arm with what it changes in the segment settings; without pasting there is no boundary."""
 
 NONE: dict[str, Any] = {
-    "method": "single", "targets": "hard", "confidence_weight": "none", "bootstrap": 0.0, "presence": 0.0, "ema": 0.0,
-    "corrections": "",
+    "method": "single", "targets": "hard", "confidence_weight": "none", "presence": 0.0, "ema": 0.0, "corrections": "",
 }  # fmt: skip
 """What all arms start from, whatever the run's own settings are."""
 
@@ -84,7 +82,7 @@ def one(run: RunFolder, folder: Path, data: TaggedImages, truth: Truth, base: Re
     segment(arm, data, recipe)
     seconds = time.monotonic() - start
     kept_out = data.take(np.flatnonzero(data.validation))
-    predict(arm, kept_out, base.predict)
+    predict(arm, kept_out, dataclasses.replace(base.predict, fuse=0.0))
     result = {"settings": settings, "seconds": seconds, "miou": miou(arm.prediction_path, kept_out, truth)}
     write_json(stored, result)
     return result

@@ -1,4 +1,4 @@
-"""Plain CAM against KTSE: the same network, data and epochs, KTSE's terms off and on; mIoU of seed, mask, prediction.
+"""Plain CAM against KTSE: the same network, data and epochs, KTSE's terms off and on; mIoU of seeds and all masks.
 
     python benchmarks/plain_against_ktse.py DATA --weights FILE --out runs/benchmark --seeds 3 --set classify.epochs=5
 
@@ -22,7 +22,7 @@ from ktse.errors import CollapseError
 from ktse.run_folder import read_json
 from ktse.settings import load_recipe
 
-STAGES = ("seed", "mask", "prediction")
+STAGES = ("seed", "mask", "fused", "prediction")
 
 
 def one(data: Path, out: Path, arm: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any] | None:
@@ -65,10 +65,13 @@ def main() -> None:
         f"data: {arguments.data.name}, recipe {arguments.recipe}, {' '.join(arguments.set)}, seeds {arguments.seeds}\n"
     )
     print("| arm | stage | mIoU % | oracle mIoU % | threshold | oracle threshold |\n|---|---|---|---|---|---|")
+    found: dict[str, list[dict[str, Any] | None]] = {}
     for arm in ("plain", "ktse"):
-        runs = [one(arguments.data, arguments.out, arm, seed, arguments) for seed in range(arguments.seeds)]
+        found[arm] = runs = [
+            one(arguments.data, arguments.out, arm, seed, arguments) for seed in range(arguments.seeds)
+        ]
         for stage in STAGES:
-            entries = [run[stage] for run in runs if run is not None]
+            entries = [run[stage] for run in runs if run is not None and stage in run]
             oracles = [entry["oracle"] for entry in entries if entry["oracle"]]
             print(
                 f"| {arm} | {stage} | {spread([entry['miou'] for entry in entries])} "
@@ -76,6 +79,14 @@ def main() -> None:
                 f"| {spread([entry['threshold'] for entry in entries if entry['threshold'] is not None], 2)} "
                 f"| {spread([oracle['threshold'] for oracle in oracles], 2)} |"
             )
+    print("\nktse against plain, seed by seed:")
+    for stage in STAGES:
+        pairs = [
+            ktse_run[stage]["miou"] - plain_run[stage]["miou"]
+            for plain_run, ktse_run in zip(found["plain"], found["ktse"], strict=True)
+            if plain_run and ktse_run and stage in plain_run
+        ]
+        print(f"{stage} {spread(pairs)}")
 
 
 def spread(values: list[float], digits: int = 1) -> str:

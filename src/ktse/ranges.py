@@ -141,7 +141,6 @@ def _segment(segment: SegmentRecipe, need: Need) -> None:
     beco = segment.beco
     need(0 <= segment.doubtful_weight <= 1, "segment.doubtful_weight", "in 0..1", segment.doubtful_weight)
     need(segment.frozen_stages >= -1, "segment.frozen_stages", "-1 or more", segment.frozen_stages)
-    need(0 <= segment.bootstrap < 1, "segment.bootstrap", "in 0..1, below 1", segment.bootstrap)
     need(segment.most_images >= 0, "segment.most_images", "0 or more", segment.most_images)
     need(segment.presence >= 0, "segment.presence", "0 or more", segment.presence)
     need(0 <= segment.ema < 1, "segment.ema", "in 0..1, below 1", segment.ema)
@@ -152,8 +151,6 @@ def _segment(segment: SegmentRecipe, need: Need) -> None:
     need(0 <= beco.mix <= 1, "segment.beco.mix", "in 0..1", beco.mix)
     need(beco.boundary_weight >= 0, "segment.beco.boundary_weight", "0 or more", beco.boundary_weight)
     need(beco.boundary_width >= 1, "segment.beco.boundary_width", "1 or more", beco.boundary_width)
-    if segment.targets == "hard":
-        need(segment.bootstrap == 0, "segment.bootstrap", "0 with segment.targets hard", segment.bootstrap)
     if segment.method == "beco":
         need(segment.targets == "hard", "segment.targets", "hard with segment.method beco", segment.targets)
         need(segment.presence == 0, "segment.presence", "0 with segment.method beco", segment.presence)

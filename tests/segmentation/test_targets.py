@@ -9,13 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from ktse.segmentation.fusion import fuse
 from ktse.segmentation.targets import (
     DOUBTFUL,
     TRUSTED,
     pixel_loss,
     pixel_weights,
-    pooled,
     presence_loss,
     soft_targets,
     weighted_mean,
@@ -54,34 +52,6 @@ def test_stored_certainty_is_nearly_certain_but_not_infinite() -> None:
 
 def test_without_a_class_everything_is_background() -> None:
     assert torch.equal(soft_targets(torch.zeros(0, 3, 4), 0.3), torch.ones(1, 3, 4))
-
-
-@given(seed=st.integers(0, 10**6), weight=st.floats(0.01, 0.99))
-def test_pooled_targets_say_what_a_fused_mask_says(seed: int, weight: float) -> None:
-    generator = np.random.default_rng(seed)
-    keys = np.sort(generator.permutation(4)[:2])
-    scores = generator.uniform(0.05, 0.95, (2, 6, 7)).astype(np.float32)
-    logits = torch.from_numpy(generator.normal(size=(1, 5, 6, 7)).astype(np.float32))
-    planes = torch.from_numpy(np.concatenate([[0], keys + 1]))[None]
-    found = pooled(soft_targets(torch.from_numpy(scores), 0.4)[None], logits, planes, weight)[0]
-    np.testing.assert_allclose(found.sum(dim=0), 1, atol=1e-5)
-    fused = fuse(keys, scores, 0.4, logits.softmax(dim=1)[0].numpy(), weight)
-    clear = (found.topk(2, dim=0).values[0] - found.topk(2, dim=0).values[1]).numpy() > 1e-4
-    assert (planes[0][found.argmax(dim=0)].numpy() == fused)[clear].all()
-
-
-def test_a_pooled_target_by_hand() -> None:
-    logits = torch.log(torch.tensor([0.1, 0.4, 0.5])).view(1, 3, 1, 1).requires_grad_()
-    found = pooled(torch.tensor([0.8, 0.2]).view(1, 2, 1, 1), logits, torch.tensor([[0, 2]]), 0.5)
-    first, second = (0.8 * 0.1) ** 0.5, (0.2 * 0.5) ** 0.5
-    np.testing.assert_allclose(found.flatten(), [first / (first + second), second / (first + second)], rtol=1e-5)
-    assert not found.requires_grad
-
-
-def test_certainty_and_missing_planes_survive_pooling() -> None:
-    target = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]).view(2, 3, 1, 1)
-    found = pooled(target, torch.randn(2, 4, 1, 1), torch.tensor([[0, 2, 0], [0, 0, 0]]), 0.7)
-    assert torch.equal(found, target)
 
 
 def test_hard_targets_give_the_usual_cross_entropy() -> None:

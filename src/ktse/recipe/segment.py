@@ -36,8 +36,6 @@ class SegmentRecipe:
             used together, at twice the cost.
         targets: what a pixel is to be: the label of its mask ("hard"), or the probabilities of its classes that follow
             from the stored scores and their threshold ("soft", for "single" alone).
-        bootstrap: weight, 0..1, that the network's own opinion has in soft targets at the end of the training; it grows
-            from 0, epoch by epoch (for "soft").
         confidence_weight: what counts less: "image", masks of low confidence (masks/confidence.csv); "pixel", the
             doubtful half of each label's pixels (confident/ID.png; for "single" alone); "both", or "none".
         doubtful_weight: what a doubtful pixel counts with "pixel" and "both", 0..1.
@@ -71,7 +69,6 @@ class SegmentRecipe:
 
     method: Literal["single", "beco"] = "single"
     targets: Literal["hard", "soft"] = "hard"
-    bootstrap: float = 0.0
     confidence_weight: Literal["none", "image", "pixel", "both"] = "none"
     doubtful_weight: float = 0.5
     presence: float = 0.0

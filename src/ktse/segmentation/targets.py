@@ -47,27 +47,6 @@ def soft_targets(scores: Tensor, threshold: float) -> Tensor:
     return odds / odds.sum(dim=0, keepdim=True)
 
 
-def pooled(target: Tensor, logits: Tensor, keys: Tensor, weight: float) -> Tensor:
-    """Soft targets into which the network's own opinion goes, among the classes that they speak of.
-
-    Masks are noisy; what a network has learned from all of them contradicts the worst of each (bootstrapping: Reed et
-    al., 2015). Unlike the network, the targets know the tags: its answer is taken among these alone. Both are
-    multiplied, with the weights as exponents, as in fused masks. A target of 0 or 1 stays.
-
-    Args:
-        target: (B, K, H, W) float, probabilities; planes that an image lacks are 0.
-        logits: (B, L, H, W) float; no gradient goes through them.
-        keys: (B, K) int64, the label of each plane.
-        weight: of the network's opinion, 0..1, below 1.
-
-    Returns:
-        (B, K, H, W) float32, 1 in sum where `target` is not all 0.
-    """
-    own = logits.detach().float().softmax(dim=1).clamp(LEAST, 1 - LEAST)
-    both = target ** (1 - weight) * own[torch.arange(len(keys), device=keys.device)[:, None], keys] ** weight
-    return both / both.sum(dim=1, keepdim=True).clamp(min=torch.finfo(both.dtype).tiny)
-
-
 def pixel_loss(logits: Tensor, label: Tensor, ignored: int, keys: Tensor, target: Tensor) -> Tensor:
     """Cross entropy of each pixel, 0 where it is ignored.
 

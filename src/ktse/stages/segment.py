@@ -24,7 +24,7 @@ from ktse.processes import rank
 from ktse.recipe import SegmentRecipe
 from ktse.run_folder import RunFolder, label_type
 from ktse.segmentation.beco import Scene, co_training, paste
-from ktse.segmentation.targets import pixel_loss, pixel_weights, pooled, presence_loss, weighted_mean
+from ktse.segmentation.targets import pixel_loss, pixel_weights, presence_loss, weighted_mean
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
 from ktse.training import EpochEnd, EpochPlan, State, fit, make_loader, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
@@ -121,8 +121,7 @@ class SegmentTask:
             terms = self._beco(module, batch, state)
         else:
             (logits,) = module(batch.views)
-            target = self._target(batch, logits, state)
-            loss = pixel_loss(logits, batch.label, self.ignored, batch.keys, target)
+            loss = pixel_loss(logits, batch.label, self.ignored, batch.keys, batch.target)
             pixels = pixel_weights(batch.label, batch.trust, self.ignored, self._doubtful)
             terms = {"cross_entropy": weighted_mean(loss, pixels, batch.weight)}
             if self._presence:
@@ -131,10 +130,6 @@ class SegmentTask:
         state.totals["loss"] = state.totals.get("loss", 0.0) + total
         state.totals["batches"] = state.totals.get("batches", 0.0) + 1
         return terms
-
-    def _target(self, batch: NoisyBatch, logits: Tensor, state: State) -> Tensor:
-        weight = self.recipe.bootstrap * state.epoch / max(1, self.recipe.passes(len(self.data.training)))
-        return pooled(batch.target, logits, batch.keys, weight) if weight > 0 else batch.target
 
     @property
     def _doubtful(self) -> float:
