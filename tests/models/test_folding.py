@@ -78,6 +78,11 @@ def test_gradients_stay(bias: bool, affine: bool) -> None:
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
 
 
+def test_a_model_without_batch_norms_is_not_even_called() -> None:
+    model = nn.Conv2d(5, 4, 3)  # takes no RGB image
+    assert fold_batch_norms(model) == 0
+
+
 class Twice(nn.Module):
     """What the convolution says is used beside the norm too."""
 

@@ -38,6 +38,8 @@ def fold_batch_norms(model: nn.Module) -> int:
         how many batch norms were folded, 0 if none can be.
     """
     unfold_batch_norms(model)
+    if not any(type(module) in FOLDED for module in model.modules()):
+        return 0
     training = {module: module.training for module in model.modules()}
     model.eval()
     device = next(model.parameters()).device
