@@ -18,6 +18,8 @@ SETTINGS = [
     "--recipe", "demo", "--classify.epochs", "2", "--classify.warmup", "2", "--classify.batch_norm", "frozen",
     "--classify.crop", "64", "--classify.long_side", "[64,80]", "--seed.scales", "[0.5]", "--segment.epochs", "1",
     "--segment.crop", "64", "--segment.long_side", "[64,80]", "--classify.workers", "0", "--segment.workers", "0",
+    # In bfloat16 the weak CAMs of so short a training are mostly rounding.
+    "--classify.precision", "fp32", "--seed.precision", "fp32",
 ]  # fmt: skip
 
 
@@ -51,7 +53,7 @@ def test_cams_agree(runs: tuple[Path, Path]) -> None:
         one, two = read_npz(path), read_npz(runs[1] / "seeds" / path.name)
         assert np.array_equal(one["keys"], two["keys"])
         assert np.allclose(one["logits"], two["logits"], atol=1e-3)
-        assert np.mean(np.abs(one["cam"].astype(float) - two["cam"])) < 0.01 if len(one["keys"]) else True
+        assert np.mean(np.abs(one["cam"].astype(float) - two["cam"])) < 1e-3 if len(one["keys"]) else True
 
 
 def test_a_run_made_with_relative_paths_can_be_used_from_anywhere(runs: tuple[Path, Path], tmp_path: Path) -> None:
