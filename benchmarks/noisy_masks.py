@@ -4,7 +4,8 @@
 
 RUN has masks, images kept out of training (data.validation or a list), and true masks (its own, or --masks). Nothing
 in it is changed. Prints the mIoU of predictions without tags on the images kept out, which no arm has seen, next to
-that of the run's masks on the same images, which were made with tags. The budget is the number of times that a network
+that of the run's masks on the same images, which were made with tags, and that of the same model among these tags,
+which tells apart whether it misses what is there or where it is. The budget is the number of times that a network
 sees an image: BECO, which trains two networks, gets half of the epochs (unless --same-epochs), and a warm-up of at
 most a third of them. Beyond that it computes labels without a gradient, which the measured seconds show. An arm that
 is finished is not repeated.
@@ -82,8 +83,11 @@ def one(run: RunFolder, folder: Path, data: TaggedImages, truth: Truth, base: Re
     segment(arm, data, recipe)
     seconds = time.monotonic() - start
     kept_out = data.take(np.flatnonzero(data.validation))
-    predict(arm, kept_out, dataclasses.replace(base.predict, fuse=0.0))
-    result = {"settings": settings, "seconds": seconds, "miou": miou(arm.prediction_path, kept_out, truth)}
+    predict(arm, kept_out, dataclasses.replace(base.predict, fuse=1.0))
+    result = {
+        "settings": settings, "seconds": seconds, "miou": miou(arm.prediction_path, kept_out, truth),
+        "among_tags": miou(arm.fused_path, kept_out, truth),
+    }  # fmt: skip
     write_json(stored, result)
     return result
 
@@ -128,8 +132,9 @@ def main() -> None:
         f"{run.root.name}: {len(data.training)} images trained on, {len(truth.take(kept_out.ids).paths)} kept out and "
         f"measured; {job.recipe.segment.epochs} epochs, seeds {arguments.seeds} {' '.join(arguments.set)}\n"
     )
-    print("| learned by | mIoU % without tags, kept out | against hard | seconds |\n|---|---|---|---|")
-    print(f"| the masks themselves (with tags) | {miou(run.mask_path, kept_out, truth):.1f} | - | - |", flush=True)
+    print("| learned by | mIoU % without tags, kept out | against hard | among their tags | seconds |")
+    print("|---|---|---|---|---|")
+    print(f"| the masks themselves (with tags) | - | - | {miou(run.mask_path, kept_out, truth):.1f} | - |", flush=True)
     plain: list[float] = []
     for arm in arguments.arms:
         recipes = [recipe_of(job.recipe, ARMS[arm], seed, arguments.same_epochs) for seed in range(arguments.seeds)]
@@ -139,7 +144,8 @@ def main() -> None:
         plain = found if arm == "hard" else plain
         gain = spread([own - base for own, base in zip(found, plain, strict=True)]) if plain and arm != "hard" else "-"
         seconds = mean(result["seconds"] for result in results)
-        print(f"| {arm} | {spread(found)} | {gain} | {seconds:.0f} |", flush=True)
+        tagged = spread([result["among_tags"] for result in results])
+        print(f"| {arm} | {spread(found)} | {gain} | {tagged} | {seconds:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

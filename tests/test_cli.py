@@ -165,6 +165,9 @@ def test_a_few_masks_choose_the_threshold_and_are_not_measured(finished: Path, s
     assert summary["threshold"] == summary["calibration"]["threshold"] == evaluation["mask"]["threshold"]
     assert evaluation["mask"]["threshold_source"] == summary["threshold_source"]
     assert evaluation["mask"]["images"] == evaluation["prediction"]["images"] == 11
+    printed = {words[1].strip(): words[2] for line in measured.stderr.splitlines() if len(words := line.split("│")) > 2}
+    for stage in ("seed", "mask", "fused", "prediction"):
+        assert f"{evaluation[stage]['miou']:.3g}" in printed[stage]
     assert evaluation["calibration_left_out"] == 3
     # Of the 14 images three were calibrated with, and those without tags have no say in the correlation.
     tags = dict(line.split(",") for line in (scenes / "tags.csv").read_text().splitlines()[1:])

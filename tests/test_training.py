@@ -177,3 +177,17 @@ def test_devices_share_every_batch_and_none_is_left_with_a_single_image(sizes: l
             assert min(len(share[number]) for share in shares) >= 2
         if len(batch) >= 2 * world:
             assert sorted(image for share in shares for image in share[number]) == batch
+
+
+@pytest.mark.parametrize(
+    ("cores", "processes", "gpu", "workers"),
+    [(1, 1, False, 0), (2, 1, False, 0), (2, 1, True, 1), (8, 1, False, 7), (8, 4, False, 0), (64, 1, True, 8)],
+)
+def test_images_are_read_by_the_cores_that_training_can_spare(
+    monkeypatch: pytest.MonkeyPatch, cores: int, processes: int, gpu: bool, workers: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    assert make_loader(Numbers(), [[0]], -1).num_workers == workers
+    assert make_loader(Numbers(), [[0]], 3).num_workers == 3

@@ -129,7 +129,7 @@ def _do(name: str, arguments: Namespace) -> int:
 
 def _show_evaluation(result: dict[str, Any]) -> None:
     table = Table(Column("stage", no_wrap=True), "mIoU %", "threshold", "oracle mIoU %", "at", "images", "tags used")
-    for stage in ("seed", "mask", "prediction"):
+    for stage in ("seed", "mask", "fused", "prediction"):
         if stage in result:
             entry, oracle = result[stage], result[stage]["oracle"] or {}
             cells = (entry["miou"], entry["threshold"], oracle.get("miou"), oracle.get("threshold"), entry["images"])

@@ -30,6 +30,11 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def own_cores() -> int:
+    """Cores of this machine that are this process's share; at least 1."""
+    return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 def my_share(items: Sequence[T]) -> Sequence[T]:
     """The items that this process does; give the same items in the same order to every process."""
     return items[rank() :: world_size()]

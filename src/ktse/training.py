@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import signal
 import threading
 import time
@@ -21,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ktse.console import say, track
 from ktse.errors import CollapseError
+from ktse.processes import own_cores
 from ktse.weights import load_tensors, save_tensors
 
 CHECKPOINT_SECONDS = 120.0
@@ -148,9 +148,13 @@ def share_of(batches: list[list[int]], rank: int, world: int) -> list[list[int]]
 
 
 def make_loader(dataset: Dataset[Any], batches: list[list[int]], workers: int, collate: Any = None) -> DataLoader[Any]:
-    """A loader of given batches; -1 workers chooses by the number of cores."""
-    cores = os.cpu_count() or 1
-    count = min(8, cores - 1) if workers < 0 else workers
+    """A loader of given batches; -1 workers chooses by the number of cores.
+
+    Without a GPU, two cores are better off without a worker, which would take its time from the network.
+    """
+    cores = own_cores()
+    spare = 0 if cores <= 2 and not torch.cuda.is_available() else cores - 1
+    count = min(8, spare) if workers < 0 else workers
     # A generator of its own: making a loader draws a number, which must not disturb dropout after a resume.
     return DataLoader(
         dataset,

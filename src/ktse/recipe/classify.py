@@ -145,7 +145,7 @@ class ClassifyRecipe:
         keep_every: keep the checkpoint of every so many epochs, to look at later (ktse phenomenon); 0: none.
         precision: "auto" takes bfloat16 where the device computes it natively.
         seed: seed of every random choice.
-        workers: processes that read images; -1 chooses by the number of cores.
+        workers: processes that read images; -1 chooses by the number of cores, 0: none but the one that trains.
     """
 
     backbone: str = "mobilenetv2_100"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ktse.errors import RunError
+from ktse.processes import own_cores
 from ktse.recipe import CrfRecipe
 
 CERTAINTY = 0.7
@@ -102,7 +102,7 @@ def in_processes(
         jobs: arguments of each call.
         workers: number of processes; -1: one a core; 0: this process does the work.
     """
-    count = (os.cpu_count() or 1) if workers < 0 else workers
+    count = own_cores() if workers < 0 else workers
     if count == 0:
         yield from (function(*job) for job in jobs)
         return
