@@ -227,6 +227,23 @@ def test_predict_takes_a_photo_or_a_folder_and_keeps_its_size(finished: Path, tm
     assert (tmp_path / "one" / "ö.png").is_file()
 
 
+def test_predictions_of_tagged_photos_hold_their_tags_alone(finished: Path, scenes: Path, tmp_path: Path) -> None:
+    images, tags, out = scenes / "images", scenes / "tags.csv", tmp_path / "out"
+    done = ktse("predict", finished, images, "--tags", tags, "--out", out)
+    assert done.returncode == 0, done.stderr
+    classes = (finished / "classes.txt").read_text().splitlines()
+    rows = dict(line.split(",") for line in tags.read_text().splitlines()[1:])
+    for name, tagged in rows.items():
+        with Image.open(out / f"{Path(name).stem}.png") as prediction:
+            assert set(np.unique(prediction)) <= {0, *(classes.index(tag) + 1 for tag in tagged.split(";") if tag)}
+    strange = tmp_path / "tags.csv"
+    strange.write_text("image,tags\n" + "".join(f"{name},unicorn\n" for name in rows))
+    wrong = ktse("predict", finished, images, "--tags", strange, "--out", tmp_path / "none")
+    assert wrong.returncode == 1 and "unicorn" in wrong.stderr and "Traceback" not in wrong.stderr
+    assert not (tmp_path / "none").exists()
+    assert "leave --tags out" in ktse("predict", finished, "--tags", tags).stderr
+
+
 def test_predictions_may_go_through_the_crf(finished: Path, scenes: Path, tmp_path: Path) -> None:
     pytest.importorskip("pydensecrf", reason='needs the extra crf: pip install "ktse[crf]"')
     for name, iterations in (("plain", "0"), ("crf", "10")):

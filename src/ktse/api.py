@@ -14,11 +14,11 @@ from ktse.data.scenes import make_scenes
 from ktse.disk import maps_need
 from ktse.errors import RunError
 from ktse.pipeline import Job, meet, run_all
-from ktse.prediction.files import predict_folder
+from ktse.prediction.files import predict_folder, predict_tagged
 from ktse.prediction.predictor import Predictor
 from ktse.prediction.video import is_video, predict_video
 from ktse.processes import rank
-from ktse.recipe import PredictRecipe
+from ktse.recipe import DataRecipe, PredictRecipe
 from ktse.run_folder import RunFolder, read_json
 from ktse.settings import absolute, changed, given_data, given_recipe, load_recipe, merged, recipe_from_dict
 
@@ -190,6 +190,7 @@ def predict(
     images: str | Path | None = None,
     *,
     out: str | Path | None = None,
+    tags: str | Path | None = None,
     settings: Settings | None = None,
 ) -> list[Path]:
     """Segment images without tags: any image or folder, or, without one, the run's own images.
@@ -200,19 +201,25 @@ def predict(
         run: run folder, segment/model.safetensors of one, or an exported .onnx (which needs no torch).
         images: an image, a folder of images, or a video (which needs the extra video).
         out: folder for the predictions; what is finished there is left alone.
+        tags: file of the tags of these images, if they are known: no image gets a class that it is not tagged with.
         settings: changes to the recipe; given together with images they hold for this call only.
 
     Returns:
         the prediction files.
     """
     if images is None:
+        if tags is not None:
+            raise RunError("the tags of the run's own images are known", hint="Give images, or leave --tags out.")
         folder = _stage("predict", run, settings)
         return sorted(folder.path("predictions").rglob("*.png"))
     if out is None:
         raise RunError("a folder for the predictions is missing", hint="Give --out DIR.")
     if not Path(images).exists():
         raise RunError(f"{images} does not exist", hint="Give an image or a folder of images.")
+    data = None if tags is None else open_data(DataRecipe(images=str(images), tags=str(tags)))
     predictor, given = load(run, settings=settings), Path(images)
+    if data is not None:
+        return predict_tagged(predictor, data, Path(out))
     if given.is_file() and is_video(given):
         return predict_video(predictor, given, Path(out))
     return predict_folder(predictor, given, Path(out))

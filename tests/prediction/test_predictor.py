@@ -65,6 +65,21 @@ def test_every_form_of_an_image_gives_the_same(picture: np.ndarray, tmp_path: Pa
         assert found.probabilities is None
 
 
+@pytest.mark.parametrize("tile", [0, 64])
+def test_known_tags_leave_no_other_class(picture: np.ndarray, tile: int) -> None:
+    predictor = Predictor(Colours(), PredictRecipe(flip=False, tile=tile, overlap=16))
+    found = predictor.predict(picture, tags=["blue"], probabilities=True)
+    red, _, blue = np.moveaxis(picture.astype(np.float64) + 1, -1, 0)
+    np.testing.assert_array_equal(found.label, np.where(blue > red, 2, 0))
+    assert found.probabilities is not None
+    np.testing.assert_allclose(found.probabilities[2], blue / (red + blue), atol=1e-5)
+    assert not found.probabilities[1].any()
+    assert found.confidence == pytest.approx(float((np.maximum(red, blue) / (red + blue)).mean()), abs=1e-5)
+    assert not predictor.predict(picture, tags=[]).label.any()
+    with pytest.raises(DataError, match="'pink'"):
+        predictor.predict(picture, tags=["blue", "pink"])
+
+
 def test_grey_images_become_rgb() -> None:
     grey = np.full((40, 50), 7, np.uint8)
     for form in (grey, grey[..., None], torch.from_numpy(grey)[None]):

@@ -9,7 +9,7 @@ OUT/probabilities/ID.npz   probability (C+1, h, w) float16, every `stride`-th pi
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from ktse.console import track
 from ktse.data.image import read_image
 from ktse.data.listing import list_images
-from ktse.data.sample import image_ids
+from ktse.data.sample import TaggedImages, image_ids
 from ktse.errors import DataError
 from ktse.prediction.predictor import Predictor, decide
 from ktse.run_folder import atomic, label_type, write_label_map, write_npz
@@ -63,9 +63,36 @@ def predict_folder(predictor: Predictor, images: Path, out: Path) -> list[Path]:
     return [out / f"{name}.png" for name in named]
 
 
+def predict_tagged(predictor: Predictor, data: TaggedImages, out: Path) -> list[Path]:
+    """Write the predictions of images whose tags are known: no pixel gets another class.
+
+    Returns:
+        the label maps, those of an earlier call included.
+
+    Raises:
+        DataError: a tag is no class of the model, or images cannot be read (the others are written first).
+    """
+    used = [data.classes[key] for key in np.flatnonzero(data.tags.any(axis=0))]
+    unknown = [name for name in used if name not in predictor.classes]
+    if unknown:
+        raise DataError(
+            f"{len(unknown)} tags are no classes of the model", where=unknown,
+            hint=f"Its classes are {', '.join(predictor.classes)}. Rename these tags, or take them out.",
+        )  # fmt: skip
+    tags = {
+        name: [data.classes[key] for key in np.flatnonzero(row)] for name, row in zip(data.ids, data.tags, strict=True)
+    }
+    try:
+        images = {name: partial(data.read, index) for index, name in enumerate(data.ids)}
+        predict_files(predictor, images, out, tags=tags)
+    finally:
+        tidy(out)
+    return [out / f"{name}.png" for name in data.ids]
+
+
 def predict_files(
     predictor: Predictor, images: Mapping[str, Callable[[], Image.Image]], out: Path,
-    beside: Callable[[str, Image.Image], Beside] | None = None,
+    beside: Callable[[str, Image.Image], Beside] | None = None, tags: Mapping[str, Collection[str]] | None = None,
 ) -> None:  # fmt: skip
     """Write the predictions of images, given by name and how to read them.
 
@@ -74,6 +101,7 @@ def predict_files(
         images: how to read each, by name.
         out: the folder.
         beside: what else to make of each.
+        tags: the classes that each shows, where that is known.
 
     Raises:
         DataError: images that cannot be read (the others are written first).
@@ -87,7 +115,8 @@ def predict_files(
     for name, read in track(left.items(), "predict", total=len(images), done=len(images) - len(left)):
         try:
             image = read()
-            predict_file(predictor, image, out, name, beside(name, image) if beside else None)
+            known = None if tags is None else tags[name]
+            predict_file(predictor, image, out, name, beside(name, image) if beside else None, known)
         except DataError as error:
             problems.append(error.what)
     if problems:
@@ -105,12 +134,15 @@ def files_of(predictor: Predictor, out: Path, name: str) -> list[Path]:
     return [*files, out / f"{name}.png"]
 
 
-def predict_file(predictor: Predictor, image: Image.Image, out: Path, name: str, beside: Beside | None = None) -> None:
-    """Write everything that the settings ask for about one RGB image."""
+def predict_file(
+    predictor: Predictor, image: Image.Image, out: Path, name: str, beside: Beside | None = None,
+    tags: Collection[str] | None = None,
+) -> None:  # fmt: skip
+    """Write everything that the settings ask for about one RGB image, among its tags if these are known."""
     recipe = predictor.recipe
     label = np.empty((image.height, image.width), dtype=label_type(len(predictor.classes)))
     kept, total, stride = [], 0.0, recipe.probabilities
-    for top, scores in predictor.bands(image):
+    for top, scores in predictor.bands(image, tags):
         label[top : top + scores.shape[1]], best = decide(scores)
         total += float(best.sum(dtype=np.float64))
         if beside is not None:

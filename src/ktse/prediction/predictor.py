@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,32 +70,46 @@ class Predictor:
         """Names of the classes 1..C."""
         return self.model.classes
 
-    def predict(self, image: Any, *, probabilities: bool = False) -> Prediction:
+    def predict(self, image: Any, *, tags: Collection[str] | None = None, probabilities: bool = False) -> Prediction:
         """Segment an image.
 
         Args:
             image: a path, a Pillow image, an array (H, W) or (H, W, 3), or a tensor (3, H, W); uint8, or float in 0..1.
+            tags: names of the classes that it shows, where that is known: no pixel becomes another one.
             probabilities: also return the probability of every label for every pixel.
 
         Raises:
-            DataError: it is none of these, or cannot be read.
+            DataError: it is none of these, or cannot be read, or a tag is no class of the model.
         """
         picture = as_image(image)
         label = np.empty((picture.height, picture.width), dtype=label_type(len(self.classes)))
         kept, total = [], 0.0
-        for top, scores in self.bands(picture):
+        for top, scores in self.bands(picture, tags):
             label[top : top + scores.shape[1]], best = decide(scores)
             total += float(best.sum(dtype=np.float64))
             if probabilities:
                 kept.append(scores.copy())
         return Prediction(label, total / label.size, np.concatenate(kept, axis=1) if probabilities else None)
 
-    def bands(self, image: Image.Image) -> Iterator[tuple[int, np.ndarray]]:
-        """Probabilities of an RGB image from top to bottom.
+    def bands(self, image: Image.Image, tags: Collection[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Probabilities of an RGB image from top to bottom, among its tags if these are known.
 
         Yields:
             first row, and (C+1, rows, W) float32; to be used up before the next one is asked for.
+
+        Raises:
+            DataError: a tag is no class of the model.
         """
+        if tags is None:
+            return self._bands(image)
+        unknown = sorted(set(tags) - set(self.classes))
+        if unknown:
+            hint = f"Its classes are {', '.join(self.classes)}."
+            raise DataError(f"the model does not know {', '.join(map(repr, unknown))}", hint=hint)
+        possible = np.array([True, *(name in tags for name in self.classes)])
+        return ((top, among(scores, possible)) for top, scores in self._bands(image))
+
+    def _bands(self, image: Image.Image) -> Iterator[tuple[int, np.ndarray]]:
         recipe, channels = self.recipe, len(self.classes) + 1
         factor = recipe.long_side / max(image.size) if recipe.long_side else 1.0
         # A tile is measured where the network sees it.
@@ -153,6 +167,21 @@ class Predictor:
         else:
             total /= np.float32(len(self.recipe.scales))
         return crf_scores(np.asarray(image), total, self.recipe.crf) if self.recipe.crf.iterations else total
+
+
+def among(probabilities: np.ndarray, possible: np.ndarray) -> np.ndarray:
+    """Probabilities given that only some labels are possible.
+
+    Args:
+        probabilities: (C+1, H, W) float32, overwritten.
+        possible: (C+1,) bool, background first.
+
+    Returns:
+        the same array, 0 for what is not possible, and otherwise 1 in sum unless all of it was 0.
+    """
+    probabilities[~possible] = 0
+    probabilities /= np.maximum(probabilities.sum(axis=0), np.finfo(np.float32).tiny)
+    return probabilities
 
 
 def decide(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
