@@ -17,6 +17,7 @@ import argparse
 import dataclasses
 import os
 import platform
+import shutil
 import time
 from pathlib import Path
 from statistics import mean, stdev
@@ -72,10 +73,14 @@ def recipe_of(base: Recipe, changes: dict[str, Any], seed: int, same_epochs: boo
 
 def one(run: RunFolder, folder: Path, data: TaggedImages, truth: Truth, base: Recipe, recipe: SegmentRecipe) -> Any:
     """Train and predict in a folder that shares the run's masks; the measures of an arm with one seed."""
-    stored, settings = folder / "result.json", to_dict(recipe)
-    if stored.is_file() and read_json(stored)["settings"] == settings:
-        return read_json(stored)
-    folder.mkdir(parents=True, exist_ok=True)
+    begun, stored = folder / "settings.json", folder / "result.json"
+    settings = {"segment": to_dict(recipe), "predict": to_dict(base.predict), "data": to_dict(base.data)}
+    if begun.is_file() and read_json(begun) == settings:
+        if stored.is_file():
+            return read_json(stored)
+    elif folder.exists():
+        shutil.rmtree(folder)  # of other settings: neither to be believed nor gone on with
+    write_json(begun, settings)
     for name in SHARED:
         if run.path(name).is_dir() and not (folder / name).exists():
             (folder / name).symlink_to(run.path(name).resolve())
@@ -85,7 +90,7 @@ def one(run: RunFolder, folder: Path, data: TaggedImages, truth: Truth, base: Re
     kept_out = data.take(np.flatnonzero(data.validation))
     predict(arm, kept_out, dataclasses.replace(base.predict, fuse=1.0))
     result = {
-        "settings": settings, "seconds": seconds, "miou": miou(arm.prediction_path, kept_out, truth),
+        "seconds": seconds, "miou": miou(arm.prediction_path, kept_out, truth),
         "among_tags": miou(arm.fused_path, kept_out, truth),
     }  # fmt: skip
     write_json(stored, result)

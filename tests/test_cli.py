@@ -236,6 +236,8 @@ def test_predictions_of_tagged_photos_hold_their_tags_alone(finished: Path, scen
     for name, tagged in rows.items():
         with Image.open(out / f"{Path(name).stem}.png") as prediction:
             assert set(np.unique(prediction)) <= {0, *(classes.index(tag) + 1 for tag in tagged.split(";") if tag)}
+    again = ktse("predict", finished, images, "--out", out)
+    assert f"{len(rows)} of {len(rows)} are in {out} already" in again.stderr
     strange = tmp_path / "tags.csv"
     strange.write_text("image,tags\n" + "".join(f"{name},unicorn\n" for name in rows))
     wrong = ktse("predict", finished, images, "--tags", strange, "--out", tmp_path / "none")

@@ -13,8 +13,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "ktse"
 # From the roof to the ground: a part may import what stands below it.
 ORDER = (
     "cli", "api", "checking", "ablation", "pipeline", "disk", "reporting", "exporting", "importing", "stages",
-    "training", "devices", "weights", "method", "segmentation", "models", "prediction", "refinement", "metrics", "data",
-    "run_folder", "visual", "settings", "ranges", "recipe", "console", "processes", "errors",
+    "training", "batches", "devices", "weights", "method", "segmentation", "models", "prediction", "refinement",
+    "metrics", "data", "run_folder", "visual", "settings", "ranges", "recipe", "console", "processes", "errors",
 )  # fmt: skip
 
 

@@ -16,19 +16,17 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from ktse.batches import epoch_batches, make_loader, share_of
 from ktse.devices import make_fabric
 from ktse.errors import CollapseError
 from ktse.training import (
     EpochEnd,
     EpochPlan,
     State,
-    epoch_batches,
     fit,
     go_back,
-    make_loader,
     parameter_groups,
     poly,
-    share_of,
 )
 
 

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageOps
 
-from ktse.console import track
+from ktse.console import say, track
 from ktse.data.image import read_image
 from ktse.data.listing import list_images
 from ktse.data.sample import TaggedImages, image_ids
@@ -111,6 +111,9 @@ def predict_files(
         for name, read in images.items()
         if not all(file.is_file() for file in files_of(predictor, out, name))
     }
+    if len(left) < len(images):
+        done = len(images) - len(left)
+        say(f"predict: {done} of {len(images)} are in {out} already and stay; remove them to have them anew")
     problems = []
     for name, read in track(left.items(), "predict", total=len(images), done=len(images) - len(left)):
         try:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader
 
+from ktse.batches import make_loader
 from ktse.console import track
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform
@@ -23,7 +24,7 @@ from ktse.refinement.pairs import IrnTerms, irn_terms, pair_labels
 from ktse.refinement.par import pixel_adaptive_refinement
 from ktse.run_folder import RunFolder, label_type, read_npz, write_label_map
 from ktse.stages.masked_images import MaskBatch, MaskedImages, collate
-from ktse.training import EpochEnd, EpochPlan, State, fit, make_loader, parameter_groups, poly
+from ktse.training import EpochEnd, EpochPlan, State, fit, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
 
 HALF = 0.5

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ktse.batches import make_loader
 from ktse.console import say
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform
@@ -24,7 +25,7 @@ from ktse.recipe import ClassifyRecipe
 from ktse.run_folder import RunFolder
 from ktse.stages.background import around, background_threshold
 from ktse.stages.paired_images import PairedImages, collate
-from ktse.training import EpochEnd, EpochPlan, State, fit, go_back, make_loader, parameter_groups, poly
+from ktse.training import EpochEnd, EpochPlan, State, fit, go_back, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
 
 COLLAPSED = 0.8

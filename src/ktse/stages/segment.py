@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
+from ktse.batches import make_loader
 from ktse.console import say
 from ktse.data.corrections import Corrections
 from ktse.data.sample import TaggedImages
@@ -26,7 +27,7 @@ from ktse.run_folder import RunFolder, label_type
 from ktse.segmentation.beco import Scene, co_training, paste
 from ktse.segmentation.targets import pixel_loss, pixel_weights, presence_loss, weighted_mean
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
-from ktse.training import EpochEnd, EpochPlan, State, fit, make_loader, parameter_groups, poly
+from ktse.training import EpochEnd, EpochPlan, State, fit, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
 
 
