@@ -52,10 +52,11 @@ def main() -> None:
         image, stored = data.read(index), read_npz(run.mask_scores_path(data.ids[index]))
         probabilities = predictor.predict(image, probabilities=True).probabilities
         scores, true = enlarged_rows(stored["scores"], image.size[::-1], 0, image.height), truth.read(data.ids[index])
-        for weight, confusion in confusions.items():
-            label = fuse(stored["keys"], scores, threshold, probabilities, weight)
-            confusion.add(true, label)
-            shares[weight].append(explained(image, label, stored["scores"].shape[:0:-1]))
+        labels = [fuse(stored["keys"], scores, threshold, probabilities, weight) for weight in arguments.weights]
+        found = explained(image, labels, stored["scores"].shape[:0:-1])
+        for weight, label, share in zip(arguments.weights, labels, found, strict=True):
+            confusions[weight].add(true, label)
+            shares[weight].append(float(share))
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}")
     print(f"{run.root.name}: {len(sample)} images with a true mask and a tag, long side {recipe.long_side}\n")
     print("| weight of the model | mIoU % | explained % | against the mask, ± standard error |\n|---|---|---|---|")
@@ -63,8 +64,8 @@ def main() -> None:
     for weight, confusion in confusions.items():
         gain = 100 * (np.array(shares[weight]) - first)
         error = gain.std(ddof=1) / np.sqrt(len(gain))
-        share = 100 * np.mean(shares[weight])
-        print(f"| {weight:g} | {100 * confusion.miou:.1f} | {share:.2f} | {gain.mean():+.2f} ± {error:.2f} |")
+        mean = 100 * np.mean(shares[weight])
+        print(f"| {weight:g} | {100 * confusion.miou:.1f} | {mean:.2f} | {gain.mean():+.2f} ± {error:.2f} |")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,14 @@ from ktse.pipeline import Job
 from ktse.recipe import RefineRecipe
 from ktse.refinement.comparison import compare
 from ktse.refinement.cutting import enlarge
-from ktse.refinement.threshold import BINS, boundary_contrast, choose_threshold, explained_share, score_histogram
+from ktse.refinement.threshold import (
+    BINS,
+    boundary_contrast,
+    choose_threshold,
+    colour_regions,
+    explained_share,
+    score_histogram,
+)
 from ktse.run_folder import RunFolder
 from ktse.stages.classify import load_network, load_warmup
 from ktse.stages.refiners import soft_refiner
@@ -50,7 +57,7 @@ def one(root: Path, images: int) -> str:
             cam, _ = image_cams(placed, image, keys, recipe, fabric)
             scores = refiner(image, torch.from_numpy(cam.astype(np.float32))).cpu().numpy()
             small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
-            shares.append(explained_share(small, scores))
+            shares.append(explained_share(colour_regions(small), scores))
             edges.append(boundary_contrast(small, scores)[0] / scores[0].size)
             histogram += score_histogram(scores)
             sweep.add(true, keys, enlarge(scores, (true.shape[0], true.shape[1])))

@@ -30,7 +30,7 @@ from ktse.metrics import ThresholdSweep
 from ktse.models.cam_head import CamNetwork
 from ktse.pipeline import Job
 from ktse.refinement.cutting import enlarge
-from ktse.refinement.threshold import BINS, boundary_contrast, explained_share, otsu, score_histogram
+from ktse.refinement.threshold import BINS, boundary_contrast, colour_regions, explained_share, otsu, score_histogram
 from ktse.run_folder import RunFolder, read_npz
 from ktse.stages.classify import load_network
 from ktse.stages.seed import image_cams
@@ -107,7 +107,7 @@ def compare(root: Path, images: int) -> None:
         small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
         sweep.add(true, keys, enlarge(scores, (true.shape[0], true.shape[1])))
         histogram += score_histogram(scores)
-        explained += explained_share(small, scores)
+        explained += explained_share(colour_regions(small), scores)
         edges += boundary_contrast(small, scores)
         agreement += kappa(*(image_cams(network, image, keys, end, fabric)[0].astype(np.float32) for end in ends))
         fit += tag_fit(network, image, scores, data.tags[names[name]], recipe.long_side, fabric)

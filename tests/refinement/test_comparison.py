@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ktse.refinement.comparison import compare
-from ktse.refinement.threshold import explained_share
+from ktse.refinement.threshold import colour_regions, explained_share
 
 
 def curves(number: int, shift: int, count: int = 12) -> np.ndarray:
@@ -21,7 +21,7 @@ def curves(number: int, shift: int, count: int = 12) -> np.ndarray:
         noisy = np.clip(np.asarray(image) + rng.normal(0, 6, (40, 40, 3)), 0, 255).astype(np.uint8)
         scores = np.zeros((1, 40, 40), np.float32)
         scores[0, top : top + 13, left + shift : left + shift + 13] = 0.8
-        found.append(explained_share(noisy, scores))
+        found.append(explained_share(colour_regions(noisy), scores))
     return np.stack(found)
 
 

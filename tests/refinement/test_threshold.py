@@ -14,6 +14,7 @@ from PIL import Image, ImageFilter
 from ktse.refinement.threshold import (
     boundary_contrast,
     choose_threshold,
+    colour_regions,
     explained_share,
     explained_threshold,
     score_histogram,
@@ -54,7 +55,7 @@ def test_explained_share_is_the_information_of_each_mask_about_colour(
     half = np.arange(height * width).reshape(height, width) * 3 // (height * width)
     image = hues[half]
     scores = rng.random((count, height, width)).astype(np.float32)
-    found = explained_share(image, scores, bins=8)
+    found = explained_share(colour_regions(image), scores, bins=8)
     picture = Image.fromarray(image).filter(ImageFilter.GaussianBlur(max(height, width) / 48))
     colour = np.array(picture.quantize(32, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)).ravel().tolist()
     for bin_number in range(8):
@@ -77,12 +78,12 @@ def test_the_threshold_is_where_an_object_of_another_colour_ends(half: int) -> N
     distance = np.maximum(np.abs(y - 31.5), np.abs(x - 31.5))
     image[distance < half] += 100
     scores = (1 - distance / 32)[None].astype(np.float32)
-    threshold = explained_threshold(explained_share(image, scores))
+    threshold = explained_threshold(explained_share(colour_regions(image), scores))
     assert threshold == pytest.approx(1 - half / 32, abs=0.05)
 
 
 def test_no_threshold_where_colours_say_nothing() -> None:
-    flat = np.full((16, 16, 3), 7, dtype=np.uint8)
+    flat = colour_regions(np.full((16, 16, 3), 7, dtype=np.uint8))
     assert explained_threshold(explained_share(flat, np.random.default_rng(0).random((1, 16, 16)))) is None
     assert explained_threshold(explained_share(flat, np.zeros((0, 16, 16)))) is None
 

@@ -93,7 +93,7 @@ def _neighbours(length: int) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(length - 1), np.arange(1, length)
 
 
-def explained_share(image: np.ndarray, scores: np.ndarray, bins: int = BINS) -> np.ndarray:
+def explained_share(regions: np.ndarray, scores: np.ndarray, bins: int = BINS) -> np.ndarray:
     """How much of a mask the colours of its image explain, for all thresholds in one pass.
 
     Objects and background differ in colour, so that a mask that is right can be told from the colours of regions better
@@ -101,7 +101,7 @@ def explained_share(image: np.ndarray, scores: np.ndarray, bins: int = BINS) -> 
     entropy: undivided it favours masks of half the image, entirely divided those of a few pixels.
 
     Args:
-        image: (H, W, 3) uint8.
+        regions: (H, W) int64, colour of each pixel as a number (colour_regions).
         scores: (K, H, W) float in 0..1; smooth or sharp.
         bins: number of equal bins on 0..1; a threshold is the lower end of a bin.
 
@@ -111,7 +111,7 @@ def explained_share(image: np.ndarray, scores: np.ndarray, bins: int = BINS) -> 
     if len(scores) == 0:
         return np.zeros(bins)
     best = np.clip((scores.max(axis=0).astype(np.float32) * bins).astype(np.int64), 0, bins - 1)
-    joint = np.bincount((_regions(image) * bins + best).ravel(), minlength=COLOURS * bins).reshape(COLOURS, bins)
+    joint = np.bincount((regions * bins + best).ravel(), minlength=COLOURS * bins).reshape(COLOURS, bins)
     above = joint[:, ::-1].cumsum(axis=1)[:, ::-1]
     whole = joint.sum(axis=1, keepdims=True)
     below, pixels = whole - above, best.size
@@ -124,8 +124,15 @@ def explained_share(image: np.ndarray, scores: np.ndarray, bins: int = BINS) -> 
     return np.where(mask > SMALLEST, information / np.maximum(mask, SMALLEST) ** SHARE, 0.0)
 
 
-def _regions(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 to (H, W) number of the region's colour, texture left out."""
+def colour_regions(image: np.ndarray) -> np.ndarray:
+    """The few colours of an image, texture left out.
+
+    Args:
+        image: (H, W, 3) uint8.
+
+    Returns:
+        (H, W) int64 number of each pixel's colour, less than COLOURS.
+    """
     picture = Image.fromarray(image)
     smooth = picture.filter(ImageFilter.GaussianBlur(max(picture.size) * BLUR))
     return np.asarray(smooth.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE), dtype=np.int64)

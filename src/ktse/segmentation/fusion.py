@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ktse.prediction.predictor import decide
 from ktse.segmentation.targets import LEAST, soft_targets
 
 
@@ -31,5 +32,5 @@ def fuse(
     labels = np.concatenate([[0], keys.astype(np.int64) + 1])
     mask = soft_targets(torch.from_numpy(scores), threshold)
     model = torch.from_numpy(probabilities[labels]).float().clamp(LEAST, 1 - LEAST)
-    best = ((1 - weight) * mask.log() + weight * model.log()).argmax(dim=0)
-    return np.asarray(labels[best.numpy()])
+    best, _ = decide(((1 - weight) * mask.log() + weight * model.log()).numpy())
+    return np.asarray(labels[best])

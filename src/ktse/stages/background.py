@@ -13,7 +13,7 @@ from ktse.method.erasing import EPSILON
 from ktse.method.regularisation import tagged_channels
 from ktse.models.cam_head import CamNetwork
 from ktse.refinement.par import GROWTH, pixel_adaptive_refinement
-from ktse.refinement.threshold import BINS, explained_share, explained_threshold
+from ktse.refinement.threshold import BINS, colour_regions, explained_share, explained_threshold
 
 SAMPLE = 128
 """Images that are looked at; their thresholds are so much alike that more change little."""
@@ -47,7 +47,7 @@ def background_threshold(network: CamNetwork, data: TaggedImages, long_side: int
         normalised = positive / (positive.amax(dim=(-2, -1), keepdim=True) + EPSILON)
         picture = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].to(device).float() / 255
         refined = pixel_adaptive_refinement(picture, normalised, iterations)[0] / GROWTH**iterations
-        total += explained_share(np.array(small), refined.clamp(0, 1).cpu().numpy())
+        total += explained_share(colour_regions(np.array(small)), refined.clamp(0, 1).cpu().numpy())
     network.train(training)
     return explained_threshold(total)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from ktse.prediction.predictor import Predictor
 from ktse.processes import rank, wait_for_all
 from ktse.recipe import PredictRecipe
 from ktse.refinement.bands import enlarged_rows
-from ktse.refinement.threshold import explained_share
+from ktse.refinement.threshold import colour_regions, explained_share
 from ktse.run_folder import RunFolder, label_type, read_json, read_npz, undecided, write_json, write_label_map
 from ktse.segmentation.fusion import fuse
 
@@ -118,17 +119,20 @@ def _explained(run: RunFolder, data: TaggedImages, index: int, predictor: Predic
     size = stored["scores"].shape[:0:-1]
     scores = enlarged_rows(stored["scores"], (image.height, image.width), 0, image.height)
     labels = (fuse(stored["keys"], scores, threshold, probabilities, weight) for weight in WEIGHTS)
-    return np.array([explained(image, label, size) for label in labels])
+    return explained(image, labels, size)
 
 
-def explained(image: Image.Image, label: np.ndarray, size: tuple[int, int]) -> float:
+def explained(image: Image.Image, labels: Iterable[np.ndarray], size: tuple[int, int]) -> np.ndarray:
     """How well the colours of an image explain where its objects are (explained_share).
 
     Args:
         image: RGB.
-        label: (H, W), 0 background.
+        labels: (H, W) each, 0 background.
         size: width and height at which they are compared.
+
+    Returns:
+        (number of labels,) float64, about 0..1.
     """
-    picture = np.array(image.resize(size, Image.Resampling.BOX))
-    there = Image.fromarray((label > 0).astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
-    return float(explained_share(picture, np.asarray(there, dtype=np.float32)[None])[-1])
+    regions = colour_regions(np.array(image.resize(size, Image.Resampling.BOX)))
+    masks = (Image.fromarray((label > 0).astype(np.uint8)).resize(size, Image.Resampling.NEAREST) for label in labels)
+    return np.array([explained_share(regions, np.asarray(mask, dtype=np.float32)[None])[-1] for mask in masks])

@@ -25,7 +25,14 @@ from ktse.refinement.bands import bands
 from ktse.refinement.confidence import Signs, confident_half, image_confidence, margins
 from ktse.refinement.cutting import cut, enlarge
 from ktse.refinement.dense_crf import in_processes
-from ktse.refinement.threshold import BINS, boundary_contrast, choose_threshold, explained_share, score_histogram
+from ktse.refinement.threshold import (
+    BINS,
+    boundary_contrast,
+    choose_threshold,
+    colour_regions,
+    explained_share,
+    score_histogram,
+)
 from ktse.run_folder import RunFolder, atomic, label_type, read_json, read_npz, write_json, write_label_map, write_npz
 from ktse.stages.affinity import load_affinity
 from ktse.stages.calibration import calibrated_images, calibrated_threshold
@@ -162,7 +169,7 @@ def _refine_all(
         seed, image = read_npz(run.seed_path(data.ids[index])), data.read(index, pixels=recipe.pixels)
         scores = refiner(image, torch.from_numpy(seed["cam"].astype(np.float32))).cpu().numpy()
         small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
-        contrast, explained = boundary_contrast(small, scores), explained_share(small, scores)
+        contrast, explained = boundary_contrast(small, scores), explained_share(colour_regions(small), scores)
         write_npz(
             path(data.ids[index]), keys=seed["keys"], scores=_stored(scores), contrast=contrast.astype(np.float32),
             explained=explained.astype(np.float32),

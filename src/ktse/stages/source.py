@@ -18,7 +18,7 @@ from ktse.models.cam_head import CamNetwork
 from ktse.processes import rank, wait_for_all
 from ktse.recipe import RefineRecipe, SeedRecipe
 from ktse.refinement.comparison import compare
-from ktse.refinement.threshold import explained_share
+from ktse.refinement.threshold import colour_regions, explained_share
 from ktse.run_folder import RunFolder, read_json, write_json
 from ktse.stages.classify import load_network, load_warmup
 from ktse.stages.refiners import soft_refiner
@@ -79,7 +79,7 @@ def _explained(
     cam, _ = cams(network, image, np.flatnonzero(data.tags[index]), recipe, fabric)
     scores = soft_refiner(RefineRecipe(), fabric, None)(image, torch.from_numpy(cam.astype(np.float32))).cpu().numpy()
     small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
-    return explained_share(small, scores)
+    return explained_share(colour_regions(small), scores)
 
 
 def _words(found: dict[str, Any]) -> str:
