@@ -120,6 +120,18 @@ def test_the_same_command_again_does_nothing_and_a_changed_setting_only_what_fol
     assert json.loads((finished / "evaluation.json").read_text())["mask"]["threshold"] == 0.37
 
 
+def test_images_that_were_copied_elsewhere_cost_no_training(finished: Path, scenes: Path, tmp_path: Path) -> None:
+    moved, run = tmp_path / "moved", tmp_path / "run"
+    shutil.copytree(scenes, moved, copy_function=shutil.copy)  # without the files' times
+    shutil.copytree(finished, run)
+    again = ktse(
+        "run", moved / "images", "--tags", moved / "tags.csv", "--masks", moved / "masks", "--out", run, *TINY
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    for stage in ("classify", "seed"):
+        assert f"{stage}: done already" in again.stderr
+
+
 def test_another_chain_of_refiners_needs_its_stage_and_no_other(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "walk"
     shutil.copytree(finished, run)

@@ -76,6 +76,40 @@ def test_precision_and_processes_repeat_nothing(scenes: Path, tmp_path: Path) ->
     ]
 
 
+def test_images_copied_elsewhere_are_looked_at_again_and_repeat_nothing_else(scenes: Path, tmp_path: Path) -> None:
+    run, moved = tmp_path / "run", tmp_path / "moved"
+    job(scenes, run).do("check")
+    before = job(scenes, run)
+    keys = [before.key(stage) for stage in ("classify", "segment")]
+    shutil.copytree(scenes, moved, copy_function=shutil.copy)  # without the files' times
+    after = job(moved, run)
+    assert after.state("check") == "stale"
+    assert after.key("classify") != keys[0]
+    after.look_again()
+    assert [after.key(stage) for stage in ("classify", "segment")] == keys
+
+
+@pytest.mark.parametrize("change", ["image", "tags", "name"])
+def test_other_images_or_tags_repeat_everything(scenes: Path, tmp_path: Path, change: str) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    job(scenes, run).do("check")
+    key = job(scenes, run).key("classify")
+    shutil.copytree(scenes, other)
+    table = other / "tags.csv"
+    header, first, *rest = table.read_text(encoding="utf-8").splitlines()
+    photo, second, _ = sorted((other / "images").iterdir())
+    if change == "image":
+        shutil.copyfile(second, photo)
+    elif change == "tags":
+        table.write_text("\n".join([header, first.split(",")[0] + ",", *rest]) + "\n", encoding="utf-8")
+    else:
+        photo.rename(photo.with_stem("9"))
+        table.write_text("\n".join([header, first.replace(photo.stem, "9"), *rest]) + "\n", encoding="utf-8")
+    after = job(other, run)
+    after.look_again()
+    assert after.key("classify") != key
+
+
 @pytest.mark.parametrize(("method", "stages"), [(["par"], 8), (["irn"], 9)])
 def test_affinity_is_done_only_if_the_chain_walks(
     scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: list[str], stages: int

@@ -308,7 +308,7 @@ def export(run: str | Path, *, format: Format = "onnx", out: str | Path | None =
         format,
         place,
         int8,
-        lambda: bool(predict.fuse) and job.state("predict") == "done",
+        lambda: _has_fused(job),
     )
 
 
@@ -352,6 +352,11 @@ def _begin(job: Job) -> None:
 def _with(name: str, folder: str | Path | None, settings: Settings | None) -> Settings:
     """Settings, and a folder that a verb was given as one more of them."""
     return {**(settings or {}), **({} if folder is None else {name: str(folder)})}
+
+
+def _has_fused(job: Job) -> bool:
+    job.look_again()
+    return bool(job.recipe.predict.fuse) and job.state("predict") == "done"
 
 
 def _model_file(path: Path, settings: Settings) -> tuple[Path, PredictRecipe]:

@@ -48,7 +48,7 @@ ALONE = ("check", "evaluate", "report")
 IRRELEVANT = ("workers", "precision", "calibrate")
 """Settings that do not change what a stage means, so that changing them repeats nothing; of files, the content does."""
 
-LAYOUT = {"seed": 2}
+LAYOUT = {"check": 2, "seed": 2}
 """Raised when what a stage stores changes, so that what an earlier version has stored counts as stale."""
 
 
@@ -114,8 +114,16 @@ class Job:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of images and tags."""
+        """Hash of images and tags, of the files no more than name, size and time of change."""
         return self.opened.fingerprint()
+
+    @property
+    def content(self) -> str:
+        """Hash of the images and tags that check has seen, or nothing if it has not seen those that are there now.
+
+        Copied, unpacked or mounted anew, files have other times. Then check is done again; hours of training are not.
+        """
+        return str(read_json(self.run.path("check.json"))["content"]) if self.state("check") == "done" else ""
 
     def needs(self, stage: str) -> tuple[str, ...]:
         """The stages that a stage reads from."""
@@ -168,7 +176,7 @@ class Job:
             parts.append(LAYOUT[stage])
         if stage == "refine" and self.calibration is not None:
             parts.append(self.calibration.fingerprint())
-        parts += [self.key(before) for before in self.needs(stage)]
+        parts += [self.content if before == "check" else self.key(before) for before in self.needs(stage)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def state(self, stage: str) -> str:
@@ -187,6 +195,8 @@ class Job:
             RunError: a stage that it needs is not done.
         """
         meet()  # so that every process finds the same state,
+        if stage != "check":
+            self.look_again()
         state = self.state(stage)
         wait_for_all()  # and none has changed it meanwhile
         if state == "done":
@@ -208,6 +218,7 @@ class Job:
             wait_for_all()
             return
         if state == "stale":
+            say(f"{stage}: what it was made from has changed, so it is done again")
             self.clear(stage)
         started, clock = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.monotonic()
         before = self.run.manifest().get(stage, {})
@@ -231,6 +242,11 @@ class Job:
         finally:
             seconds = round(spent + time.monotonic() - clock, 2)
             self.run.record(stage, {**entry, "seconds": seconds, **_resources()})
+
+    def look_again(self) -> None:
+        """Do check again if the images' files are no longer those that it has seen, if only by their times."""
+        if self.state("check") == "stale":
+            self.do("check")
 
     def clear(self, stage: str) -> None:
         """Remove what a stage has made."""

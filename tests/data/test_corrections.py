@@ -73,4 +73,6 @@ def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
     put(moved, "b", np.zeros((4, 4), np.uint8))
     two = find_corrections(str(moved)).fingerprint()
     os.utime(moved / "a.png", ns=(1, 1))
+    assert find_corrections(str(moved)).fingerprint() == two
+    put(moved, "a", np.ones((4, 4), np.uint8))
     assert len({one, two, find_corrections(str(moved)).fingerprint()}) == 3

@@ -40,6 +40,7 @@ def phenomenon(run: str | Path, *, out: str | Path | None = None, images: int = 
         raise RecipeError(f"images is {images}, but must be 1 or more")
     folder = RunFolder.existing(run)
     job = Job(folder, folder.read_recipe())
+    job.look_again()
     if job.state("classify") != "done":
         raise RunError(f"{folder.root} has no trained network", hint=f"Do it first: ktse classify {folder.root}")
     recipe, data = job.recipe.classify, job.data

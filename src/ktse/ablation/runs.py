@@ -57,7 +57,7 @@ class ArmRun:
         self._share_check()
         if job.state("check") != "done":
             job.do("check")
-        if not self._survives("classify"):
+        if self.collapse("classify") or not self._survives("classify"):
             return
         job.do("seed")
         if masks and job.state("refine") != "done" and not self.collapse("refine"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -38,6 +39,7 @@ class Checked:
         sizes: smallest, median and largest width and height.
         pixels: of all images.
         tagged_pixels: the same, each image counted once for each of its tags.
+        content: hash of names, tags, split and content of all images, wherever they are and whenever they were written.
         disk: bytes that a run will keep of all images, by folder of the run.
         duplicates: ids of images with the same content, a list each.
         unreadable: ids of images that cannot be read.
@@ -57,6 +59,7 @@ class Checked:
     sizes: dict[str, list[int]]
     pixels: int = 0
     tagged_pixels: int = 0
+    content: str = ""
     disk: dict[str, int] = field(default_factory=dict)
     duplicates: list[list[str]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
@@ -123,6 +126,7 @@ def check_images(
         sizes={name: _spread(sizes[good, axis]) for axis, name in enumerate(("width", "height"))} if good.any() else {},
         pixels=int(area.sum()),
         tagged_pixels=int(area @ data.tags.sum(axis=1)),
+        content=_content(data, contents),
         duplicates=[[data.ids[index] for index in group] for group in groups],
         unreadable=[data.ids[index] for index in unreadable],
         disagree=disagree,
@@ -136,6 +140,13 @@ def check_images(
             *_disagreement(disagree),
         ],
     )
+
+
+def _content(data: TaggedImages, contents: np.ndarray) -> str:
+    digest = hashlib.sha256("\n".join([*data.classes, "", *data.files]).encode())
+    digest.update(np.packbits(data.tags).tobytes() + np.packbits(data.validation).tobytes())
+    digest.update(contents.astype("<u8").tobytes())
+    return digest.hexdigest()
 
 
 def _together(tags: np.ndarray) -> np.ndarray:

@@ -48,11 +48,11 @@ class Corrections:
         return same
 
     def fingerprint(self) -> str:
-        """Hash of each file's name, size and time of change."""
+        """Hash of each file's name and content; empty without any."""
         digest = hashlib.sha256()
         for image_id, path in sorted(self.paths.items()):
-            stat = path.stat()
-            digest.update(f"{image_id}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{image_id}\0{content}\n".encode())
         return digest.hexdigest() if self.paths else ""
 
     def check(self, data: TaggedImages) -> None:
