@@ -243,3 +243,22 @@ def test_the_learning_rate_falls_to_its_end(masks: RunFolder, data: TaggedImages
         for progress in (0.0, 0.5, 1.0):
             share = (epoch + progress) / 100
             assert 0.01 * plan.lr(progress) == pytest.approx((0.01 - 1e-5) * (1 - share) ** 0.9 + 1e-5)
+
+
+@pytest.mark.parametrize(("label", "useless"), [(0, True), (1, False)])
+def test_a_model_that_labels_nothing_is_said_to_be_of_no_use(
+    masks: RunFolder, data: TaggedImages, label: int, useless: bool,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def always(task: module.SegmentTask, *_: object, **__: object) -> None:
+        (network,) = task.learner.networks
+        head = [child for child in network.modules() if isinstance(child, torch.nn.Conv2d)][-1]
+        with torch.no_grad():
+            head.weight.zero_()
+            head.bias.zero_()[label] = 9
+
+    monkeypatch.setattr(module, "fit", always)
+    segment(masks, data, RECIPE)
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("OF NO USE: it labels 0.0% of the pixels" in said) == useless
+    assert "model and masks agree with an mIoU of" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,17 +10,19 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
-from ktse.batches import make_loader
+from ktse.batches import epoch_batches, make_loader
 from ktse.console import say
 from ktse.data.corrections import Corrections
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform
 from ktse.devices import make_fabric
 from ktse.errors import RecipeError, RunError
+from ktse.metrics import Confusion
 from ktse.models.segmenter import Segmenter, SegmenterPair, describe
 from ktse.processes import rank
 from ktse.recipe import SegmentRecipe
@@ -29,6 +32,12 @@ from ktse.segmentation.targets import pixel_loss, pixel_weights, presence_loss, 
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
 from ktse.training import EpochEnd, EpochPlan, State, fit, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
+
+COMPARED = 64
+"""Crops of training images on which the model is compared with the masks that it has learned from."""
+
+LEAST_SAID = 0.1
+"""What a model that is of use labels at least, as a share of what the masks label."""
 
 
 class Learner(nn.Module):
@@ -110,6 +119,12 @@ class SegmentTask:
     def _online(self, state: State) -> bool:
         return state.epoch >= self.recipe.beco.warmup
 
+    def crops(self, count: int) -> DataLoader[Any]:
+        """About so many images as in an epoch after the last."""
+        epoch, size = self.recipe.passes(len(self.data.training)), self.recipe.batch_size
+        batches = epoch_batches(self.images(), size, self.recipe.seed, epoch)
+        return self._loader(epoch, batches[: math.ceil(count / size)])
+
     def _loader(self, epoch: int, batches: list[list[int]]) -> DataLoader[Any]:
         self.images_and_masks.epoch = epoch
         return make_loader(self.images_and_masks, batches, self.recipe.workers, collate_noisy)
@@ -188,10 +203,35 @@ def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, correctio
     groups = parameter_groups(encoders, rest, recipe.lr, recipe.head_lr, recipe.weight_decay)
     task = SegmentTask(run, data, recipe, learner, corrections)
     fit(task, groups, fabric, folder, seed=recipe.seed, clip=recipe.clip, label="segment")
+    result = learner.result()
     if fabric.global_rank == 0:
-        result = learner.result()
+        _compare(task, result, fabric)
         save_tensors(folder / "model.safetensors", result.state_dict(), describe(recipe, result, data.classes))
     fabric.barrier()
+
+
+@torch.no_grad()
+def _compare(task: SegmentTask, result: Segmenter | SegmenterPair, fabric: Fabric) -> None:
+    """Say how far the model, used as it will be, gives back the masks that it has learned from.
+
+    The loss does not tell: it is taken with the batch norms in training, and a network whose deeper half has died still
+    learns a little.
+    """
+    confusion, images = Confusion(len(task.data.classes)), 0
+    result.eval()
+    for batch in task.crops(COMPARED):
+        with fabric.autocast():
+            label = result(batch.views[0].to(fabric.device)).argmax(dim=1)
+        confusion.add(batch.label.numpy(), label.cpu().numpy())
+        images += len(label)
+    masks, said = int(confusion.counts[1:].sum()), int(confusion.counts[:, 1:].sum())
+    say(f"segment: on {images} crops, model and masks agree with an mIoU of {confusion.miou:.1%}")
+    if said < LEAST_SAID * masks:
+        say(
+            f"segment: THE MODEL IS OF NO USE: it labels {said / masks:.1%} of the pixels that its masks label. "
+            "Train it longer (segment.epochs), at a lower rate (segment.lr) or with smaller steps (segment.clip, the "
+            f"largest norm of the gradient, is {task.recipe.clip:g}; 0: no limit). The masks are not touched."
+        )
 
 
 def _say_corrections(data: TaggedImages, corrections: Corrections) -> None:
