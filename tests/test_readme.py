@@ -93,4 +93,8 @@ def test_make_knows_the_targets_and_the_pages_exist() -> None:
     known = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert targets <= set(known)
     for page in re.findall(r"\]\((\S+?)\)", README):
-        assert page.startswith("http") or (ROOT / page).is_file(), page
+        file, _, anchor = page.partition("#")
+        assert page.startswith("http") or (ROOT / file).is_file(), page
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, page
