@@ -9,7 +9,7 @@ import pytest
 
 from ktse import pipeline
 from ktse.data.scenes import make_scenes
-from ktse.errors import RunError
+from ktse.errors import DataError, RunError
 from ktse.pipeline import Job, run_all
 from ktse.run_folder import RunFolder
 from ktse.settings import load_recipe
@@ -87,6 +87,24 @@ def test_images_copied_elsewhere_are_looked_at_again_and_repeat_nothing_else(sce
     assert after.key("classify") != keys[0]
     after.look_again()
     assert [after.key(stage) for stage in ("classify", "segment")] == keys
+
+
+def test_an_image_that_was_damaged_since_stops_everything_and_says_how_to_go_on(scenes: Path, tmp_path: Path) -> None:
+    run, moved = tmp_path / "run", tmp_path / "moved"
+    job(scenes, run).do("check")
+    key = job(scenes, run).key("classify")
+    shutil.copytree(scenes, moved)
+    photo = min((moved / "images").iterdir())
+    whole = photo.read_bytes()
+    photo.write_bytes(whole[:50])
+    with pytest.raises(DataError, match="1 images cannot be used"):
+        job(moved, run).do("classify")
+    with pytest.raises(RunError, match="classify needs check, which is missing") as caught:
+        job(moved, run).do("classify")
+    assert f"ktse run --out {run}" in str(caught.value)
+    photo.write_bytes(whole)
+    job(moved, run).do("check")
+    assert job(moved, run).key("classify") == key
 
 
 @pytest.mark.parametrize("change", ["image", "tags", "name"])

@@ -209,7 +209,9 @@ class Job:
         if missing:
             raise RunError(
                 f"{stage} needs {missing[0]}, which is {needed[missing[0]]}",
-                hint=f"Do it first: ktse {missing[0]} {self.run.root}",
+                hint=f"Repeat ktse run --out {self.run.root} as it was called first: what is done stays."
+                if missing[0] == "check"  # as a verb, it looks at a run's tags and needs its network
+                else f"Do it first: ktse {missing[0]} {self.run.root}",
             )
         if rank() > 0:
             wait_for_all()
