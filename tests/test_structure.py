@@ -14,7 +14,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "ktse"
 ORDER = (
     "cli", "api", "checking", "ablation", "pipeline", "disk", "reporting", "exporting", "importing", "stages",
     "training", "batches", "devices", "weights", "method", "segmentation", "models", "prediction", "refinement",
-    "metrics", "data", "run_folder", "visual", "settings", "ranges", "recipe", "console", "processes", "errors",
+    "metrics", "data", "run_folder", "visual", "settings", "ranges", "recipe", "console", "processes",
+    "provenance", "errors",
 )  # fmt: skip
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ktse import __version__
 from ktse.console import say
 from ktse.data.calibration import Calibration, open_calibration
 from ktse.data.check import check_images, to_json
@@ -25,6 +22,7 @@ from ktse.data.sample import TaggedImages, Truth
 from ktse.disk import check_disk, maps_need, networks_need
 from ktse.errors import RunError
 from ktse.processes import rank, wait_for_all, world_size
+from ktse.provenance import resources, versions
 from ktse.recipe import Recipe
 from ktse.refinement.dense_crf import require_crf
 from ktse.run_folder import RunFolder, read_json, write_json
@@ -229,7 +227,7 @@ class Job:
             "state": "running",
             "key": self.key(stage),
             "started": started,
-            "versions": _versions(),
+            "versions": versions(),
             "processes": world_size(),
         }
         self.run.record(stage, {**entry, "seconds": spent})
@@ -243,7 +241,7 @@ class Job:
             raise
         finally:
             seconds = round(spent + time.monotonic() - clock, 2)
-            self.run.record(stage, {**entry, "seconds": seconds, **_resources()})
+            self.run.record(stage, {**entry, "seconds": seconds, **resources()})
 
     def look_again(self) -> None:
         """Do check again if the images' files are no longer those that it has seen, if only by their times."""
@@ -343,24 +341,3 @@ def run_all(job: Job) -> None:
         job.do(stage)
         if stage == "check" and rank() == 0 and any(job.state(later) != "done" for later in stages):
             job.check_disk()
-
-
-def _versions() -> dict[str, str]:
-    names = ("torch", "torchvision", "timm", "segmentation_models_pytorch", "lightning-fabric", "numpy", "pillow")
-    return {"ktse": __version__, "python": sys.version.split()[0], **{name: version(name) for name in names}}
-
-
-def _resources() -> dict[str, Any]:
-    """Peak memory of this process (of the GPU where there is one) and the device."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        return {
-            "device": torch.cuda.get_device_name(),
-            "peak_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20, 1),
-        }
-    try:
-        import resource
-    except ImportError:  # Windows
-        return {"device": "cpu"}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"device": "cpu", "peak_memory_mb": round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)}
