@@ -116,6 +116,8 @@ def test_the_same_command_again_does_nothing_and_a_changed_setting_only_what_fol
     changed = ktse(*again, "--refine.threshold", "0.37")
     assert changed.returncode == 0, changed.stderr
     assert changed.stderr.count("done already") == 3
+    assert "refine: done again, as refine.threshold was" in changed.stderr
+    assert "segment: done again, as refine changed" in changed.stderr
     assert {path: path.stat().st_mtime_ns for path in (finished / "seeds").iterdir()} == seeds
     assert json.loads((finished / "evaluation.json").read_text())["mask"]["threshold"] == 0.37
 

@@ -128,7 +128,7 @@ def test_the_sound_recipes_differ_where_the_page_says_and_nowhere_else() -> None
     stitched = {f"classify.objective.weights.stitched_{name}" for name in ("background", "foreground")}
     optimisation = {"momentum", "momentum_after", "head_lr", "schedule", "ramp", "retries"}
     expected = objective | stitched | {f"classify.{name}" for name in optimisation}
-    expected |= {"affinity.lr", "affinity.momentum", "refine.threshold"}
+    expected |= {"affinity.lr", "affinity.momentum", "refine.threshold", "segment.retries"}
     expected |= {f"{stage}.precision" for stage in ("classify", "seed", "affinity", "refine", "segment", "predict")}
     assert differences("voc12-official", "voc12") == expected
     four = {f"classify.objective.weights.{name}" for name in ("transfer", "global_alignment", "local_alignment")}

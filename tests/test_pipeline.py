@@ -66,6 +66,55 @@ def test_another_layout_of_what_is_stored_repeats_it_and_what_follows(
     assert [one == two for one, two in zip(before, after, strict=True)] == [True, False, False, False]
 
 
+def done(job: Job, *stages: str) -> None:
+    """Note stages as done, with something that they made."""
+    for stage in stages:
+        (job.run.root / pipeline.OUTPUTS[stage][0]).mkdir(exist_ok=True)
+        job.run.record(stage, {"state": "done", "key": job.key(stage), "made_from": job.made_from(stage)})
+
+
+def without(run: RunFolder, stage: str, setting: str) -> None:
+    """Let a stage have been done by a version that did not have a setting yet."""
+    entry = run.manifest()[stage]
+    del entry["made_from"][setting]
+    run.record(stage, entry)
+
+
+def test_a_setting_that_came_with_an_upgrade_repeats_nothing(scenes: Path, tmp_path: Path) -> None:
+    stages = ("classify", "seed", "refine", "segment")
+    before = job(scenes, tmp_path, segment__clip=0.0)
+    before.do("check")
+    done(before, *stages)
+    without(before.run, "classify", "classify.keep_every")
+    without(before.run, "segment", "segment.clip")
+    assert [job(scenes, tmp_path, segment__clip=0.0).state(stage) for stage in stages] == ["done"] * 4
+    after = job(scenes, tmp_path, segment__clip=1.0)  # which was not what the earlier version did
+    assert [after.state(stage) for stage in stages] == ["done", "done", "done", "stale"]
+
+
+def test_what_has_changed_is_said_by_name(scenes: Path, tmp_path: Path) -> None:
+    before = job(scenes, tmp_path)
+    before.do("check")
+    done(before, "classify", "seed", "refine", "segment")
+    after = job(scenes, tmp_path, segment__beco__mix=0.25, segment__encoder="resnet18")
+    assert after.why_stale("segment") == [
+        "segment.beco.mix was 0.5 and is 0.25", 'segment.encoder was "resnet10t" and is "resnet18"',
+    ]  # fmt: skip
+    other = job(scenes, tmp_path, seed__scales=[1.0, 1.5])
+    assert other.why_stale("refine") == ["seed changed"]
+    with pytest.raises(RunError, match=r"refine needs seed, which is stale\n  - seed\.flip was"):
+        other.do("refine")
+
+
+def test_masks_of_an_earlier_layout_say_so(scenes: Path, tmp_path: Path) -> None:
+    before = job(scenes, tmp_path)
+    done(before, "refine")
+    entry = before.run.manifest()["refine"]
+    before.run.record("refine", {name: entry[name] for name in ("state", "key")} | {"key": "0123"})
+    assert before.state("refine") == "stale"
+    assert before.why_stale("refine") == ["an earlier version made it"]
+
+
 def test_precision_and_processes_repeat_nothing(scenes: Path, tmp_path: Path) -> None:
     before = job(scenes, tmp_path, refine__method=["irn"])
     after = job(

@@ -94,7 +94,8 @@ def networks_need(images: int, classes: int, recipe: Recipe) -> dict[str, int]:
     networks = 2 if segment.method == "beco" else 1
     average = weights if segment.ema > 0 else 0
     steps = images * segment.passes(images) / segment.batch_size
-    need["segment"] = networks * (2 * (weights + trained + average) + weights) + round(STEP * steps)
+    start = weights + average if segment.retries else 0
+    need["segment"] = networks * (2 * (weights + trained + average) + start + weights) + round(STEP * steps)
     if "irn" in recipe.refine.method:
         learns = affinity.backbone_lr > 0
         weights, trained = _bytes(AffinityNetwork(affinity.backbone, affinity.output_stride, "none", learns))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -22,7 +20,7 @@ from ktse.data.sample import TaggedImages, Truth
 from ktse.disk import check_disk, maps_need, networks_need
 from ktse.errors import RunError
 from ktse.processes import rank, wait_for_all, world_size
-from ktse.provenance import resources, versions
+from ktse.provenance import changes, flat, resources, short_hash, versions
 from ktse.recipe import Recipe
 from ktse.refinement.dense_crf import require_crf
 from ktse.run_folder import RunFolder, read_json, write_json
@@ -43,7 +41,7 @@ OUTPUTS = {
 ALONE = ("check", "evaluate", "report")
 """Stages that the first of many processes does alone."""
 
-IRRELEVANT = ("workers", "precision", "calibrate")
+IRRELEVANT = ("workers", "precision", "calibrate", "corrections")
 """Settings that do not change what a stage means, so that changing them repeats nothing; of files, the content does."""
 
 LAYOUT = {"check": 2, "seed": 2}
@@ -157,25 +155,28 @@ class Job:
         networks = networks_need(images - checked["validation"], classes, self.recipe)
         say(f"check: {check_disk(self.run.root, sum(need.values()) + sum(networks.values()))}")
 
-    def key(self, stage: str) -> str:
-        """Hash of everything that a stage's result depends on."""
-        parts: list[Any] = [stage]
+    def made_from(self, stage: str) -> dict[str, Any]:
+        """Everything that a stage's result depends on: settings by dotted name, and hashes of everything else."""
+        parts: dict[str, Any] = {"its form on disk": LAYOUT.get(stage, 1)}
         if stage == "check":
-            parts.append(self.fingerprint)
-            parts += ["skip_bad"] if self.recipe.data.skip_bad else []
+            parts |= {"the files of images and tags": self.fingerprint, "data.skip_bad": self.recipe.data.skip_bad}
         elif stage == "evaluate":
-            parts.append(self.truth.fingerprint() if self.truth else "")
+            parts["the true masks"] = self.truth.fingerprint() if self.truth else ""
         elif stage != "report":
-            settings = to_dict(getattr(self.recipe, stage))
-            if stage == "segment":  # what is in the folder counts, not where it is
-                settings["corrections"] = self.corrections.fingerprint()
-            parts.append({name: value for name, value in settings.items() if name not in IRRELEVANT})
-        if stage in LAYOUT:
-            parts.append(LAYOUT[stage])
-        if stage == "refine" and self.calibration is not None:
-            parts.append(self.calibration.fingerprint())
-        parts += [self.content if before == "check" else self.key(before) for before in self.needs(stage)]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+            parts |= _settings(self.recipe, stage)
+        if stage == "segment":
+            parts["the corrected masks"] = self.corrections.fingerprint()
+        if stage == "refine":
+            parts["the masks to calibrate with"] = self.calibration.fingerprint() if self.calibration else ""
+        for before in self.needs(stage):
+            parts |= {"the images or tags": self.content} if before == "check" else {before: self.key(before)}
+        return parts
+
+    def key(self, stage: str) -> str:
+        """Name for what a stage's result depends on: the one in the manifest, if it is still made from the same."""
+        entry, parts = self.run.manifest().get(stage, {}), self.made_from(stage)
+        known = "made_from" in entry and not changes(entry["made_from"], parts, _settings(Recipe(), stage))
+        return str(entry["key"]) if known else short_hash({**parts, "stage": stage})
 
     def state(self, stage: str) -> str:
         """Return "done", "stale" (made from something else), "unfinished", or "missing"."""
@@ -185,6 +186,13 @@ class Job:
         if entry["key"] != self.key(stage):
             return "stale"
         return "done" if entry["state"] == "done" else "unfinished"
+
+    def why_stale(self, stage: str) -> list[str]:
+        """What a stage was made from and is no longer the same, in words."""
+        entry = self.run.manifest()[stage]
+        if "made_from" not in entry:
+            return ["an earlier version made it"]
+        return changes(entry["made_from"], self.made_from(stage), _settings(Recipe(), stage))
 
     def do(self, stage: str) -> None:
         """Do one stage, or go on with it; nothing if it is done.
@@ -207,6 +215,7 @@ class Job:
         if missing:
             raise RunError(
                 f"{stage} needs {missing[0]}, which is {needed[missing[0]]}",
+                where=self.why_stale(missing[0]) if needed[missing[0]] == "stale" else (),
                 hint=f"Repeat ktse run --out {self.run.root} as it was called first: what is done stays."
                 if missing[0] == "check"  # as a verb, it looks at a run's tags and needs its network
                 else f"Do it first: ktse {missing[0]} {self.run.root}",
@@ -218,7 +227,7 @@ class Job:
             wait_for_all()
             return
         if state == "stale":
-            say(f"{stage}: what it was made from has changed, so it is done again")
+            say(f"{stage}: done again, as {'; '.join(self.why_stale(stage))}")
             self.clear(stage)
         started, clock = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.monotonic()
         before = self.run.manifest().get(stage, {})
@@ -226,6 +235,7 @@ class Job:
         entry: dict[str, Any] = {
             "state": "running",
             "key": self.key(stage),
+            "made_from": self.made_from(stage),
             "started": started,
             "versions": versions(),
             "processes": world_size(),
@@ -256,6 +266,11 @@ class Job:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _settings(recipe: Recipe, stage: str) -> dict[str, Any]:
+    settings = to_dict(getattr(recipe, stage)) if hasattr(recipe, stage) else {}
+    return flat({name: value for name, value in settings.items() if name not in IRRELEVANT}, stage)
 
 
 def stage_function(stage: str) -> Callable[[Job], object]:

@@ -1,12 +1,52 @@
-"""What a stage was done with, for the manifest."""
+"""What a stage was made from and done with, for the manifest."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 from ktse import __version__
+
+
+def flat(settings: Mapping[str, Any], start: str) -> dict[str, Any]:
+    """Nested settings with dotted names, as they are written in the shell: ``segment.beco.mix``."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= flat(value, f"{start}.{name}") if isinstance(value, Mapping) else {f"{start}.{name}": value}
+    return found
+
+
+def short_hash(made_from: Mapping[str, Any]) -> str:
+    """A name for what a stage is made from."""
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+    """What of the things that a stage is made from is no longer as it was, in words; nothing if all is.
+
+    A setting that the earlier version did not have was at its default then, so that an upgrade repeats nothing.
+
+    Args:
+        before: as noted when the stage was done: settings by dotted name, and hashes of everything else.
+        now: the same as it is now.
+        defaults: of settings, by dotted name.
+    """
+    found = []
+    for name in dict.fromkeys([*now, *before]):
+        former, present = before.get(name, defaults.get(name)), now.get(name)
+        if former == present:
+            continue
+        if "." not in name:
+            found.append(f"{name} changed")
+        elif name not in now:
+            found.append(f"{name} is no longer a setting")
+        else:
+            found.append(f"{name} was {json.dumps(former)} and is {json.dumps(present)}")
+    return found
 
 
 def versions() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The run folder: the one place where stages meet. Atomic writes, manifest, seeds and masks; nothing is pickled.
 
 recipe.yaml       every setting, resolved
-manifest.json     per stage: state, key (hash of its inputs and settings), versions, seconds, peak memory
+manifest.json     per stage: state, what it was made from and the hash of it (key), versions, seconds, peak memory
 classes.txt       one name a line, line k is class k
 classify/         model.safetensors, checkpoint.safetensors, metrics.jsonl, tags.json
 seeds/ID.npz      keys, cam, logits;  seeds/source.json  which network they come from
@@ -9,7 +9,7 @@ affinity/         labels/ID.png, model.safetensors, checkpoint.safetensors, metr
 masks/ID.png      pseudo-mask, 255 undecided;  masks/ID.npz  keys, scores;  masks/summary.json
 scores/ID.npz     keys, scores before the dense CRF (only for the refiner crf)
 confident/ID.png  1 where the mask is to be trusted
-segment/          model.safetensors, checkpoint.safetensors, metrics.jsonl
+segment/          model.safetensors, checkpoint.safetensors, metrics.jsonl, summary.json
 predictions/ID.png
 fused/ID.png      mask and segmentation model together, limited to the image's tags
 evaluation.json   report.html   model_card.md

@@ -126,7 +126,7 @@ def poly(progress: float, power: float) -> float:
 
 def fit(
     task: Task, groups: list[dict[str, Any]], fabric: Fabric, folder: Path, *, seed: int, clip: float = 0.0,
-    label: str = "train", rule: Literal["sgd", "adamw"] = "sgd",
+    label: str = "train", rule: Literal["sgd", "adamw"] = "sgd", start: str = "",
 ) -> State:  # fmt: skip
     """Train until the task's plan ends; continue from `folder/checkpoint.safetensors` if there is one.
 
@@ -141,6 +141,7 @@ def fit(
         clip: largest norm of the gradient; 0: no limit.
         label: words before the progress bar.
         rule: how weights follow gradients: SGD, or AdamW, whose weight decay is decoupled and which ignores momentum.
+        start: name under which a checkpoint from before the first step is kept, or empty.
 
     Raises:
         CollapseError: the loss is no number, or the task says so.
@@ -157,6 +158,9 @@ def fit(
     module, optimizer = fabric.setup(task.module, optimizer)
     if path.is_file():
         state = _load(path, task.module, optimizer, fabric)
+    elif start:
+        for name in (folder / start, path):  # before the first step
+            _save(name, task.module, optimizer, state, fabric)
     _truncate(log, state.lines)
     saved = time.monotonic()
     with _stop_between_steps() as stop:

@@ -16,7 +16,7 @@ import pytest
 from ktse.data.sample import TaggedImages, Truth
 from ktse.errors import RunError
 from ktse.recipe import Recipe
-from ktse.reporting import write_report
+from ktse.reporting import write_model_card, write_report
 from ktse.run_folder import RunFolder, write_json
 
 VOID = {"meta", "link", "img", "br"}
@@ -195,6 +195,20 @@ def test_the_network_of_the_seeds_is_said(bare: Any, used: str, better: str) -> 
     assert "compared on 64 images" in words and "warm-up 0.123" in words
 
 
+def test_what_the_segmentation_model_has_learned_is_said(bare: Any) -> None:
+    useless = "The segmentation model is of no use: it labels 0.1% of the pixels."
+    write_json(
+        bare.run.path("segment", "summary.json"),
+        {"agreement": 0.2361, "crops": 64, "warnings": [useless], "repeated": 2},
+    )
+    words = " ".join(read(write_report(bare.run, bare.data, None)).words.split())
+    assert "On 64 crops of training images, model and masks agree with an mIoU of 23.6 %" in words
+    assert "Training collapsed 2 times" in words
+    assert words.index(useless) < words.index("Training collapsed")
+    card = " ".join(write_model_card(bare.run, bare.data, None).read_text(encoding="utf-8").split())
+    assert "agree with an mIoU of 23.6 %" in card and useless in card
+
+
 def test_background_alone_is_no_success(bare: Any) -> None:
     iou = {"background": 86.8} | dict.fromkeys(bare.data.classes, 0.4)
     write_json(bare.run.path("evaluation.json"), {"mask": {"miou": 12.4, "iou": iou}})
@@ -211,7 +225,15 @@ def test_missing_keys_and_failed_stages(bare: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["evaluation.json", "manifest.json", "masks/summary.json", "masks/confidence.csv", "evaluation_images.csv"]
+    "name",
+    [
+        "evaluation.json",
+        "manifest.json",
+        "masks/summary.json",
+        "segment/summary.json",
+        "masks/confidence.csv",
+        "evaluation_images.csv",
+    ],
 )
 def test_a_damaged_file_is_named(bare: Any, name: str) -> None:
     path = bare.run.path(*name.split("/"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -18,14 +19,17 @@ import ktse.stages.segment as module
 from ktse.data.corrections import Corrections, find_corrections
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform
+from ktse.errors import CollapseError
 from ktse.models.segmenter import Portable, Segmenter, SegmenterPair
 from ktse.prediction.onnx import OnnxModel
 from ktse.recipe import BecoRecipe, PredictRecipe, RefineRecipe, SegmentRecipe
 from ktse.run_folder import RunFolder, read_label_map, write_label_map
+from ktse.segmentation.learner import Learner
+from ktse.segmentation.soundness import live_channels
 from ktse.segmentation.targets import CERTAIN, DOUBTFUL, TRUSTED
 from ktse.stages.masked_images import NoisyMasks, collate_noisy, image_weights
 from ktse.stages.refine import refine
-from ktse.stages.segment import Learner, load_model, segment
+from ktse.stages.segment import load_model, segment
 from ktse.weights import load_tensors
 
 RECIPE = SegmentRecipe(
@@ -260,5 +264,58 @@ def test_a_model_that_labels_nothing_is_said_to_be_of_no_use(
     monkeypatch.setattr(module, "fit", always)
     segment(masks, data, RECIPE)
     said = " ".join(capsys.readouterr().err.split())
-    assert ("OF NO USE: it labels 0.0% of the pixels" in said) == useless
+    assert ("of no use: it labels 0.0% of the pixels" in said) == useless
     assert "model and masks agree with an mIoU of" in said
+    summary = json.loads(masks.path("segment", "summary.json").read_text())
+    assert len(summary["warnings"]) == useless
+    assert 0 <= summary["agreement"] <= 1 and summary["repeated"] == 0
+
+
+def kill(task: module.SegmentTask) -> None:
+    """Leave the encoder's deepest features the same for all images, as one step that is too large can."""
+    (network,) = task.learner.networks
+    (last,) = [child for name, child in network.encoder.named_modules() if name.endswith("layer4.0.bn2")]
+    shortcut = [child for name, child in network.encoder.named_modules() if "layer4.0.downsample" in name]
+    with torch.no_grad():
+        for child in (last, *shortcut):
+            if isinstance(child, torch.nn.BatchNorm2d):
+                child.weight.zero_()
+
+
+@pytest.mark.parametrize(("deaths", "retries"), [(1, 2), (2, 2), (2, 1), (1, 0)])
+def test_an_encoder_that_died_starts_again_at_a_lower_rate(
+    masks: RunFolder, data: TaggedImages, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    deaths: int, retries: int,
+) -> None:  # fmt: skip
+    rates: list[float] = []
+    whole = module.SegmentTask.end_epoch
+
+    def fatal(task: module.SegmentTask, state: module.State) -> module.EpochEnd:
+        plan = task.plan(state)
+        rates.append(plan.lr(0) if plan else 0.0)
+        return whole(task, state)
+
+    watch = module.SegmentTask.watch
+
+    def first_look(task: module.SegmentTask, state: module.State) -> None:
+        if state.epoch == 2 and state.memory.get("repeated", 0) < deaths:
+            kill(task)
+        watch(task, state)
+
+    monkeypatch.setattr(module.SegmentTask, "watch", first_look)
+    monkeypatch.setattr(module.SegmentTask, "end_epoch", fatal)
+    recipe = replace(RECIPE, retries=retries)
+    if deaths > retries:
+        with pytest.raises(CollapseError, match="collapsed in epoch 2: 100% of the encoder's deepest"):
+            segment(masks, data, recipe)
+        assert not masks.path("segment", "model.safetensors").exists()
+        return
+    segment(masks, data, recipe)
+    assert f"learning rate times {0.25**deaths:g}" in capsys.readouterr().err
+    assert rates[-RECIPE.epochs] == pytest.approx(rates[0] * 0.25**deaths)
+    assert json.loads(masks.path("segment", "summary.json").read_text())["repeated"] == deaths
+    assert not masks.path("segment", module.START).exists()
+    events = [json.loads(line) for line in masks.path("segment", "metrics.jsonl").read_text().splitlines()]
+    assert sum(module.WENT_BACK in line.get("event", "") for line in events) == 1
+    model, _ = load_model(masks.path("segment", "model.safetensors"))
+    assert live_channels(model.deepest(torch.randn(2, 3, 64, 64))) > 0.5

@@ -55,9 +55,13 @@ class Segmenter(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) normalised images to (B, C+1, H, W) scores in float32."""
         height, width = image.shape[-2:]
-        padded = pad(image, (0, -width % DIVISOR, 0, -height % DIVISOR))
-        scores: Tensor = self.network(padded)
+        scores: Tensor = self.network(padded(image))
         return scores[..., :height, :width].float()
+
+    def deepest(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised images to (B, K, h, w) features of the encoder's last stage."""
+        features: Tensor | list[Tensor] = self.encoder(padded(image))
+        return features if isinstance(features, Tensor) else features[-1]
 
     @property
     def encoder(self) -> nn.Module:
@@ -92,6 +96,12 @@ class Segmenter(nn.Module):
         for module in self._frozen:
             module.eval()
         return self
+
+
+def padded(image: Tensor) -> Tensor:
+    """(..., H, W) with zeros at the right and below, up to the next sides that every encoder can halve five times."""
+    height, width = image.shape[-2:]
+    return pad(image, (0, -width % DIVISOR, 0, -height % DIVISOR))
 
 
 class SegmenterPair(nn.Module):

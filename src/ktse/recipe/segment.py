@@ -64,6 +64,8 @@ class SegmentRecipe:
         power: exponent of the learning rate's polynomial decay.
         end_lr: learning rate of the encoder that the decay ends at.
         clip: largest norm of the gradient; 0: no limit.
+        retries: how often a collapse is answered by going back to the start with a quarter of the learning rate, before
+            the run gives up.
         precision, seed, workers: as in classify.
     """
 
@@ -95,6 +97,7 @@ class SegmentRecipe:
     power: float = 0.9
     end_lr: float = 0.0
     clip: float = 0.0
+    retries: int = 2
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     seed: int = 0
     workers: int = -1

@@ -59,7 +59,13 @@ def write_model_card(run: RunFolder, data: TaggedImages, truth: Truth | None) ->
         keep_trailing_newline=False,
         undefined=StrictUndefined,
     )
-    environment.globals.update(number=wording.number, whole=wording.count, plural=wording.plural)
+    environment.globals.update(
+        number=wording.number,
+        whole=wording.count,
+        plural=wording.plural,
+        share=wording.share,
+        is_number=wording.is_number,
+    )
     text = environment.get_template("model_card.md.j2").render(gather_card(run, data, truth))
     path = run.path("model_card.md")
     with atomic(path) as part:
@@ -71,9 +77,8 @@ def gather_card(run: RunFolder, data: TaggedImages, truth: Truth | None) -> dict
     """Everything that the template shows, by name."""
     recipe = run.read_recipe()
     manifest = {stage: dict(entry) for stage, entry in run.manifest().items() if isinstance(entry, dict)}
-    evaluation, summary = (
-        read_optional(run.path(*parts)) for parts in (("evaluation.json",), ("masks", "summary.json"))
-    )
+    evaluation = read_optional(run.path("evaluation.json"))
+    summary, learned = (read_optional(run.path(folder, "summary.json")) for folder in ("masks", "segment"))
     kept_out = data.validation
     counts = [data.tags[chosen].sum(axis=0).tolist() for chosen in (~kept_out, kept_out)]
     classes = [
@@ -92,13 +97,13 @@ def gather_card(run: RunFolder, data: TaggedImages, truth: Truth | None) -> dict
         "untagged": int((data.tags.sum(axis=1) == 0).sum()),
         "corrections": corrected(data, recipe),
         "has_truth": truth is not None, "true_masks": len(truth.paths) if truth is not None else 0,
-        "summary": summary,
+        "summary": summary, "learned": learned,
         "measured": measured,
         "row_kept_out": any(row.split("validation") is not None for row in measured),
         "class_iou": [(plain(name), value) for name, value in (prediction.get("iou") or {}).items()],
         "tag_parts": scores.tag_splits(evaluation),
         "rare": [f"{entry['name']} ({entry['training']})" for entry in classes if entry["training"] < RARE],
-        "warnings": [*warnings_of(manifest, summary, evaluation), *scores.notes(evaluation)],
+        "warnings": [*warnings_of(manifest, summary, learned, evaluation), *scores.notes(evaluation)],
         "licences": licences(run, recipe),
         "versions": versions_of(manifest),
     }  # fmt: skip

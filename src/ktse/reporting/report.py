@@ -62,6 +62,7 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> dict[str,
     manifest = {stage: dict(entry) for stage, entry in run.manifest().items() if isinstance(entry, dict)}
     evaluation = read_optional(run.path("evaluation.json"))
     summary = read_optional(run.path("masks", "summary.json"))
+    learned = read_optional(run.path("segment", "summary.json"))
     names = run.read_classes() if run.path("classes.txt").is_file() else data.classes
     tagged = dict(zip(data.classes, data.tags.sum(axis=0).tolist(), strict=True))
     tag_parts = scores.tag_splits(evaluation)
@@ -75,7 +76,7 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> dict[str,
         "true_masks": len(truth.paths) if truth is not None else 0,
         "validation": int(data.validation.sum()),
         "images": len(data),
-        "warnings": [*warnings_of(manifest, summary, evaluation), *scores.notes(evaluation)],
+        "warnings": [*warnings_of(manifest, summary, learned, evaluation), *scores.notes(evaluation)],
         "stages": stage_rows,
         "measured": [row for row in stage_rows if row.score],
         "averaged": scores.averaged(stage_rows),
@@ -86,6 +87,7 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> dict[str,
         "split_rows": scores.splits(evaluation),
         "threshold_chart": scores.threshold_chart(evaluation),
         "summary": summary,
+        "learned": learned,
         "tag_parts": tag_parts,
         "tag_rows": scores.tag_classes(names, tag_parts) if tag_parts else [],
         "gallery": gallery(run, data, truth),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from ktse.batches import epoch_batches, make_loader
@@ -21,63 +20,31 @@ from ktse.data.corrections import Corrections
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform
 from ktse.devices import make_fabric
-from ktse.errors import RecipeError, RunError
+from ktse.errors import CollapseError, RecipeError, RunError
 from ktse.metrics import Confusion
 from ktse.models.segmenter import Segmenter, SegmenterPair, describe
 from ktse.processes import rank
 from ktse.recipe import SegmentRecipe
-from ktse.run_folder import RunFolder, label_type
+from ktse.run_folder import RunFolder, label_type, write_json
 from ktse.segmentation.beco import Scene, co_training, paste
+from ktse.segmentation.learner import Learner
+from ktse.segmentation.soundness import LEAST_LIVE, Agreement, live_channels
 from ktse.segmentation.targets import pixel_loss, pixel_weights, presence_loss, weighted_mean
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
-from ktse.training import EpochEnd, EpochPlan, State, fit, parameter_groups, poly
+from ktse.training import EpochEnd, EpochPlan, State, fit, go_back, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
 
 COMPARED = 64
 """Crops of training images on which the model is compared with the masks that it has learned from."""
 
-LEAST_SAID = 0.1
-"""What a model that is of use labels at least, as a share of what the masks label."""
+PROBED = 4
+"""Crops of training images on which it is watched whether the encoder still tells images apart."""
 
+START = "start.safetensors"
+"""Checkpoint from before the first step, kept until training has ended."""
 
-class Learner(nn.Module):
-    """What is trained: one network, or two, and, where wanted, the moving average of their weights.
-
-    As a part of what is trained, the average is in every checkpoint.
-
-    Args:
-        networks: of the same architecture.
-        decay: share of the average that each step keeps, once it has seen enough steps; 0: no average.
-    """
-
-    def __init__(self, networks: Sequence[Segmenter], decay: float) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-        self.average: AveragedModel | None = None
-        if decay > 0:
-
-            def average(averaged: Iterable[Tensor], current: Iterable[Tensor], seen: Tensor | int) -> None:
-                # A short training would otherwise be averaged with its own beginning.
-                keep = min(decay, (1 + int(seen)) / (10 + int(seen)))
-                for before, now in zip(averaged, current, strict=True):
-                    before.copy_(before + (1 - keep) * (now - before))
-
-            self.average = AveragedModel(self.networks, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
-
-    def forward(self, views: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) normalised images for each network to (B, C+1, H, W) scores of each."""
-        return tuple(network(view) for network, view in zip(self.networks, views, strict=True))
-
-    def after_step(self) -> None:
-        """Take the new weights into the average."""
-        if self.average is not None:
-            self.average.update_parameters(self.networks)
-
-    def result(self) -> Segmenter | SegmenterPair:
-        """What the training is for: the average, or the networks as they are."""
-        networks = self.networks if self.average is None else cast(nn.ModuleList, self.average.module)
-        first, *others = (cast(Segmenter, network) for network in networks)
-        return SegmenterPair(first, *others) if others else first
+WENT_BACK = "going back to the start"
+"""How the log says that training collapsed and was repeated."""
 
 
 class SegmentTask:
@@ -92,6 +59,16 @@ class SegmentTask:
         mean, std = (getattr(learner.networks[0], name).tolist() for name in ("mean", "std"))
         transform = TrainingTransform(recipe.long_side, recipe.crop, recipe.jitter, mean, std, self.ignored)
         self.images_and_masks = NoisyMasks(run, data, recipe, corrections, transform)
+        probed = [self.images_and_masks[index] for index in self.images()[:PROBED]]
+        self._probe = collate_noisy(probed).views[0]
+        self._live = self._live_channels()
+
+    def _live_channels(self) -> float:
+        """Share of live channels of the encoder that has fewest of them; the same on every device."""
+        learner, probe = self.learner, self._probe.to(next(self.learner.parameters()).device)
+        learner.eval()
+        with torch.no_grad():
+            return min(live_channels(cast(Segmenter, network).deepest(probe)) for network in learner.networks)
 
     def images(self) -> list[int]:
         """Indices of the training images."""
@@ -102,13 +79,13 @@ class SegmentTask:
         recipe, epochs = self.recipe, self.recipe.passes(len(self.data.training))
         if state.epoch >= epochs:
             return None
-        end = recipe.end_lr / recipe.lr
+        end, scale = recipe.end_lr / recipe.lr, state.memory.get("lr_scale", 1.0)
         beco = recipe.method == "beco"
         return EpochPlan(
             phase="segment" if not beco else "beco" if self._online(state) else "warmup",
             batch_size=recipe.batch_size,
             weights=lambda _: {"cross_entropy": 1.0, **({"agreement": 1.0} if beco else self._presence)},
-            lr=lambda progress: end + (1 - end) * poly((state.epoch + progress) / epochs, recipe.power),
+            lr=lambda progress: scale * (end + (1 - end) * poly((state.epoch + progress) / epochs, recipe.power)),
             momentum=recipe.momentum, loader=partial(self._loader, state.epoch), after_step=self.learner.after_step,
         )  # fmt: skip
 
@@ -165,7 +142,16 @@ class SegmentTask:
         return co_training(module(scene.views), scene, self.ignored, beco.boundary_weight)
 
     def watch(self, state: State) -> None:
-        """A cross entropy on fixed labels does not collapse; that it stays a number is seen to by the loop."""
+        """Look whether the encoder still tells images apart."""
+        live = self._live_channels()
+        self.module.train()
+        if live < LEAST_LIVE * self._live:
+            raise CollapseError(
+                f"training collapsed in epoch {state.epoch + (state.step > 0)}: {1 - live:.0%} of the encoder's "
+                f"deepest channels are the same for all images ({1 - self._live:.0%} before)",
+                hint="Lower segment.lr, or set segment.clip, the largest norm of the gradient (now "
+                f"{self.recipe.clip:g}; 0: no limit). The masks are finished: ktse evaluate and ktse export use them.",
+            )
 
     def end_epoch(self, state: State) -> EpochEnd:
         """Say the mean loss."""
@@ -173,7 +159,7 @@ class SegmentTask:
 
 
 def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, corrections: Corrections | None = None) -> None:
-    """Write segment/model.safetensors; an interrupted call goes on where it stopped.
+    """Write segment/model.safetensors and segment/summary.json; an interrupted call goes on where it stopped.
 
     Args:
         run: run folder with masks.
@@ -183,6 +169,7 @@ def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, correctio
 
     Raises:
         DataError: some corrections cannot be used; nothing is trained.
+        CollapseError: training collapsed, and every retry did.
     """
     corrections = corrections or Corrections()
     if rank() == 0 and len(corrections):
@@ -202,36 +189,67 @@ def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, correctio
     rest = nn.ModuleList(model.rest() for model in networks)
     groups = parameter_groups(encoders, rest, recipe.lr, recipe.head_lr, recipe.weight_decay)
     task = SegmentTask(run, data, recipe, learner, corrections)
-    fit(task, groups, fabric, folder, seed=recipe.seed, clip=recipe.clip, label="segment")
+    repeated = _train(task, groups, fabric, folder)
     result = learner.result()
     if fabric.global_rank == 0:
-        _compare(task, result, fabric)
+        write_json(folder / "summary.json", {**_compare(task, result, fabric), "repeated": repeated})
         save_tensors(folder / "model.safetensors", result.state_dict(), describe(recipe, result, data.classes))
+        (folder / START).unlink(missing_ok=True)
     fabric.barrier()
 
 
-@torch.no_grad()
-def _compare(task: SegmentTask, result: Segmenter | SegmenterPair, fabric: Fabric) -> None:
-    """Say how far the model, used as it will be, gives back the masks that it has learned from.
+def _train(task: SegmentTask, groups: list[dict[str, Any]], fabric: Fabric, folder: Path) -> int:
+    """Train; a collapse sends training back to its start with a quarter of the learning rate.
 
-    The loss does not tell: it is taken with the batch norms in training, and a network whose deeper half has died still
-    learns a little.
+    Returns:
+        how often it was sent back, now or before an interruption.
+
+    Raises:
+        CollapseError: every retry collapsed too.
     """
-    confusion, images = Confusion(len(task.data.classes)), 0
+    recipe, checkpoint, repeated = task.recipe, folder / "checkpoint.safetensors", 0
+    if checkpoint.is_file():
+        repeated = load_tensors(checkpoint)[1]["state"]["memory"].get("repeated", 0)
+    while True:
+        try:
+            fit(
+                task, groups, fabric, folder, seed=recipe.seed, clip=recipe.clip, label="segment",
+                start=START if recipe.retries else "",
+            )  # fmt: skip
+            return repeated
+        except CollapseError as error:
+            if repeated >= recipe.retries or not (folder / START).is_file():
+                raise
+            repeated += 1
+            text = f"{error.what}; {WENT_BACK} with the learning rate times {0.25**repeated:g}"
+            say(f"segment: {text}")
+            go_back(folder / START, folder, {"lr_scale": 0.25**repeated, "repeated": repeated}, text)
+
+
+@torch.no_grad()
+def _compare(task: SegmentTask, result: Segmenter | SegmenterPair, fabric: Fabric) -> dict[str, Any]:
+    """Say how far the model, used as it will be, gives back the masks that it has learned from."""
+    confusion, crops = Confusion(len(task.data.classes)), 0
     result.eval()
     for batch in task.crops(COMPARED):
         with fabric.autocast():
             label = result(batch.views[0].to(fabric.device)).argmax(dim=1)
         confusion.add(batch.label.numpy(), label.cpu().numpy())
-        images += len(label)
-    masks, said = int(confusion.counts[1:].sum()), int(confusion.counts[:, 1:].sum())
-    say(f"segment: on {images} crops, model and masks agree with an mIoU of {confusion.miou:.1%}")
-    if said < LEAST_SAID * masks:
-        say(
-            f"segment: THE MODEL IS OF NO USE: it labels {said / masks:.1%} of the pixels that its masks label. "
-            "Train it longer (segment.epochs), at a lower rate (segment.lr) or with smaller steps (segment.clip, the "
-            f"largest norm of the gradient, is {task.recipe.clip:g}; 0: no limit). The masks are not touched."
-        )
+        crops += len(label)
+    if not confusion.counts.any():
+        return {"warnings": []}  # masks that are undecided everywhere teach nothing to compare with
+    found = Agreement.of(confusion, crops)
+    say(f"segment: on {crops} crops, model and masks agree with an mIoU of {found.miou:.1%}")
+    summary = {"agreement": round(found.miou, 4), "crops": crops}
+    if not found.useless:
+        return {**summary, "warnings": []}
+    warning = (
+        f"The segmentation model is of no use: it labels {found.labelled:.1%} of the pixels that its masks label. "
+        "Train it longer (segment.epochs), at a lower rate (segment.lr) or with smaller steps (segment.clip, the "
+        f"largest norm of the gradient, is {task.recipe.clip:g}; 0: no limit). The masks are not touched."
+    )
+    say(f"segment: {warning}")
+    return {**summary, "warnings": [warning]}
 
 
 def _say_corrections(data: TaggedImages, corrections: Corrections) -> None:

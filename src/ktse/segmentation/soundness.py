@@ -1,0 +1,59 @@
+"""Whether a segmentation model has learned, told from the model, its images and its masks, without truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ktse.metrics import Confusion
+
+FLAT = 1e-3
+"""Spread of a channel, as a share of the mean magnitude of all, below which it says nothing about its image."""
+
+LEAST_LIVE = 0.5
+"""Share of the channels that are live at the start which training must leave so."""
+
+LEAST_LABELLED = 0.1
+"""What a model that is of use labels at least, as a share of what its masks label."""
+
+
+def live_channels(features: Tensor) -> float:
+    """Share of channels, 0..1, that tell one place or image from another.
+
+    A step that is too large can leave the encoder's deepest features the same for all images. The loss does not tell,
+    as the decoder still learns a little from shallower ones.
+
+    Args:
+        features: (B, K, h, w) deepest features of some images.
+    """
+    features = features.detach().float()
+    spread = features.std(dim=(0, 2, 3), correction=0)
+    return float((spread > FLAT * features.abs().mean()).float().mean())
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a finished model gives back the masks that it has learned from.
+
+    Attributes:
+        miou: of the model's labels against the masks, 0..1.
+        labelled: pixels that the model labels, as a share of those that the masks label.
+        crops: images that were compared.
+    """
+
+    miou: float
+    labelled: float
+    crops: int
+
+    @classmethod
+    def of(cls, confusion: Confusion, crops: int) -> Agreement:
+        """That of masks (rows) and model (columns)."""
+        masks, model = int(confusion.counts[1:].sum()), int(confusion.counts[:, 1:].sum())
+        return cls(confusion.miou, torch.inf if masks == 0 else model / masks, crops)
+
+    @property
+    def useless(self) -> bool:
+        """Whether the model labels next to nothing."""
+        return self.labelled < LEAST_LABELLED
