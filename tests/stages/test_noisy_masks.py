@@ -25,7 +25,7 @@ from ktse.prediction.onnx import OnnxModel
 from ktse.recipe import BecoRecipe, PredictRecipe, RefineRecipe, SegmentRecipe
 from ktse.run_folder import RunFolder, read_label_map, write_label_map
 from ktse.segmentation.learner import Learner
-from ktse.segmentation.soundness import live_channels
+from ktse.segmentation.soundness import contrast
 from ktse.segmentation.targets import CERTAIN, DOUBTFUL, TRUSTED
 from ktse.stages.masked_images import NoisyMasks, collate_noisy, image_weights
 from ktse.stages.refine import refine
@@ -306,7 +306,7 @@ def test_an_encoder_that_died_starts_again_at_a_lower_rate(
     monkeypatch.setattr(module.SegmentTask, "end_epoch", fatal)
     recipe = replace(RECIPE, retries=retries)
     if deaths > retries:
-        with pytest.raises(CollapseError, match="collapsed in epoch 2: 100% of the encoder's deepest"):
+        with pytest.raises(CollapseError, match=r"collapsed in epoch 2: .* 0\.0% of its strength left"):
             segment(masks, data, recipe)
         assert not masks.path("segment", "model.safetensors").exists()
         return
@@ -318,4 +318,4 @@ def test_an_encoder_that_died_starts_again_at_a_lower_rate(
     events = [json.loads(line) for line in masks.path("segment", "metrics.jsonl").read_text().splitlines()]
     assert sum(module.WENT_BACK in line.get("event", "") for line in events) == 1
     model, _ = load_model(masks.path("segment", "model.safetensors"))
-    assert live_channels(model.deepest(torch.randn(2, 3, 64, 64))) > 0.5
+    assert contrast(model.deepest(torch.randn(2, 3, 64, 64))) > 0.01

@@ -9,28 +9,25 @@ from torch import Tensor
 
 from ktse.metrics import Confusion
 
-FLAT = 1e-3
-"""Spread of a channel, as a share of the mean magnitude of all, below which it says nothing about its image."""
-
-LEAST_LIVE = 0.5
-"""Share of the channels that are live at the start which training must leave so."""
+LEAST_CONTRAST = 0.1
+"""Share of the encoder's contrast before training that a sound training leaves."""
 
 LEAST_LABELLED = 0.1
 """What a model that is of use labels at least, as a share of what its masks label."""
 
 
-def live_channels(features: Tensor) -> float:
-    """Share of channels, 0..1, that tell one place or image from another.
+def contrast(features: Tensor) -> float:
+    """How much features differ between places and images: mean standard deviation of a channel by mean magnitude.
 
-    A step that is too large can leave the encoder's deepest features the same for all images. The loss does not tell,
-    as the decoder still learns a little from shallower ones.
+    A step that is too large can leave the encoder's deepest features nearly the same everywhere. The loss does not
+    tell, as the decoder still learns a little from shallower ones.
 
     Args:
         features: (B, K, h, w) deepest features of some images.
     """
     features = features.detach().float()
-    spread = features.std(dim=(0, 2, 3), correction=0)
-    return float((spread > FLAT * features.abs().mean()).float().mean())
+    spread, magnitude = features.std(dim=(0, 2, 3), correction=0).mean(), features.abs().mean()
+    return float(spread / magnitude.clamp(min=torch.finfo(torch.float32).tiny))
 
 
 @dataclass(frozen=True)

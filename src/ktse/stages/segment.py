@@ -28,7 +28,7 @@ from ktse.recipe import SegmentRecipe
 from ktse.run_folder import RunFolder, label_type, write_json
 from ktse.segmentation.beco import Scene, co_training, paste
 from ktse.segmentation.learner import Learner
-from ktse.segmentation.soundness import LEAST_LIVE, Agreement, live_channels
+from ktse.segmentation.soundness import LEAST_CONTRAST, Agreement, contrast
 from ktse.segmentation.targets import pixel_loss, pixel_weights, presence_loss, weighted_mean
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
 from ktse.training import EpochEnd, EpochPlan, State, fit, go_back, parameter_groups, poly
@@ -61,14 +61,14 @@ class SegmentTask:
         self.images_and_masks = NoisyMasks(run, data, recipe, corrections, transform)
         probed = [self.images_and_masks[index] for index in self.images()[:PROBED]]
         self._probe = collate_noisy(probed).views[0]
-        self._live = self._live_channels()
+        self._contrast_before = self._contrast()
 
-    def _live_channels(self) -> float:
-        """Share of live channels of the encoder that has fewest of them; the same on every device."""
+    def _contrast(self) -> float:
+        """Contrast of the encoder that has least of it; the same on every device."""
         learner, probe = self.learner, self._probe.to(next(self.learner.parameters()).device)
         learner.eval()
         with torch.no_grad():
-            return min(live_channels(cast(Segmenter, network).deepest(probe)) for network in learner.networks)
+            return min(contrast(cast(Segmenter, network).deepest(probe)) for network in learner.networks)
 
     def images(self) -> list[int]:
         """Indices of the training images."""
@@ -143,12 +143,12 @@ class SegmentTask:
 
     def watch(self, state: State) -> None:
         """Look whether the encoder still tells images apart."""
-        live = self._live_channels()
+        left = self._contrast() / max(self._contrast_before, 1e-9)
         self.module.train()
-        if live < LEAST_LIVE * self._live:
+        if left < LEAST_CONTRAST:
             raise CollapseError(
-                f"training collapsed in epoch {state.epoch + (state.step > 0)}: {1 - live:.0%} of the encoder's "
-                f"deepest channels are the same for all images ({1 - self._live:.0%} before)",
+                f"training collapsed in epoch {state.epoch + (state.step > 0)}: what the encoder tells one image from "
+                f"another by has {left:.1%} of its strength left",
                 hint="Lower segment.lr, or set segment.clip, the largest norm of the gradient (now "
                 f"{self.recipe.clip:g}; 0: no limit). The masks are finished: ktse evaluate and ktse export use them.",
             )
