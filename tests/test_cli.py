@@ -187,6 +187,8 @@ def test_a_few_masks_choose_the_threshold_and_are_not_measured(finished: Path, s
     tags = dict(line.split(",") for line in (scenes / "tags.csv").read_text().splitlines()[1:])
     tagged = {Path(name).stem for name, value in tags.items() if value} - set(summary["calibration"]["images"])
     assert evaluation["mask"]["confidence_images"] == len(tagged)
+    assert evaluation["prediction"]["confidence_images"] == 11
+    assert -1 <= evaluation["prediction"]["confidence_correlation"] <= 1
     assert ktse("report", run).returncode == 0
     page = (run / "report.html").read_text()
     assert "calibrated on 3 true masks" in page and "3 more images have true masks" in page

@@ -29,6 +29,9 @@ def test_miou_equals_torchmetrics(seed: int, classes: int) -> None:
     np.testing.assert_allclose(confusion.iou[held], expected[held], atol=1e-6)
     assert np.isnan(confusion.iou[~held]).all()
     assert confusion.miou == pytest.approx(expected[held].mean(), abs=1e-6)
+    macro = MulticlassJaccardIndex(classes + 1, average="macro", ignore_index=255)
+    there = float(macro(torch.from_numpy(said), torch.from_numpy(truth)))
+    assert confusion.miou_said == pytest.approx(there, abs=1e-6)
 
 
 def test_undecided_pixels_count_as_wrong_for_the_true_class_alone() -> None:

@@ -66,6 +66,12 @@ class Confusion:
         return _mean(self.iou)
 
     @property
+    def miou_said(self) -> float:
+        """Mean over the classes that the truth holds or that were said: one that is not there counts as 0."""
+        there = (self.counts.sum(axis=1) + self.missed > 0) | (self.counts.sum(axis=0) > 0)
+        return _mean(np.where(there, np.nan_to_num(self.iou), np.nan))
+
+    @property
     def undecided(self) -> float:
         """Share of undecided pixels, 0..1."""
         return float(self.missed.sum() / max(1, self.counts.sum() + self.missed.sum()))

@@ -52,6 +52,16 @@ def test_a_run_that_has_just_begun_has_a_card_too(bare: Any) -> None:
     assert "has not been trained yet" in text and "Threshold" not in text
 
 
+def test_what_the_confidence_is_worth_is_said_where_it_was_measured(blind: Any) -> None:
+    words = "Its rank correlation with the true mIoU"
+    assert words not in "\n".join(lines(blind))
+    content = read_json(blind.run.path("evaluation.json"))
+    entry = {"miou": 50.0, "iou": {}, "images": 7, "tags_used": False, "by_split": {}}
+    content["prediction"] = {**entry, "confidence_correlation": 0.713, "confidence_images": 7}
+    write_json(blind.run.path("evaluation.json"), content)
+    assert f"{words} of 7 images: 0.71." in "\n".join(lines(blind))
+
+
 def test_figures_on_training_images_alone_are_called_that(blind: Any) -> None:
     data = dataclasses.replace(blind.data, validation=np.zeros(len(blind.data), dtype=bool))
     content = read_json(blind.run.path("evaluation.json"))

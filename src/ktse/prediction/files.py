@@ -1,7 +1,7 @@
 """Predictions of many images as files; what an earlier, interrupted call has finished is left alone.
 
 OUT/ID.png              label map
-OUT/confidence.csv      each image's confidence
+OUT/confidence.csv      how sure the model is of each image, 0..1
 OUT/overlays/ID.jpg     the labels over the photo, if asked for
 OUT/probabilities/ID.npz   probability (C+1, h, w) float16, every `stride`-th pixel, if asked for
 """
@@ -22,6 +22,7 @@ from ktse.data.image import read_image
 from ktse.data.listing import list_images
 from ktse.data.sample import TaggedImages, image_ids
 from ktse.errors import DataError
+from ktse.prediction.confidence import Confidence
 from ktse.prediction.predictor import Predictor, decide
 from ktse.run_folder import atomic, label_type, write_label_map, write_npz
 from ktse.visual import overlay
@@ -144,10 +145,10 @@ def predict_file(
     """Write everything that the settings ask for about one RGB image, among its tags if these are known."""
     recipe = predictor.recipe
     label = np.empty((image.height, image.width), dtype=label_type(len(predictor.classes)))
-    kept, total, stride = [], 0.0, recipe.probabilities
+    kept, confidence, stride = [], Confidence(len(predictor.classes)), recipe.probabilities
     for top, scores in predictor.bands(image, tags):
         label[top : top + scores.shape[1]], best = decide(scores)
-        total += float(best.sum(dtype=np.float64))
+        confidence.add(label[top : top + scores.shape[1]], best)
         if beside is not None:
             beside.add(top, scores)
         if stride:
@@ -166,7 +167,7 @@ def predict_file(
     # The label map comes last, since it says that an image is done.
     out.mkdir(parents=True, exist_ok=True)
     with (out / CONFIDENCE).open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow([name, f"{total / label.size:.4f}"])
+        csv.writer(file).writerow([name, f"{confidence.value:.4f}"])
     write_label_map(out / f"{name}.png", label)
 
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from ktse.data.image import at_most, read_image
 from ktse.errors import DataError
+from ktse.prediction.confidence import Confidence
 from ktse.prediction.tiles import blend
 from ktse.recipe import PredictRecipe
 from ktse.refinement.dense_crf import crf_scores
@@ -45,7 +46,7 @@ class Prediction:
 
     Attributes:
         label: (H, W) uint8 (uint16 from 255 classes on), 0 background, k class k.
-        confidence: mean over the pixels of the probability of their label, 0..1.
+        confidence: how sure the model is of what it found, 0..1 (ktse.prediction.confidence).
         probabilities: (C+1, H, W) float32, 0..1, where asked for.
     """
 
@@ -83,13 +84,13 @@ class Predictor:
         """
         picture = as_image(image)
         label = np.empty((picture.height, picture.width), dtype=label_type(len(self.classes)))
-        kept, total = [], 0.0
+        kept, confidence = [], Confidence(len(self.classes))
         for top, scores in self.bands(picture, tags):
             label[top : top + scores.shape[1]], best = decide(scores)
-            total += float(best.sum(dtype=np.float64))
+            confidence.add(label[top : top + scores.shape[1]], best)
             if probabilities:
                 kept.append(scores.copy())
-        return Prediction(label, total / label.size, np.concatenate(kept, axis=1) if probabilities else None)
+        return Prediction(label, confidence.value, np.concatenate(kept, axis=1) if probabilities else None)
 
     def bands(self, image: Image.Image, tags: Collection[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Probabilities of an RGB image from top to bottom, among its tags if these are known.

@@ -99,6 +99,7 @@ def gather_card(run: RunFolder, data: TaggedImages, truth: Truth | None) -> dict
         "has_truth": truth is not None, "true_masks": len(truth.paths) if truth is not None else 0,
         "summary": summary, "learned": learned,
         "measured": measured,
+        "prediction": prediction,
         "row_kept_out": any(row.split("validation") is not None for row in measured),
         "class_iou": [(plain(name), value) for name, value in (prediction.get("iou") or {}).items()],
         "tag_parts": scores.tag_splits(evaluation),

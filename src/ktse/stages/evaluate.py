@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,18 +30,20 @@ class Measure:
     Attributes:
         parts: confusion of all images ("all"), and of training and validation images apart.
         sweep: confusion at every threshold, where there are scores to cut.
-        images: mean IoU of each image, 0..1.
+        images: mean IoU of each image, 0..1, over the classes in its true mask.
+        said: the same over the classes that are in it or were said, so that an object that is not there counts.
     """
 
     parts: dict[str, Confusion]
     sweep: ThresholdSweep | None
     images: dict[str, float]
+    said: dict[str, float]
 
     @classmethod
     def new(cls, classes: int, sweep: bool) -> Measure:
         """Nothing counted yet."""
         parts = {name: Confusion(classes) for name in ("all", "train", "validation")}
-        return cls(parts, ThresholdSweep(classes, THRESHOLDS) if sweep else None, {})
+        return cls(parts, ThresholdSweep(classes, THRESHOLDS) if sweep else None, {}, {})
 
     def add(self, name: str, split: str, truth: np.ndarray, said: np.ndarray) -> None:
         """Count one image."""
@@ -48,7 +51,7 @@ class Measure:
         alone.add(truth, said)
         self.parts["all"] += alone
         self.parts[split] += alone
-        self.images[name] = alone.miou
+        self.images[name], self.said[name] = alone.miou, alone.miou_said
 
 
 def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Recipe) -> dict[str, Any]:
@@ -82,9 +85,14 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     if "fused" in measures:
         chosen = read_json(run.path("fused", "summary.json"))
         result["fused"] |= {key: chosen[key] for key in ("weight", "weight_source")}
+    tags = dict(zip(data.ids, (data.tags.sum(axis=1) > 0).tolist(), strict=True))
     for stage in ("mask", "fused"):
         if stage in measures:
-            result[stage] |= _confidence_correlation(run, data, measures[stage][0].images)
+            tagged = {name: value for name, value in measures[stage][0].images.items() if tags[name]}
+            result[stage] |= _confidence_correlation(run.path("masks", "confidence.csv"), tagged)
+    if "prediction" in measures:
+        said = measures["prediction"][0].said
+        result["prediction"] |= _confidence_correlation(run.path("predictions", "confidence.csv"), said)
     write_json(run.path("evaluation.json"), result)
     _write_images(run, data, {stage: measure for stage, (measure, _, _) in measures.items()})
     return result
@@ -105,15 +113,16 @@ def _without_calibration(result: dict[str, Any], masks: dict[str, Any], truth: T
     return truth.take(left)
 
 
-def _confidence_correlation(run: RunFolder, data: TaggedImages, measured: dict[str, float]) -> dict[str, Any]:
-    """Spearman's rank correlation of the masks' confidence with their true mIoU, over the measured images with tags."""
-    with run.path("masks", "confidence.csv").open(newline="", encoding="utf-8") as file:
-        said = {row["id"]: float(row["confidence"]) for row in csv.DictReader(file)}
-    tags = dict(zip(data.ids, (data.tags.sum(axis=1) > 0).tolist(), strict=True))
-    tagged = [name for name, value in measured.items() if tags[name] and not np.isnan(value)]
-    found = rank_correlation(np.array([said[name] for name in tagged]), np.array([measured[name] for name in tagged]))
+def _confidence_correlation(path: Path, measured: dict[str, float]) -> dict[str, Any]:
+    """Spearman's rank correlation of the confidence in a table, whose first column is the image, with the true mIoU."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        said = {next(iter(row.values())): float(row["confidence"]) for row in csv.DictReader(file)}
+    names = [name for name, value in measured.items() if not np.isnan(value)]
+    found = rank_correlation(np.array([said[name] for name in names]), np.array([measured[name] for name in names]))
     return {
-        "confidence_correlation": None if found is None else round(found, 3), "confidence_images": len(tagged),
+        "confidence_correlation": None if found is None else round(found, 3), "confidence_images": len(names),
     }  # fmt: skip
 
 
