@@ -4,7 +4,8 @@
 
 A run needs true masks and the stages up to refine; the true masks measure, and choose nothing. Rows:
 
-- explained: share of the masks that colours explain; the one that ktse uses.
+- labels: how well colours explain the labels; the one that ktse uses.
+- objects: how well they explain what is object and what background.
 - edges, sum and mean: contrast of the image along the boundaries of the masks, all of it, or per boundary.
 - Otsu; mixture: where two normal distributions fitted to all scores cross.
 - stability: where the masks change least, relative to their size, when the threshold moves by 0.05.
@@ -30,7 +31,15 @@ from ktse.metrics import ThresholdSweep
 from ktse.models.cam_head import CamNetwork
 from ktse.pipeline import Job
 from ktse.refinement.cutting import enlarge
-from ktse.refinement.threshold import BINS, boundary_contrast, colour_regions, explained_share, otsu, score_histogram
+from ktse.refinement.threshold import (
+    BINS,
+    boundary_contrast,
+    colour_regions,
+    explained_labels,
+    explained_share,
+    otsu,
+    score_histogram,
+)
 from ktse.run_folder import RunFolder, read_npz
 from ktse.stages.classify import load_network
 from ktse.stages.seed import image_cams
@@ -98,7 +107,7 @@ def compare(root: Path, images: int) -> None:
     fabric = make_fabric(recipe.precision)
     network = load_network(run).to(fabric.device)
     sweep = ThresholdSweep(len(data.classes), np.arange(BINS) / BINS)
-    histogram, explained, edges = np.zeros(BINS, dtype=np.int64), np.zeros(BINS), np.zeros((2, BINS))
+    histogram, explained, edges = np.zeros(BINS, dtype=np.int64), np.zeros((2, BINS)), np.zeros((2, BINS))
     agreement, fit = np.zeros(BINS), np.zeros(len(STEPS))
     ends = [dataclasses.replace(recipe, scales=(scale,)) for scale in (min(recipe.scales), max(recipe.scales))]
     for name in sample:
@@ -107,7 +116,8 @@ def compare(root: Path, images: int) -> None:
         small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
         sweep.add(true, keys, enlarge(scores, (true.shape[0], true.shape[1])))
         histogram += score_histogram(scores)
-        explained += explained_share(colour_regions(small), scores)
+        regions = colour_regions(small)
+        explained += np.stack([explained_labels(regions, scores), explained_share(regions, scores)])
         edges += boundary_contrast(small, scores)
         agreement += kappa(*(image_cams(network, image, keys, end, fabric)[0].astype(np.float32) for end in ends))
         fit += tag_fit(network, image, scores, data.tags[names[name]], recipe.long_side, fabric)
@@ -116,7 +126,8 @@ def compare(root: Path, images: int) -> None:
     kept = above[2 * step :] / np.maximum(1, above[: -2 * step])
     usual = slice(step, BINS - 3 * step)  # neither end: there, nothing is left to change
     found = {
-        "explained": explained.argmax() / BINS,
+        "labels": explained[0].argmax() / BINS,
+        "objects": explained[1].argmax() / BINS,
         "edges, sum": edges[0].argmax() / BINS,
         "edges, mean": np.where(edges[1] > 0.02 * edges[1].max(), edges[0] / np.maximum(1, edges[1]), -9).argmax()
         / BINS,

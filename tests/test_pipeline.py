@@ -100,9 +100,9 @@ def test_what_has_changed_is_said_by_name(scenes: Path, tmp_path: Path) -> None:
     assert after.why_stale("segment") == [
         "segment.beco.mix was 0.5 and is 0.25", 'segment.encoder was "resnet10t" and is "resnet18"',
     ]  # fmt: skip
-    other = job(scenes, tmp_path, seed__scales=[1.0, 1.5])
+    other = job(scenes, tmp_path, seed__long_side=77)
     assert other.why_stale("refine") == ["seed changed"]
-    with pytest.raises(RunError, match=r"refine needs seed, which is stale\n  - seed\.flip was"):
+    with pytest.raises(RunError, match=r"refine needs seed, which is stale\n  - seed\.long_side was"):
         other.do("refine")
 
 

@@ -44,7 +44,7 @@ ALONE = ("check", "evaluate", "report")
 IRRELEVANT = ("workers", "precision", "calibrate", "corrections")
 """Settings that do not change what a stage means, so that changing them repeats nothing; of files, the content does."""
 
-LAYOUT = {"check": 2, "seed": 2}
+LAYOUT = {"check": 2, "seed": 3, "refine": 2}
 """Raised when what a stage stores changes, so that what an earlier version has stored counts as stale."""
 
 

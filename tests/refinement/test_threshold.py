@@ -15,6 +15,7 @@ from ktse.refinement.threshold import (
     boundary_contrast,
     choose_threshold,
     colour_regions,
+    explained_labels,
     explained_share,
     explained_threshold,
     score_histogram,
@@ -45,29 +46,35 @@ def entropy(values: list[tuple[int, ...]]) -> float:
     return -sum(count / len(values) * math.log2(count / len(values)) for count in Counter(values).values())
 
 
-@settings(max_examples=30)
-@given(number=st.integers(0, 10**6), height=st.integers(1, 30), width=st.integers(1, 30), count=st.integers(1, 3))
-def test_explained_share_is_the_information_of_each_mask_about_colour(
-    number: int, height: int, width: int, count: int
+@settings(max_examples=60)
+@given(
+    number=st.integers(0, 10**6), height=st.integers(1, 30), width=st.integers(1, 30), count=st.integers(1, 3),
+    classes=st.booleans(),
+)  # fmt: skip
+def test_what_is_explained_is_the_information_of_labels_about_colour(
+    number: int, height: int, width: int, count: int, classes: bool
 ) -> None:
     rng = np.random.default_rng(number)
     hues = rng.integers(0, 256, (3, 3), dtype=np.uint8)
     half = np.arange(height * width).reshape(height, width) * 3 // (height * width)
     image = hues[half]
     scores = rng.random((count, height, width)).astype(np.float32)
-    found = explained_share(colour_regions(image), scores, bins=8)
+    found = (explained_labels if classes else explained_share)(colour_regions(image), scores, bins=8)
     picture = Image.fromarray(image).filter(ImageFilter.GaussianBlur(max(height, width) / 48))
     colour = np.array(picture.quantize(32, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)).ravel().tolist()
     for bin_number in range(8):
-        mask = (np.floor(scores.max(axis=0) * 8) >= bin_number).ravel().tolist()
+        above = np.floor(scores.max(axis=0) * 8) >= bin_number
+        mask = (above * (1 + scores.argmax(axis=0) if classes else 1)).ravel().tolist()
         pairs = set(zip(colour, mask, strict=True))
-        bias = (len(pairs) - len(set(colour)) - 1) / (2 * len(mask) * math.log(2))
+        bias = (len(pairs) - len(set(colour)) - len(set(mask)) + 1) / (2 * len(mask) * math.log(2))
         if len(set(mask)) == 1:
             assert found[bin_number] == 0
             continue
         alone, joint = entropy([(value,) for value in mask]), entropy(list(zip(colour, mask, strict=True)))
         information = entropy([(value,) for value in colour]) + alone - joint - bias
-        assert found[bin_number] == pytest.approx(information / alone**0.8 if alone > 0.05 else 0, abs=1e-6)
+        assert found[bin_number] == pytest.approx(
+            information / alone ** (0.9 if classes else 0.8) if alone > 0.05 else 0, abs=1e-6
+        )
 
 
 @pytest.mark.parametrize("half", [6, 12, 20])
@@ -80,6 +87,19 @@ def test_the_threshold_is_where_an_object_of_another_colour_ends(half: int) -> N
     scores = (1 - distance / 32)[None].astype(np.float32)
     threshold = explained_threshold(explained_share(colour_regions(image), scores))
     assert threshold == pytest.approx(1 - half / 32, abs=0.05)
+
+
+def test_a_neighbour_of_another_class_moves_the_threshold_of_labels_alone() -> None:
+    """Two objects of different colours that touch: labels also see where one ends and the other begins."""
+    colours = np.zeros((32, 48), dtype=np.int64)
+    colours[:, 16:24], colours[:, 24:32] = 1, 2
+    x = np.broadcast_to(np.arange(48.0), (32, 48))
+    scores = np.stack([1 - np.abs(x - place) / 24 for place in (19.5, 27.5)]).astype(np.float32)
+    wrong = scores[::-1]  # each has the other's place
+    assert explained_share(colours, scores).max() == pytest.approx(explained_share(colours, wrong).max())
+    shuffled = np.random.default_rng(0).permuted(scores, axis=0)
+    assert explained_share(colours, scores).max() == pytest.approx(explained_share(colours, shuffled).max())
+    assert explained_labels(colours, scores).max() > 1.2 * explained_labels(colours, shuffled).max()
 
 
 def test_no_threshold_where_colours_say_nothing() -> None:

@@ -10,8 +10,11 @@ BINS = 256
 COLOURS, BLUR = 32, 1 / 48
 """Colours to which an image is reduced, and how far it is blurred before: share of its longer side."""
 
-SHARE, SMALLEST = 0.8, 0.05
-"""Power of the mask's entropy that its information about colour is divided by; entropy in bits of the smallest mask."""
+OBJECT_POWER, LABEL_POWER = 0.8, 0.9
+"""Powers of the entropy, of mask or of labels, that their information about colour is divided by."""
+
+SMALLEST = 0.05
+"""Entropy in bits of the smallest mask that says anything."""
 
 
 def score_histogram(scores: np.ndarray, bins: int = BINS) -> np.ndarray:
@@ -94,7 +97,7 @@ def _neighbours(length: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def explained_share(regions: np.ndarray, scores: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """How much of a mask the colours of its image explain, for all thresholds in one pass.
+    """How well the colours of an image explain what is object and what background, for all thresholds in one pass.
 
     Objects and background differ in colour, so that a mask that is right can be told from the colours of regions better
     than one that cuts through both. This is the mutual information of mask and colour, divided by nearly the mask's
@@ -108,20 +111,33 @@ def explained_share(regions: np.ndarray, scores: np.ndarray, bins: int = BINS) -
     Returns:
         (bins,) float64, about 0..1 for each threshold; zeros if K is 0.
     """
-    if len(scores) == 0:
-        return np.zeros(bins)
+    return _explained(regions, scores.max(axis=0, keepdims=True), bins, OBJECT_POWER) if len(scores) else np.zeros(bins)
+
+
+def explained_labels(regions: np.ndarray, scores: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """How well the colours of an image explain its labels: the same for the classes, and not for objects of any class.
+
+    Where classes touch, the best threshold of their labels is higher than that of the objects together.
+    Args and result as of explained_share; with one class the two differ in the power of the entropy.
+    """
+    return _explained(regions, scores, bins, LABEL_POWER) if len(scores) else np.zeros(bins)
+
+
+def _explained(regions: np.ndarray, scores: np.ndarray, bins: int, power: float) -> np.ndarray:
     best = np.clip((scores.max(axis=0).astype(np.float32) * bins).astype(np.int64), 0, bins - 1)
-    joint = np.bincount((regions * bins + best).ravel(), minlength=COLOURS * bins).reshape(COLOURS, bins)
-    above = joint[:, ::-1].cumsum(axis=1)[:, ::-1]
-    whole = joint.sum(axis=1, keepdims=True)
-    below, pixels = whole - above, best.size
-    inside = above.sum(axis=0)
-    mask = _entropy(np.stack([inside, pixels - inside]))
-    left = (inside * _entropy(above) + (pixels - inside) * _entropy(below)) / pixels
+    place = (regions * len(scores) + scores.argmax(axis=0)) * bins + best
+    shape = (COLOURS, len(scores), bins)
+    above = (
+        np.bincount(place.ravel(), minlength=int(np.prod(shape))).reshape(shape)[..., ::-1].cumsum(axis=-1)[..., ::-1]
+    )
+    colours = above[:, :, 0].sum(axis=1)[:, None]
+    labelled = np.concatenate([(colours - above.sum(axis=1))[:, None], above], axis=1)  # colour, label, threshold
+    labels, pixels = labelled.sum(axis=0), best.size
+    entropy, together = _entropy(labels), _entropy(labelled.reshape(-1, bins))
     # A count of few pixels looks less random than it is (Miller, 1955).
-    occupied = (above > 0).sum(axis=0) + (below > 0).sum(axis=0) - (whole > 0).sum() - 1
-    information = _entropy(whole) - left - occupied / (2 * pixels * np.log(2))
-    return np.where(mask > SMALLEST, information / np.maximum(mask, SMALLEST) ** SHARE, 0.0)
+    occupied = (labelled > 0).sum(axis=(0, 1)) - (colours > 0).sum() - (labels > 0).sum(axis=0) + 1
+    information = entropy + _entropy(colours) - together - occupied / (2 * pixels * np.log(2))
+    return np.where(entropy > SMALLEST, information / np.maximum(entropy, SMALLEST) ** power, 0.0)
 
 
 def colour_regions(image: np.ndarray) -> np.ndarray:
@@ -146,10 +162,10 @@ def _entropy(counts: np.ndarray) -> np.ndarray:
 
 
 def explained_threshold(explained: np.ndarray) -> float | None:
-    """The threshold whose masks the colours of their images explain best.
+    """The threshold whose labels the colours of their images explain best.
 
     Args:
-        explained: (bins,), explained_share summed over images.
+        explained: (bins,), explained_labels or explained_share summed over images.
 
     Returns:
         0..1, or None if colours explain no mask.
@@ -163,7 +179,7 @@ def choose_threshold(histogram: np.ndarray, explained: np.ndarray, setting: floa
 
     Args:
         histogram: (bins,) counts of every pixel's largest score, over all images.
-        explained: (bins,) share of the masks that colours explain, over all images.
+        explained: (bins,) share of the labels that colours explain, over all images (explained_labels).
         setting: a number, or "auto".
     """
     if setting != "auto":

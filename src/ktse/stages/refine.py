@@ -30,7 +30,7 @@ from ktse.refinement.threshold import (
     boundary_contrast,
     choose_threshold,
     colour_regions,
-    explained_share,
+    explained_labels,
     score_histogram,
 )
 from ktse.run_folder import RunFolder, atomic, label_type, read_json, read_npz, write_json, write_label_map, write_npz
@@ -169,7 +169,7 @@ def _refine_all(
         seed, image = read_npz(run.seed_path(data.ids[index])), data.read(index, pixels=recipe.pixels)
         scores = refiner(image, torch.from_numpy(seed["cam"].astype(np.float32))).cpu().numpy()
         small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
-        contrast, explained = boundary_contrast(small, scores), explained_share(colour_regions(small), scores)
+        contrast, explained = boundary_contrast(small, scores), explained_labels(colour_regions(small), scores)
         write_npz(
             path(data.ids[index]), keys=seed["keys"], scores=_stored(scores), contrast=contrast.astype(np.float32),
             explained=explained.astype(np.float32),

@@ -19,7 +19,7 @@ from ktse.devices import make_fabric
 from ktse.models.cam_head import CamNetwork
 from ktse.processes import my_share
 from ktse.recipe import SeedRecipe
-from ktse.refinement.threshold import colour_regions, explained_share
+from ktse.refinement.threshold import colour_regions, explained_labels
 from ktse.run_folder import RunFolder, write_npz
 from ktse.stages.source import choose_network
 
@@ -90,7 +90,7 @@ def seed(run: RunFolder, data: TaggedImages, recipe: SeedRecipe) -> None:
         image = data.read(index)
         cam, logits = image_cams(network, image, keys, recipe, fabric)
         small = np.array(image.resize(cam.shape[:0:-1], Image.Resampling.BOX))
-        explained = explained_share(colour_regions(small), cam).astype(np.float32)
+        explained = explained_labels(colour_regions(small), cam).astype(np.float32)
         write_npz(
             run.seed_path(data.ids[index]), keys=keys.astype(np.int32), cam=cam, logits=logits, explained=explained
         )
