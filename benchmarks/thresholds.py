@@ -1,8 +1,9 @@
 """Background thresholds without truth: what each idea chooses, and what that costs against the best threshold.
 
-    OMP_NUM_THREADS=1 python benchmarks/thresholds.py RUN [RUN ...] --images 150
+    OMP_NUM_THREADS=1 python benchmarks/thresholds.py RUN [RUN ...] --images 150 [--quick]
 
-A run needs true masks and the stages up to refine; the true masks measure, and choose nothing. Rows:
+A run needs true masks and the stages up to refine; the true masks measure, and choose nothing. With --quick, ideas that
+need the network (scales, tags) are left out. Rows:
 
 - labels: how well colours explain the labels; the one that ktse uses.
 - objects: how well they explain what is object and what background.
@@ -95,7 +96,7 @@ def tag_fit(
     return np.array(found)
 
 
-def compare(root: Path, images: int) -> None:
+def compare(root: Path, images: int, *, quick: bool) -> None:
     """Print the table of one run."""
     run = RunFolder.existing(root)
     job = Job(run, run.read_recipe())
@@ -119,6 +120,8 @@ def compare(root: Path, images: int) -> None:
         regions = colour_regions(small)
         explained += np.stack([explained_labels(regions, scores), explained_share(regions, scores)])
         edges += boundary_contrast(small, scores)
+        if quick:
+            continue
         agreement += kappa(*(image_cams(network, image, keys, end, fabric)[0].astype(np.float32) for end in ends))
         fit += tag_fit(network, image, scores, data.tags[names[name]], recipe.long_side, fabric)
     above = histogram[::-1].cumsum()[::-1]
@@ -134,9 +137,10 @@ def compare(root: Path, images: int) -> None:
         "Otsu": otsu(histogram),
         "mixture": mixture(histogram),
         "stability": (kept[usual].argmax() + 2 * step) / BINS,
-        "tags": STEPS[fit.argmax()],
     }
-    if len(recipe.scales) > 1:
+    if not quick:
+        found["tags"] = STEPS[fit.argmax()]
+    if len(recipe.scales) > 1 and not quick:
         found["scales"] = agreement.argmax() / BINS
     miou = 100 * sweep.miou
     best = int(np.nanargmax(miou))
@@ -151,9 +155,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--images", type=int, default=150)
+    parser.add_argument("--quick", action="store_true", help="without the ideas that need the network")
     arguments = parser.parse_args()
     for root in arguments.runs:
-        compare(root, arguments.images)
+        compare(root, arguments.images, quick=arguments.quick)
 
 
 if __name__ == "__main__":

@@ -127,9 +127,8 @@ def _explained(regions: np.ndarray, scores: np.ndarray, bins: int, power: float)
     best = np.clip((scores.max(axis=0).astype(np.float32) * bins).astype(np.int64), 0, bins - 1)
     place = (regions * len(scores) + scores.argmax(axis=0)) * bins + best
     shape = (COLOURS, len(scores), bins)
-    above = (
-        np.bincount(place.ravel(), minlength=int(np.prod(shape))).reshape(shape)[..., ::-1].cumsum(axis=-1)[..., ::-1]
-    )
+    joint = np.bincount(place.ravel(), minlength=int(np.prod(shape))).reshape(shape)
+    above = joint[..., ::-1].cumsum(axis=-1)[..., ::-1]
     colours = above[:, :, 0].sum(axis=1)[:, None]
     labelled = np.concatenate([(colours - above.sum(axis=1))[:, None], above], axis=1)  # colour, label, threshold
     labels, pixels = labelled.sum(axis=0), best.size
