@@ -119,7 +119,7 @@ def _confidence_correlation(path: Path, measured: dict[str, float]) -> dict[str,
         return {}
     with path.open(newline="", encoding="utf-8") as file:
         said = {next(iter(row.values())): float(row["confidence"]) for row in csv.DictReader(file)}
-    names = [name for name, value in measured.items() if not np.isnan(value)]
+    names = [name for name, value in measured.items() if name in said and not np.isnan(value)]
     found = rank_correlation(np.array([said[name] for name in names]), np.array([measured[name] for name in names]))
     return {
         "confidence_correlation": None if found is None else round(found, 3), "confidence_images": len(names),
