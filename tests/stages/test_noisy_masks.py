@@ -319,3 +319,9 @@ def test_an_encoder_that_died_starts_again_at_a_lower_rate(
     assert sum(module.WENT_BACK in line.get("event", "") for line in events) == 1
     model, _ = load_model(masks.path("segment", "model.safetensors"))
     assert contrast(model.deepest(torch.randn(2, 3, 64, 64))) > 0.01
+
+
+def test_blank_images_are_no_collapse(masks: RunFolder, data: TaggedImages, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "contrast", lambda features: 0.0)
+    segment(masks, data, replace(RECIPE, retries=0))
+    assert masks.path("segment", "model.safetensors").exists()

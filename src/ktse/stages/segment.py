@@ -143,12 +143,12 @@ class SegmentTask:
 
     def watch(self, state: State) -> None:
         """Look whether the encoder still tells images apart."""
-        left = self._contrast() / max(self._contrast_before, 1e-9)
+        contrast_now = self._contrast()
         self.module.train()
-        if left < LEAST_CONTRAST:
+        if contrast_now < LEAST_CONTRAST * self._contrast_before:  # never so where there was none, as of blank images
             raise CollapseError(
                 f"training collapsed in epoch {state.epoch + (state.step > 0)}: what the encoder tells one image from "
-                f"another by has {left:.1%} of its strength left",
+                f"another by has {contrast_now / self._contrast_before:.1%} of its strength left",
                 hint="Lower segment.lr, or set segment.clip, the largest norm of the gradient (now "
                 f"{self.recipe.clip:g}; 0: no limit). The masks are finished: ktse evaluate and ktse export use them.",
             )
