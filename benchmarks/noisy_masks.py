@@ -48,9 +48,13 @@ ARMS: dict[str, dict[str, Any]] = {
     "ema": {"ema": 0.99},
     "beco": {"method": "beco"},
     "beco without boundary": {"method": "beco", "beco.mix": 0.0, "beco.boundary_weight": 0.0},
+    "beco, all of it warm-up": {"method": "beco", "beco.warmup": 1000},
     "beco + ema": {"method": "beco", "ema": 0.99},
 }
-"""Each arm with what it changes in the segment settings; without pasting there is no boundary."""
+"""Each arm with what it changes in the segment settings.
+
+Without pasting there is no boundary; while all of it is warm-up, labels are the masks' and never the networks' own.
+"""
 
 NONE: dict[str, Any] = {
     "method": "single", "targets": "hard", "confidence_weight": "none", "presence": 0.0, "ema": 0.0, "corrections": "",
@@ -67,7 +71,7 @@ def recipe_of(base: Recipe, changes: dict[str, Any], seed: int, same_epochs: boo
     if recipe.method != "beco":
         return recipe
     epochs = recipe.epochs if same_epochs else max(1, recipe.epochs // 2)
-    warmup = min(recipe.beco.warmup, epochs // 3)
+    warmup = epochs if "beco.warmup" in changes else min(recipe.beco.warmup, epochs // 3)
     return dataclasses.replace(recipe, epochs=epochs, beco=dataclasses.replace(recipe.beco, warmup=warmup))
 
 
@@ -143,7 +147,7 @@ def main() -> None:
     plain: list[float] = []
     for arm in arguments.arms:
         recipes = [recipe_of(job.recipe, ARMS[arm], seed, arguments.same_epochs) for seed in range(arguments.seeds)]
-        folder = out / arm.replace(" ", "-")
+        folder = out / arm.replace(",", "").replace(" ", "-")
         results = [one(run, folder / str(recipe.seed), data, truth, job.recipe, recipe) for recipe in recipes]
         found = [result["miou"] for result in results]
         plain = found if arm == "hard" else plain
