@@ -1,6 +1,6 @@
-"""The picture in the README: images of a run around the median and the worst one, as the run's report shows them.
+"""The picture in the README: the best image of a run, one at the median and the worst, as the run's report shows them.
 
-    python benchmarks/picture.py runs/demo --out docs/demo.png
+    python benchmarks/picture.py runs/demo --out docs/demo.jpg
 
 Images are ranked by the mIoU of their fused masks, so that none is chosen by eye.
 """
@@ -49,17 +49,15 @@ def _decoded(source: str) -> Image.Image:
 
 
 def main() -> None:
-    """Draw two images around the median and the worst one."""
+    """Draw the best image, one at the median, and the worst."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     run = RunFolder.existing(arguments.run)
     job = Job(run, run.read_recipe())
-    found = dict(gallery(run, job.data, job.truth).groups)
-    groups = (("Around the median", 2), ("Worst", 1))
-    sheet = drawn([(group, row) for group, count in groups for row in found[group][:count]])
-    sheet.save(arguments.out, optimize=True)
+    sheet = drawn([(group, rows[0]) for group, rows in gallery(run, job.data, job.truth).groups])
+    sheet.save(arguments.out, quality=90, optimize=True)
     print(f"{arguments.out}: {sheet.width} x {sheet.height} pixels, {arguments.out.stat().st_size / 1000:.0f} kB")
 
 
