@@ -56,7 +56,10 @@ def main() -> None:
     arguments = parser.parse_args()
     run = RunFolder.existing(arguments.run)
     job = Job(run, run.read_recipe())
-    sheet = drawn([(group, rows[0]) for group, rows in gallery(run, job.data, job.truth).groups])
+    found = gallery(run, job.data, job.truth)
+    if found.by != "fused":
+        raise SystemExit(f"{run.root} cannot be ranked by fused masks: it needs true masks, and ktse predict, ktse evaluate")
+    sheet = drawn([(group, rows[0]) for group, rows in found.groups])
     sheet.save(arguments.out, quality=90, optimize=True)
     print(f"{arguments.out}: {sheet.width} x {sheet.height} pixels, {arguments.out.stat().st_size / 1000:.0f} kB")
 
