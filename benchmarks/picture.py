@@ -58,7 +58,7 @@ def main() -> None:
     job = Job(run, run.read_recipe())
     found = gallery(run, job.data, job.truth)
     if found.by != "fused":
-        raise SystemExit(f"{run.root} cannot be ranked by fused masks: it needs true masks, and ktse predict, ktse evaluate")
+        raise SystemExit(f"{run.root} has no measured fused masks: give ktse run --masks DIR, or repeat it")
     sheet = drawn([(group, rows[0]) for group, rows in found.groups])
     sheet.save(arguments.out, quality=90, optimize=True)
     print(f"{arguments.out}: {sheet.width} x {sheet.height} pixels, {arguments.out.stat().st_size / 1000:.0f} kB")
