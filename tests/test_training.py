@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from ktse.batches import epoch_batches, make_loader, share_of
 from ktse.devices import make_fabric
 from ktse.errors import CollapseError
+from ktse.processes import alone, own_cores, world_size
 from ktse.training import (
     EpochEnd,
     EpochPlan,
@@ -189,3 +190,13 @@ def test_images_are_read_by_the_cores_that_training_can_spare(
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
     assert make_loader(Numbers(), [[0]], -1).num_workers == workers
     assert make_loader(Numbers(), [[0]], 3).num_workers == 3
+
+
+def test_runs_apart_share_the_cores_and_train_on_one_device_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    for name, value in {"RANK": "5", "LOCAL_RANK": "5", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "8"}.items():
+        monkeypatch.setenv(name, value)
+    with alone():
+        assert own_cores() == 2
+        assert make_fabric("fp32").world_size == 1
+    assert world_size() == 8

@@ -15,7 +15,7 @@ def make_fabric(precision: str) -> Fabric:
         precision: "fp32", "bf16", or "auto": bfloat16 where the device computes it natively.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world > 1 else 1
     accelerator = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     mixed = precision == "bf16" or (precision == "auto" and native_bf16(accelerator))
     fabric = Fabric(

@@ -85,6 +85,12 @@ def test_sensitivity_changes_one_setting_in_each_arm(objective: ObjectiveRecipe)
         recipe_from_dict(merged({"classify": {"objective": to_dict(objective)}}, arm.changes))  # in range
 
 
+def test_sensitivity_has_no_background_scores_where_they_are_found() -> None:
+    fixed, found = (sensitivity(ObjectiveRecipe(background=kind)) for kind in ("fixed", "auto"))
+    keys = [key for table in (fixed, found) for arm in table.arms[2:] for key in arm.changes if "background" in key]
+    assert len(keys) == len(fixed.arms) - len(found.arms) == 4
+
+
 def test_own_arms_come_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("soft steps: {classify.lr_after: 0.5}\nlong: {classify: {epochs: 30}}\n")

@@ -114,12 +114,18 @@ def alignment(recipe: ClassifyRecipe) -> Table:
 
 
 def sensitivity(objective: ObjectiveRecipe) -> Table:
-    """The recipe as it is, and one number or choice of it changed at a time."""
+    """The recipe as it is, and one number or choice of it changed at a time.
+
+    Background scores that are found in the CAMs are no numbers of the recipe, so that they have no rows.
+    """
     low, high = objective.background_low, objective.background_high
     inter, pairs = objective.weights.inter_class, objective.pairs
-    varied: list[tuple[str, str, float | str, list[float | str]]] = [
+    scores: list[tuple[str, str, float | str, list[float | str]]] = [
         ("background_high", "beta_h", high, [max(low, high - STEP), min(0.95, high + STEP)]),
         ("background_low", "beta_l", low, [max(low / 2, low - STEP), min(high, low + STEP)]),
+    ]
+    varied: list[tuple[str, str, float | str, list[float | str]]] = [
+        *(scores if objective.background == "fixed" else []),
         ("weights.inter_class", "lambda_inter", inter, [0.0, inter / 5, inter * 5]),
         ("erase_above", "erasing threshold", objective.erase_above,
          [max(0.05, objective.erase_above - STEP), min(0.95, objective.erase_above + STEP)]),
