@@ -322,6 +322,54 @@ def test_a_mistake_is_a_message_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_mistakes_with_a_finished_run_are_messages_and_change_nothing(
+    finished: Path, scenes: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    photos = tmp_path / "photos"
+    shutil.copytree(scenes / "images", photos)
+    photo = min(photos.iterdir())
+    Image.open(photo).save(tmp_path / "photo.png")
+    (tmp_path / "file").touch()
+    for arguments, message in (
+        (["evaluate", run, "--masks", tmp_path / "typo"], "typo does not exist"),
+        (["predict", run, photos, "--out", photos / "masks"], "is where the images are"),
+        (["predict", run, tmp_path / "photo.png", "--out", tmp_path], "is where the images are"),
+        (["predict", run, photo, "--out", tmp_path / "file"], "is a file"),
+        (["run", photos, "--tags", scenes / "tags.csv", "--out", tmp_path / "file", *TINY], "is not a run folder"),
+        (["segment", run, "--segment.retries", -1], "segment.retries is -1"),
+        (["demo", "--out", tmp_path / "demo", "--images", 0], "images is 0"),
+    ):
+        done = ktse(*arguments)
+        assert done.returncode == 1, arguments
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert not (photos / "masks").exists()
+
+
+def test_a_run_inside_the_folder_of_its_images_goes_on(scenes: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(scenes / "images", photos)
+    job = ["run", photos, "--tags", scenes / "tags.csv", "--out", photos / "run", *TINY]
+    assert ktse(*job).returncode == 0
+    again = ktse(*job)
+    assert again.returncode == 0, again.stderr
+    assert "segment: done already" in again.stderr
+
+
+def test_what_was_overtaken_is_used_with_a_word(finished: Path, scenes: Path, tmp_path: Path) -> None:
+    run, photo = tmp_path / "run", min((scenes / "images").iterdir())
+    shutil.copytree(finished, run)
+    assert "older than the run" not in ktse("predict", run, photo, "--out", tmp_path / "before").stderr
+    assert ktse("refine", run, "--refine.threshold", 0.4).returncode == 0
+    done = ktse("predict", run, photo, "--out", tmp_path / "after")
+    assert done.returncode == 0
+    assert "what segment has made is older than the run: refine was done again" in done.stderr
+
+
 def test_check_prints_json(scenes: Path) -> None:
     done = ktse("check", scenes / "images", "--tags", scenes / "tags.csv", "--masks", scenes / "masks", "--json")
     assert done.returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from ktse import pipeline
 from ktse.data.scenes import make_scenes
 from ktse.errors import DataError, RunError
+from ktse.finished import EACH, ONE, overtaken
 from ktse.pipeline import Job, run_all
+from ktse.provenance import changes
 from ktse.run_folder import RunFolder
 from ktse.settings import load_recipe
 
@@ -146,7 +149,7 @@ def test_an_image_that_was_damaged_since_stops_everything_and_says_how_to_go_on(
     photo = min((moved / "images").iterdir())
     whole = photo.read_bytes()
     photo.write_bytes(whole[:50])
-    with pytest.raises(DataError, match="1 images cannot be used"):
+    with pytest.raises(DataError, match=r"0000\.jpg cannot be read"):
         job(moved, run).do("classify")
     with pytest.raises(RunError, match="classify needs check, which is missing") as caught:
         job(moved, run).do("classify")
@@ -221,3 +224,74 @@ def test_a_chain_without_the_extra_needs_none(scenes: Path, tmp_path: Path, monk
     monkeypatch.setattr("ktse.refinement.dense_crf.find_spec", lambda name: None)
     job(scenes, tmp_path, refine__method=["par"], affinity__labels="crf").require_extras()
     job(scenes, tmp_path, refine__method=["irn"]).require_extras()
+
+
+STAGES = ("check", "classify", "seed", "refine", "segment", "predict", "evaluate", "report")
+
+
+@pytest.fixture
+def finished(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Job, list[str]]:
+    """A run whose stages write empty files; which of them are done, in order."""
+    whole, done = job(scenes, tmp_path / "run"), []
+
+    def stage_function(stage: str) -> Callable[[Job], None]:
+        def write(job: Job) -> None:
+            done.append(stage)
+            each = [kind.format(image_id) for kind in EACH.get(stage, ()) for image_id in job.data.ids]
+            for name in [*each, *([ONE[stage]] if stage in ONE else [])]:
+                job.run.path(name).parent.mkdir(parents=True, exist_ok=True)
+                job.run.path(name).touch()
+
+        return pipeline.check if stage == "check" else write
+
+    monkeypatch.setattr(pipeline, "stage_function", stage_function)
+    whole.run.root.mkdir()
+    whole.run.write_recipe(whole.recipe)
+    for stage in STAGES:
+        whole.do(stage)
+    assert done == list(STAGES[1:])
+    done.clear()
+    return whole, done
+
+
+@pytest.mark.parametrize(
+    ("stage", "removed", "made_anew"),
+    [
+        ("classify", "classify/model.safetensors", 1),
+        ("seed", "seeds/0001.npz", 1),
+        ("refine", "confident/0001.png", 3),
+        ("refine", "masks", 1 + 3 * 3),
+        ("segment", "segment/model.safetensors", 1),
+        ("predict", "fused/0002.png", 2),
+        ("predict", "predictions", 2 * 3),
+    ],
+)
+def test_what_a_user_has_removed_is_made_anew_and_nothing_else(
+    finished: tuple[Job, list[str]], stage: str, removed: str, made_anew: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, done = finished
+    path = whole.run.path(removed)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert len(whole.gone(stage)) == made_anew
+    for name in STAGES:
+        whole.do(name)
+    assert done == [stage]
+    assert f"{stage}: files are gone" in capsys.readouterr().err
+    assert not whole.gone(stage)
+
+
+def test_a_result_that_a_later_stage_overtook_says_so(finished: tuple[Job, list[str]], scenes: Path) -> None:
+    whole, _ = finished
+    root = whole.run.root
+    assert overtaken(whole.run, whole.recipe, "segment") == []
+    other = job(scenes, root, refine__threshold=0.3)
+    assert overtaken(whole.run, other.recipe, "segment") == ['refine.threshold was "auto" and is 0.3']
+    other.do("refine")
+    assert overtaken(whole.run, other.recipe, "segment") == ["refine was done again"]
+    assert overtaken(whole.run, other.recipe, "refine") == []
+
+
+def test_a_path_that_was_noted_as_given_is_the_same_made_absolute() -> None:
+    assert not changes({"a.weights": "x/w.st"}, {"a.weights": str(Path.cwd() / "x/w.st")}, {})
+    for former in ("w.pth", "y/w.st", "none", "t", str(Path.cwd() / "w.st")):
+        assert changes({"a.weights": former}, {"a.weights": str(Path.cwd() / "x/w.st")}, {})

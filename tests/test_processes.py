@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -56,7 +57,53 @@ def test_cams_agree(runs: tuple[Path, Path]) -> None:
         assert np.mean(np.abs(one["cam"].astype(float) - two["cam"])) < 1e-3 if len(one["keys"]) else True
 
 
+def test_masks_and_what_is_said_of_them_agree(runs: tuple[Path, Path]) -> None:
+    one, two = (list(csv.reader((run / "masks/confidence.csv").open())) for run in runs)
+    assert [row[0] for row in one] == [row[0] for row in two]
+    measured = [np.array([row[2:] for row in rows[1:]], dtype=float) for rows in (one, two)]
+    assert np.abs(measured[0]).max() > 0
+    assert np.allclose(measured[0], measured[1], atol=0.05)
+
+
 def test_a_run_made_with_relative_paths_can_be_used_from_anywhere(runs: tuple[Path, Path], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ktse.cli", "check", str(runs[0])]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
+
+
+LOPSIDED = """
+import torch
+from pathlib import Path
+from torch import nn
+from ktse.batches import make_loader
+from ktse.devices import make_fabric
+from ktse.errors import CollapseError
+from ktse.training import EpochEnd, EpochPlan, fit
+
+fabric = make_fabric("fp32")
+
+class Task:
+    module = nn.Linear(3, 1)
+    def images(self): return list(range(8))
+    def plan(self, state):
+        loader = lambda batches: make_loader([torch.ones(3)] * 8, batches, 0)
+        return None if state.epoch else EpochPlan("", 4, lambda _: {"l": 1.0}, lambda _: 1.0, 0.9, loader)
+    def losses(self, module, batch, weights, state):
+        return {"l": module(batch).sum() * (float("inf") if fabric.global_rank else 1.0)}
+    def watch(self, state): pass
+    def end_epoch(self, state): return EpochEnd()
+
+task = Task()
+try:
+    fit(task, [{"params": list(task.module.parameters()), "lr": 0.1, "base_lr": 0.1}], fabric, Path("run"), seed=0)
+except CollapseError:
+    Path(f"noticed-{fabric.global_rank}").touch()
+"""
+
+
+def test_a_loss_that_is_no_number_on_one_device_is_a_collapse_on_all(tmp_path: Path) -> None:
+    (tmp_path / "lopsided.py").write_text(LOPSIDED)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "lopsided.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.glob("noticed-*")) == ["noticed-0", "noticed-1"]

@@ -28,6 +28,7 @@ from ktse.training import (
     go_back,
     parameter_groups,
     poly,
+    remembered,
 )
 
 
@@ -97,12 +98,22 @@ def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
 
 def test_going_back_repeats_what_followed_the_kept_checkpoint(tmp_path: Path) -> None:
     expected = train(Line(), tmp_path)
-    go_back(tmp_path / "first.safetensors", tmp_path, {"lr_scale": 0.25}, "went back")
+    for count in (1, 2):
+        go_back(tmp_path / "first.safetensors", tmp_path, {"repeated": count}, f"back {count}", make_fabric("fp32"))
+        assert remembered(tmp_path, "repeated", 0) == count
     again = Line()
     assert all(torch.equal(value, expected[key]) for key, value in train(again, tmp_path).items())
     assert again.seen == 6
     events = [json.loads(line).get("event") for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [event for event in events if event] == ["epoch 1", "went back", "epoch 2", "epoch 3"]
+    assert [event for event in events if event] == [
+        "epoch 1",
+        "epoch 2",
+        "epoch 3",
+        "back 1",
+        "back 2",
+        "epoch 2",
+        "epoch 3",
+    ]
 
 
 def test_a_task_is_asked_to_watch_within_an_epoch_and_at_its_end(

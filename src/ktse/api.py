@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ktse.checking import check_run
+from ktse.console import say
 from ktse.data.check import Checked, check_images
 from ktse.data.forms import open_data, open_masks
 from ktse.data.scenes import make_scenes
 from ktse.disk import maps_need
 from ktse.errors import RunError
+from ktse.finished import overtaken
 from ktse.pipeline import Job, meet, run_all
 from ktse.prediction.files import predict_folder, predict_tagged
 from ktse.prediction.predictor import Predictor
 from ktse.prediction.video import is_video, predict_video
 from ktse.processes import rank
-from ktse.recipe import DataRecipe, PredictRecipe
+from ktse.recipe import DataRecipe, PredictRecipe, Recipe
 from ktse.run_folder import RunFolder, read_json
 from ktse.settings import absolute, changed, given_data, given_recipe, load_recipe, merged, recipe_from_dict
 
@@ -65,7 +67,8 @@ def run(
         KtseError: what is wrong, where, and what to do next.
     """
     folder = RunFolder(out)
-    if folder.root.exists() and not (folder.root / "recipe.yaml").is_file() and any(folder.root.iterdir()):
+    used = folder.root.exists() and (not folder.root.is_dir() or any(folder.root.iterdir()))
+    if used and not (folder.root / "recipe.yaml").is_file():
         raise RunError(f"{folder.root} exists and is not a run folder", hint="Give another --out, or remove it.")
     changes = _with("segment.corrections", corrections, _with("refine.calibrate", calibrate, settings))
     job = Job(folder, given_recipe(recipe, changes, images, tags, masks, weights, skip_bad))
@@ -84,7 +87,12 @@ def demo(*, out: str | Path = "runs/demo", images: int = 240, settings: Settings
         out: run folder; the scenes are drawn beside it.
         images: number of scenes.
         settings: changes to the recipe, such as {"classify.epochs": 5}.
+
+    Raises:
+        KtseError: what is wrong, where, and what to do next.
     """
+    if images < 2:
+        raise RunError(f"images is {images}, but must be 2 or more")
     scenes = Path(out).parent / f"{Path(out).name}-scenes"
     try:
         make_scenes(scenes, images=images)
@@ -214,8 +222,7 @@ def predict(
         return sorted(folder.path("predictions").rglob("*.png"))
     if out is None:
         raise RunError("a folder for the predictions is missing", hint="Give --out DIR.")
-    if not Path(images).exists():
-        raise RunError(f"{images} does not exist", hint="Give an image or a folder of images.")
+    _apart(Path(images), Path(out))
     data = None if tags is None else open_data(DataRecipe(images=str(images), tags=str(tags)))
     predictor, given = load(run, settings=settings), Path(images)
     if data is not None:
@@ -301,6 +308,7 @@ def export(run: str | Path, *, format: Format = "onnx", out: str | Path | None =
         return export_file(Path(run), PredictRecipe(), place or Path(run).with_suffix(".onnx"), int8=int8)
     job = Job(RunFolder.existing(run), RunFolder.existing(run).read_recipe())
     predict = job.recipe.predict
+    _say_overtaken(job.run, job.recipe, "segment" if format == "onnx" else "refine")
     return export_run(
         job.run,
         lambda: job.data,
@@ -333,11 +341,13 @@ def import_weights(file: str | Path, *, out: str | Path) -> Path:
 
 def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
     folder = RunFolder.existing(run)
-    job = Job(folder, changed(folder.read_recipe(), settings or {}))
+    job = Job(folder, absolute(changed(folder.read_recipe(), settings or {})))
     if stage == "refine":
         _ = job.calibration  # bad input is said before anything is written
     if stage == "segment":
         job.corrections.check(job.opened)  # before anything is written
+    if stage == "evaluate":
+        _ = job.truth
     _begin(job)
     job.do(stage)
     return folder
@@ -346,7 +356,7 @@ def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
 def _begin(job: Job) -> None:
     meet()  # every process has looked at the run folder before the first one writes
     if rank() == 0:
-        job.run.write_recipe(absolute(job.recipe))
+        job.run.write_recipe(job.recipe)
 
 
 def _with(name: str, folder: str | Path | None, settings: Settings | None) -> Settings:
@@ -364,4 +374,30 @@ def _model_file(path: Path, settings: Settings) -> tuple[Path, PredictRecipe]:
     if path.suffix == ".safetensors":
         return path, recipe_from_dict(merged({}, settings)).predict
     folder = RunFolder.existing(path)
-    return folder.path("segment", "model.safetensors"), changed(folder.read_recipe(), settings).predict
+    recipe = folder.read_recipe()
+    _say_overtaken(folder, recipe, "segment")
+    return folder.path("segment", "model.safetensors"), changed(recipe, settings).predict
+
+
+def _say_overtaken(run: RunFolder, recipe: Recipe, stage: str) -> None:
+    """A result that no longer fits its run is used, as it may be all there is, but not without a word."""
+    if why := overtaken(run, recipe, stage):
+        say(
+            f"{run.root}: what {stage} has made is older than the run: {'; '.join(why[:3])}. Repeat ktse run, or: ktse "
+            f"{stage} {run.root}"
+        )
+
+
+def _apart(images: Path, out: Path) -> None:
+    """Make sure that predictions are not taken for images the next time.
+
+    Raises:
+        RunError: they would be, or there are no images, or no folder for the predictions.
+    """
+    if not images.exists():
+        raise RunError(f"{images} does not exist", hint="Give an image or a folder of images.")
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file", hint="Give a folder for the predictions as --out.")
+    inside = out.resolve().is_relative_to(images.resolve())
+    if inside or (out / f"{images.stem}.png").resolve() == images.resolve():
+        raise RunError(f"{out} is where the images are: predictions would mix with them", hint="Give another --out.")

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+
+PATIENCE = timedelta(days=30)
+"""How long a process waits for the others, as the first of them may look at a million images alone meanwhile.
+
+If one ends with an error, torchrun stops all of them.
+"""
 
 
 def make_fabric(precision: str) -> Fabric:
@@ -23,7 +31,7 @@ def make_fabric(precision: str) -> Fabric:
         devices=here,
         num_nodes=max(1, world // here),
         # Batch norm freezes after the warm-up and terms are switched off: not every parameter learns in every step.
-        strategy="ddp_find_unused_parameters_true" if world > 1 else "auto",
+        strategy=DDPStrategy(find_unused_parameters=True, timeout=PATIENCE) if world > 1 else "auto",
         precision="bf16-mixed" if mixed else "32-true",
     )
     fabric.launch()

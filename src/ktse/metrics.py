@@ -39,16 +39,21 @@ class Confusion:
         """Count the pixels of one image.
 
         Args:
-            truth: (H, W) labels 0..C; larger values are not counted.
+            truth: (H, W) labels 0..C; larger values are not counted, nor is 255 in eight bits.
             said: (H, W) labels 0..C; larger values are undecided.
+
+        Raises:
+            ValueError: they have different shapes.
         """
+        if truth.shape != said.shape:
+            raise ValueError(f"a truth of {truth.shape} cannot measure labels of {said.shape}")
         truth, said = truth.ravel(), said.ravel()
         for start in range(0, truth.size, BLOCK):
             self._count(truth[start : start + BLOCK], said[start : start + BLOCK])
         self.images += 1
 
     def _count(self, truth: np.ndarray, said: np.ndarray) -> None:
-        valid = truth < self.size
+        valid = _counted(truth, self.size)
         truth, said = truth[valid].astype(np.int64), said[valid].astype(np.int64)
         decided = said < self.size
         self.missed += np.bincount(truth[~decided], minlength=self.size)
@@ -112,11 +117,11 @@ class ThresholdSweep:
         """Count the pixels of one image.
 
         Args:
-            truth: (H, W) labels 0..C; larger values are not counted.
+            truth: (H, W) labels 0..C; larger values are not counted, nor is 255 in eight bits.
             keys: (K,) increasing class indices 0..C-1 of the scores; of equally strong classes the first one wins.
             scores: (K, H, W) float; K may be 0.
         """
-        valid = truth < self.size
+        valid = _counted(truth, self.size)
         exceeded, label = np.zeros(truth.shape, dtype=np.int64), np.zeros(truth.shape, dtype=np.int64)
         if len(keys):
             # In the scores' precision, so that a score of 0.2 does not exceed the threshold 0.2.
@@ -139,6 +144,12 @@ class ThresholdSweep:
     def miou(self) -> np.ndarray:
         """(T,) float64, mean over the classes that the truth holds; NaN without any pixel."""
         return np.array([_mean(row) for row in intersection_over_union(self.counts)])
+
+
+def _counted(truth: np.ndarray, size: int) -> np.ndarray:
+    """Which pixels have a label; 255 in eight bits is none, however many classes there are."""
+    valid = truth < size
+    return valid & (truth != 255) if truth.dtype == np.uint8 else valid
 
 
 def _mean(iou: np.ndarray) -> float:

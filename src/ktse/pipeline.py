@@ -19,12 +19,12 @@ from ktse.data.forms import open_data, open_masks
 from ktse.data.sample import TaggedImages, Truth
 from ktse.disk import check_disk, maps_need, networks_need
 from ktse.errors import RunError
+from ktse.finished import gone, stage_settings
 from ktse.processes import rank, wait_for_all, world_size
-from ktse.provenance import changes, flat, resources, short_hash, versions
+from ktse.provenance import changes, resources, short_hash, versions
 from ktse.recipe import Recipe
 from ktse.refinement.dense_crf import require_crf
 from ktse.run_folder import RunFolder, read_json, write_json
-from ktse.settings import to_dict
 
 ORDER = ("check", "classify", "seed", "affinity", "refine", "segment", "predict", "evaluate", "report")
 NEEDS = {
@@ -40,9 +40,6 @@ OUTPUTS = {
 }  # fmt: skip
 ALONE = ("check", "evaluate", "report")
 """Stages that the first of many processes does alone."""
-
-IRRELEVANT = ("workers", "precision", "calibrate", "corrections")
-"""Settings that do not change what a stage means, so that changing them repeats nothing; of files, the content does."""
 
 LAYOUT = {"check": 2, "seed": 3, "refine": 2}
 """Raised when what a stage stores changes, so that what an earlier version has stored counts as stale."""
@@ -163,7 +160,7 @@ class Job:
         elif stage == "evaluate":
             parts["the true masks"] = self.truth.fingerprint() if self.truth else ""
         elif stage != "report":
-            parts |= _settings(self.recipe, stage)
+            parts |= stage_settings(self.recipe, stage)
         if stage == "segment":
             parts["the corrected masks"] = self.corrections.fingerprint()
         if stage == "refine":
@@ -175,7 +172,7 @@ class Job:
     def key(self, stage: str) -> str:
         """Name for what a stage's result depends on: the one in the manifest, if it is still made from the same."""
         entry, parts = self.run.manifest().get(stage, {}), self.made_from(stage)
-        known = "made_from" in entry and not changes(entry["made_from"], parts, _settings(Recipe(), stage))
+        known = "made_from" in entry and not changes(entry["made_from"], parts, stage_settings(Recipe(), stage))
         return str(entry["key"]) if known else short_hash({**parts, "stage": stage})
 
     def state(self, stage: str) -> str:
@@ -192,7 +189,11 @@ class Job:
         entry = self.run.manifest()[stage]
         if "made_from" not in entry:
             return ["an earlier version made it"]
-        return changes(entry["made_from"], self.made_from(stage), _settings(Recipe(), stage))
+        return changes(entry["made_from"], self.made_from(stage), stage_settings(Recipe(), stage))
+
+    def gone(self, stage: str) -> list[str]:
+        """Files of a finished stage that must be made again, as some are no longer there."""
+        return gone(self.run, self.recipe, stage, self.data.ids)
 
     def do(self, stage: str) -> None:
         """Do one stage, or go on with it; nothing if it is done.
@@ -205,7 +206,8 @@ class Job:
             self.look_again()
         state = self.state(stage)
         wait_for_all()  # and none has changed it meanwhile
-        if state == "done":
+        lost = self.gone(stage) if state == "done" else []
+        if state == "done" and not lost:
             say(f"{stage}: done already")
             return
         needed = {before: self.state(before) for before in self.needs(stage)}
@@ -229,6 +231,11 @@ class Job:
         if state == "stale":
             say(f"{stage}: done again, as {'; '.join(self.why_stale(stage))}")
             self.clear(stage)
+        if lost:
+            say(f"{stage}: files are gone; these are made anew: {', '.join(lost[:3])}{' ...' if len(lost) > 3 else ''}")
+            state = "unfinished"
+            for name in lost:
+                self.run.path(name).unlink(missing_ok=True)
         started, clock = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.monotonic()
         before = self.run.manifest().get(stage, {})
         spent = before.get("seconds", 0.0) if state == "unfinished" else 0.0
@@ -266,11 +273,6 @@ class Job:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-
-
-def _settings(recipe: Recipe, stage: str) -> dict[str, Any]:
-    settings = to_dict(getattr(recipe, stage)) if hasattr(recipe, stage) else {}
-    return flat({name: value for name, value in settings.items() if name not in IRRELEVANT}, stage)
 
 
 def stage_function(stage: str) -> Callable[[Job], object]:

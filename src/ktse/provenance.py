@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from ktse import __version__
@@ -38,7 +39,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping
     found = []
     for name in dict.fromkeys([*now, *before]):
         former, present = before.get(name, defaults.get(name)), now.get(name)
-        if former == present:
+        if former == present or _made_whole(former, present):
             continue
         if "." not in name:
             found.append(f"{name} changed")
@@ -47,6 +48,15 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping
         else:
             found.append(f"{name} was {json.dumps(former)} and is {json.dumps(present)}")
     return found
+
+
+def _made_whole(former: object, present: object) -> bool:
+    """Whether a path is the former one, which an earlier version noted as it was given, made absolute."""
+    if not isinstance(former, str) or not isinstance(present, str):
+        return False
+    short, long = Path(former), Path(present)
+    parts = short.parts
+    return bool(parts) and long.is_absolute() and not short.is_absolute() and long.parts[-len(parts) :] == parts
 
 
 def versions() -> dict[str, str]:

@@ -24,6 +24,9 @@ def validate(recipe: Recipe) -> None:
             problems.append(f"{key} is {value}, but must be {rule}")
 
     need(0 <= recipe.data.validation < 1, "data.validation", "in 0..1, below 1", recipe.data.validation)
+    need(recipe.data.seed >= 0, "data.seed", "0 or more", recipe.data.seed)
+    for name, retries in (("classify", recipe.classify.retries), ("segment", recipe.segment.retries)):
+        need(retries >= 0, f"{name}.retries", "0 or more", retries)
     _training(recipe, need)
     _classify(recipe.classify, need)
     _maps(recipe, need)
@@ -36,8 +39,10 @@ def validate(recipe: Recipe) -> None:
 def _training(recipe: Recipe, need: Need) -> None:
     """What the three networks that are trained have in common."""
     for name, stage in (("classify", recipe.classify), ("affinity", recipe.affinity), ("segment", recipe.segment)):
+        least = 2 if name == "segment" else 1  # a batch norm over a single value has no spread
         need(stage.epochs >= 1, f"{name}.epochs", "1 or more", stage.epochs)
-        need(stage.batch_size >= 1, f"{name}.batch_size", "1 or more", stage.batch_size)
+        need(stage.batch_size >= least, f"{name}.batch_size", f"{least} or more", stage.batch_size)
+        need(stage.seed >= 0, f"{name}.seed", "0 or more", stage.seed)
         need(stage.crop >= 32, f"{name}.crop", "32 or more", stage.crop)
         need(stage.lr > 0, f"{name}.lr", "above 0", stage.lr)
         need(0 <= stage.momentum < 1, f"{name}.momentum", "in 0..1", stage.momentum)

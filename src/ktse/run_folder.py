@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +42,8 @@ STAGES = ("classify", "seed", "affinity", "refine", "segment", "predict", "evalu
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, which takes its place only if the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Short, since the path's own name may be as long as a name can be.
+    temporary = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.part")
     try:
         yield temporary
         temporary.replace(path)

@@ -102,7 +102,8 @@ def given_recipe(
             given["segment"] = {"weights": weights}
         if base.affinity.backbone == base.classify.backbone or weights in ("hub", "none"):
             given["affinity"] = {"weights": weights}
-    return recipe_from_dict(merged(to_dict(base), given))
+    # A setting of a single stage, which the user gave, is more precise than what the verb means for all.
+    return absolute(recipe_from_dict(merged(merged(to_dict(base), given), settings or {})))
 
 
 def given_data(images: str | Path, tags: str | Path | None, skip_bad: bool) -> dict[str, Any]:
@@ -146,16 +147,22 @@ def absolute(recipe: Recipe) -> Recipe:
     """Make paths valid from anywhere, so that the run can be used from another folder later."""
 
     def whole(path: str) -> str:
-        return str(Path(path).absolute()) if path and Path(path).exists() else path  # classes may be "voc"
+        return str(Path(path).absolute()) if path and Path(path).exists() else path
 
-    names = ("images", "tags", "classes", "train_list", "validation_list")
-    places: dict[str, Any] = {name: whole(getattr(recipe.data, name)) for name in names}
-    data = dataclasses.replace(recipe.data, **places)
+    def file(path: str) -> str:
+        return whole(path) if Path(path).is_file() else path  # classes may be "voc", weights "hub"
+
+    files = ("tags", "classes", "train_list", "validation_list")
+    places: dict[str, Any] = {name: file(getattr(recipe.data, name)) for name in files}
+    data = dataclasses.replace(recipe.data, images=whole(recipe.data.images), **places)
     few, sam = whole(recipe.refine.calibrate), whole(recipe.refine.sam_weights)
     refine = dataclasses.replace(recipe.refine, calibrate=few, sam_weights=sam)
-    segment = dataclasses.replace(recipe.segment, corrections=whole(recipe.segment.corrections))
+    classify = dataclasses.replace(recipe.classify, weights=file(recipe.classify.weights))
+    affinity = dataclasses.replace(recipe.affinity, weights=file(recipe.affinity.weights))
+    weights, corrections = file(recipe.segment.weights), whole(recipe.segment.corrections)
+    segment = dataclasses.replace(recipe.segment, weights=weights, corrections=corrections)
     truth = TruthRecipe(whole(recipe.truth.masks))
-    return dataclasses.replace(recipe, data=data, truth=truth, refine=refine, segment=segment)
+    return Recipe(data, truth, classify, recipe.seed, affinity, refine, segment, recipe.predict)
 
 
 def merged(content: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

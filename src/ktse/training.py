@@ -161,7 +161,8 @@ def fit(
     elif start:
         for name in (folder / start, path):  # before the first step
             _save(name, task.module, optimizer, state, fabric)
-    _truncate(log, state.lines)
+    if fabric.global_rank == 0:
+        _truncate(log, state.lines)
     saved = time.monotonic()
     with _stop_between_steps() as stop:
         while (plan := task.plan(state)) is not None:
@@ -223,16 +224,26 @@ def _stop_between_steps() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def go_back(kept: Path, folder: Path, memory: Mapping[str, Any], text: str) -> None:
-    """Make a kept checkpoint the one that training goes on from, with changes to the task's memory."""
-    tensors, header = load_tensors(kept)
-    header["state"]["memory"] |= memory
-    log = folder / "metrics.jsonl"
-    _truncate(log, header["state"]["lines"])
-    with log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"epoch": header["state"]["epoch"], "event": text}) + "\n")
-    header["state"]["lines"] += 1
-    save_tensors(folder / "checkpoint.safetensors", tensors, header)
+def go_back(kept: Path, folder: Path, memory: Mapping[str, Any], text: str, fabric: Fabric) -> None:
+    """Make a kept checkpoint the one that training goes on from, with changes to the task's memory.
+
+    The log keeps what is given up: it is what a too large step looks like.
+    """
+    if fabric.global_rank == 0:
+        tensors, header = load_tensors(kept)
+        header["state"]["memory"] |= memory
+        log = folder / "metrics.jsonl"
+        with log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"epoch": header["state"]["epoch"], "event": text}) + "\n")
+        header["state"]["lines"] = len(log.read_text(encoding="utf-8").splitlines())
+        save_tensors(folder / "checkpoint.safetensors", tensors, header)
+    fabric.barrier()
+
+
+def remembered(folder: Path, name: str, default: Any) -> Any:
+    """What the task remembers in the checkpoint that training will go on from; `default` if there is none."""
+    path = folder / "checkpoint.safetensors"
+    return load_tensors(path)[1]["state"]["memory"].get(name, default) if path.is_file() else default
 
 
 def _step(
@@ -247,7 +258,7 @@ def _step(
     batch = fabric.to_device(batch)
     terms = task.losses(module, batch, weights, state)
     total = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
-    if not torch.isfinite(total):
+    if not _everywhere(torch.isfinite(total), fabric):
         raise CollapseError(
             "the loss is no longer a number",
             where=[f"{name}: {value.item():.3g}" for name, value in terms.items()],
@@ -264,6 +275,13 @@ def _step(
         "lr": optimizer.param_groups[0]["lr"], "total": round(total.item(), 6),
         "terms": {name: round(value.item(), 6) for name, value in terms.items()},
     }  # fmt: skip
+
+
+def _everywhere(fine: Tensor, fabric: Fabric) -> bool:
+    """Whether something holds on every device: if one alone gave up, the others would wait for it for ever."""
+    if fabric.world_size == 1:
+        return bool(fine)
+    return bool(cast(Tensor, fabric.all_reduce(fine.float(), reduce_op="sum")) == fabric.world_size)
 
 
 def _over_all_devices(state: State, fabric: Fabric) -> State:

@@ -17,6 +17,7 @@ from fakes import coco
 from ktse.data.coco import COCO_CLASSES, EIGHTY, CocoTruth, open_coco_truth
 from ktse.data.forms import open_data
 from ktse.data.found import SAME_AS_VOC, VOC_CLASSES
+from ktse.data.sample import TaggedImages
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 
@@ -174,3 +175,22 @@ def test_without_any_annotation_there_is_nothing_to_learn(tmp_path: Path) -> Non
     path.write_text(json.dumps({**json.loads(path.read_text()), "annotations": []}))
     with pytest.raises(DataError, match=r"no image in .*instances_train2014\.json has a tag"):
         open_data(DataRecipe(images=str(tmp_path / "coco" / "train2014"), tags=str(path)))
+
+
+def test_images_of_another_size_or_with_a_doubtful_name_have_no_masks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, size in {"a.png": (8, 6), "b.png": (6, 8), "x/c.png": (8, 6), "y/c.png": (8, 6)}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", size).save(tmp_path / name)
+    names = ("a.png", "b.png", "c.png")
+    images = [{"id": k, "file_name": name, "width": 8, "height": 6} for k, name in enumerate(names)]
+    box = [[0, 0, 4, 0, 4, 4, 0, 4]]
+    drawn = [{"id": k, "image_id": k, "category_id": 1, "segmentation": box, "iscrowd": 0} for k in range(3)]
+    path = tmp_path / "masks.json"
+    path.write_text(json.dumps({"images": images, "annotations": drawn, "categories": [{"id": 1, "name": "cat"}]}))
+    files = ("a.png", "b.png", "x/c.png", "y/c.png")
+    ids = tuple(name.removesuffix(".png") for name in files)
+    data = TaggedImages(tmp_path, files, ids, ("cat",), np.ones((4, 1), bool), np.zeros(4, bool))
+    assert set(open_coco_truth(path, data).paths) == {"a"}
+    assert "1 images are not measured: b.png has 6x8 pixels, not 8x6" in capsys.readouterr().err

@@ -81,3 +81,14 @@ def test_a_name_means_the_one_file_that_it_fits(name: str, file: str | None) -> 
     assert names.find(name) == file
     if file is None:
         assert names.why(name)
+
+
+def test_a_run_folder_among_the_images_is_left_out(tmp_path: Path) -> None:
+    for name in ("a.png", "cat/b.png", "run/masks/a.png", "plain/recipe.yaml", "plain/c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in ("recipe.yaml", "manifest.json"):
+        (tmp_path / "run" / name).touch()
+    listing = list_folder(tmp_path)
+    assert listing.files == ["a.png", "cat/b.png", "plain/c.png"]
+    assert any("run is a run folder" in note for note in listing.notes)

@@ -13,8 +13,8 @@ from PIL import Image
 from ktse.data.sample import read_image
 from ktse.errors import DataError
 from ktse.prediction import predictor as module
-from ktse.prediction.files import predict_folder
-from ktse.prediction.predictor import Predictor, decide
+from ktse.prediction.files import predict_folder, tidy
+from ktse.prediction.predictor import Predictor, as_image, decide
 from ktse.recipe import PredictRecipe
 
 ONCE = PredictRecipe(flip=False)
@@ -85,6 +85,22 @@ def test_grey_images_become_rgb() -> None:
     grey = np.full((40, 50), 7, np.uint8)
     for form in (grey, grey[..., None], torch.from_numpy(grey)[None]):
         assert Predictor(Colours(), ONCE).predict(form).label.shape == (40, 50)
+
+
+def test_an_image_in_memory_is_read_like_its_file(tmp_path: Path) -> None:
+    deep = Image.fromarray((np.arange(12 * 16).reshape(12, 16) * 300).astype(np.uint16))
+    clear = np.dstack([np.full((12, 16, 3), 200, np.uint8), np.full((12, 16), 40, np.uint8)])
+    for name, forms in {"deep": [deep], "clear": [Image.fromarray(clear), clear]}.items():
+        path = tmp_path / f"{name}.png"
+        (forms[0] if isinstance(forms[0], Image.Image) else Image.fromarray(clear)).save(path)
+        for form in forms:
+            assert np.array_equal(np.asarray(as_image(form)), np.asarray(as_image(path)))
+
+
+def test_an_image_called_image_keeps_its_confidence(tmp_path: Path) -> None:
+    (tmp_path / "confidence.csv").write_text("image,confidence\nb,0.5000\nimage,0.9000\nb,0.6000\n")
+    tidy(tmp_path)
+    assert (tmp_path / "confidence.csv").read_text().split() == ["image,confidence", "b,0.6000", "image,0.9000"]
 
 
 @pytest.mark.parametrize(

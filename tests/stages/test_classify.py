@@ -16,9 +16,11 @@ from ktse.data.transforms import TrainingTransform
 from ktse.errors import CollapseError
 from ktse.method.objective import Batch
 from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
-from ktse.stages.classify import ClassifyTask, build
+from ktse.run_folder import RunFolder
+from ktse.stages.classify import WARMUP, ClassifyTask, build, classify
 from ktse.stages.paired_images import PairedImages, collate
-from ktse.training import State
+from ktse.training import State, remembered
+from ktse.weights import save_tensors
 
 TINY = ClassifyRecipe(backbone="resnet10t", weights="none", hidden=8, frozen_stages=0, epochs=9, warmup=5)
 
@@ -215,3 +217,27 @@ def test_mixed_images_do_not_count_as_forgotten_tags() -> None:
 
 
 ONE = {"classification": 1.0}
+
+
+def test_an_interrupted_training_remembers_how_often_it_went_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, calls = RunFolder(tmp_path), 0
+    trained = task(retries=3)
+    run.path("classify").mkdir()
+    save_tensors(run.path("classify", WARMUP), {}, {"state": vars(State())})
+
+    def collapse(*_: object, **__: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        raise CollapseError("collapsed")
+
+    monkeypatch.setattr("ktse.stages.classify.fit", collapse)
+    for ending in (KeyboardInterrupt, CollapseError):
+        with pytest.raises(ending):
+            classify(run, trained.data, trained.recipe)
+    assert calls == 3 + 2
+    assert remembered(run.path("classify"), "lr_scale", 1.0) == 0.25**3
+    assert run.path("classify", "metrics.jsonl").read_text().count("going back") == 3

@@ -156,6 +156,15 @@ def test_the_threshold_cuts_where_the_crf_decides(data: TaggedImages, monkeypatc
     assert 0 <= scores.min() <= scores.max() <= 1
 
 
+def test_a_background_score_of_zero_leaves_the_crf_numbers() -> None:
+    pytest.importorskip("pydensecrf", reason='needs the extra crf: pip install "ktse[crf]"')
+    scores = np.zeros((1, 20, 30), dtype=np.float32)
+    scores[:, 5:15, 5:15] = 0.8
+    after = crf_class_scores(np.zeros((20, 30, 3), np.uint8), scores, 0.0, RECIPE)
+    assert np.isfinite(after).all()
+    assert after[0, 10, 10] > 0.5 > after[0, 0, 0]
+
+
 def test_the_crf_stage_is_the_crf_of_the_stored_scores(run: RunFolder, data: TaggedImages) -> None:
     pytest.importorskip("pydensecrf", reason='needs the extra crf: pip install "ktse[crf]"')
     recipe = replace(RECIPE, method=("par", "crf"))

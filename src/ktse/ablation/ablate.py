@@ -63,7 +63,7 @@ def ablate(
             "classify.warmup equals classify.epochs: all arms would be the same",
             hint="Leave epochs after the warm-up, or give another --recipe.",
         )
-    if folder.exists() and any(folder.iterdir()) and not (folder / "runs").is_dir():
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not (folder / "runs").is_dir():
         raise RunError(f"{folder} exists and holds no ablation", hint="Give another --out, or remove it.")
     chosen = choose([name.strip() for name in tables.split(",") if name.strip()], base.classify)
     runs = make_runs(base, all_arms(chosen), seeds, folder)

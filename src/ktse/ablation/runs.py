@@ -53,7 +53,7 @@ class ArmRun:
     def do(self, masks: bool) -> None:
         """Train, compute the CAMs, and measure; with `masks` the pseudo-masks too."""
         job = self.job
-        job.run.write_recipe(absolute(job.recipe))
+        job.run.write_recipe(job.recipe)
         self._share_check()
         if job.state("check") != "done":
             job.do("check")
@@ -106,7 +106,8 @@ def make_runs(base: Recipe, arms: list[Arm], seeds: int, out: Path) -> list[ArmR
     runs = []
     for arm in arms:
         for seed in range(base.classify.seed, base.classify.seed + seeds):
-            recipe = recipe_from_dict(merged(to_dict(base), {**arm.changes, "classify.seed": seed}), arm.words)
+            changes = {**arm.changes, "classify.seed": seed}
+            recipe = absolute(recipe_from_dict(merged(to_dict(base), changes), arm.words))
             plain = RunFolder(out / "runs" / f"{PLAIN.name}-{seed}")
             own = RunFolder(out / "runs" / f"{arm.name}-{seed}")
             job = Job(own, recipe, None if arm.name == PLAIN.name else plain)

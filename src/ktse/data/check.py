@@ -77,8 +77,8 @@ class Checked:
         """
         if self.errors:
             raise DataError(
-                f"{len(self.errors)} images cannot be used", where=self.errors,
-                hint="Mend or remove them; --skip-bad leaves out those that cannot be read.",
+                "these images cannot be trained on", where=self.errors,
+                hint="Mend or remove what is named; --skip-bad leaves out images that cannot be read.",
             )  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def check_images(
         duplicates=[[data.ids[index] for index in group] for group in groups],
         unreadable=[data.ids[index] for index in unreadable],
         disagree=disagree,
-        errors=bad_masks if skipped else bad_images + bad_masks,
+        errors=(bad_masks if skipped else bad_images + bad_masks) + _too_few(data, good),
         warnings=[
             *data.notes,
             *skipped,
@@ -147,6 +147,16 @@ def _content(data: TaggedImages, contents: np.ndarray) -> str:
     digest.update(np.packbits(data.tags).tobytes() + np.packbits(data.validation).tobytes())
     digest.update(contents.astype("<u8").tobytes())
     return digest.hexdigest()
+
+
+def _too_few(data: TaggedImages, good: np.ndarray) -> list[str]:
+    """Batch norm needs two images, and learning needs many more."""
+    left = int((good & ~data.validation).sum())
+    if left >= 2 or not good.any():  # where no image can be read, each has said so
+        return []
+    return [
+        f"there {'is 1 image' if left == 1 else 'are no images'} to train on (validation images are not): 2 are needed"
+    ]
 
 
 def _together(tags: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ktse.console import say
 from ktse.data.folder import some
 from ktse.data.found import SAME_AS_VOC, Found
+from ktse.data.image import image_size
 from ktse.data.listing import Names, left_out, list_folder
 from ktse.data.records import load_json
 from ktse.data.sample import TaggedImages, Truth
@@ -249,8 +252,18 @@ class CocoTruth(Truth):
         return dataclasses.replace(self, paths=kept, entries={name: self.entries[name] for name in kept})
 
 
+def _size(data: TaggedImages, index: int) -> tuple[int, int] | None:
+    try:
+        return image_size(data.source(index))
+    except DataError:  # said by check, which knows whether to skip it
+        return None
+
+
 def open_coco_truth(path: Path, data: TaggedImages) -> CocoTruth:
     """Find the true masks of a data set in a COCO file.
+
+    An image whose size is not what the file says (it was scaled since, or is turned upright by its EXIF data, which
+    those who drew did not see) has no mask there; that is said.
 
     Raises:
         DataError: pycocotools is missing, the file is damaged, or it holds none of the images or of the classes.
@@ -267,17 +280,27 @@ def open_coco_truth(path: Path, data: TaggedImages) -> CocoTruth:
         label = number.get(name) or number.get(SAME_AS_VOC.get(name, name))
         if label:
             labels[category] = label
-    byname = {name.rpartition("/")[2]: image_id for name, image_id in zip(data.files, data.ids, strict=True)}
-    whole = dict(zip(data.files, data.ids, strict=True))
+    bare = [name.rpartition("/")[2] for name in data.files]
+    counts = Counter(bare)
+    byname = {name: index for index, name in enumerate(bare) if counts[name] == 1}
+    whole = {name: index for index, name in enumerate(data.files)}
     entries = {}
-    problems = []
+    problems, other = [], []
     for image, entry in instances.images.items():
-        image_id = whole.get(entry["file_name"]) or byname.get(entry["file_name"].rpartition("/")[2])
-        if image_id is None:
+        name = entry["file_name"]
+        if name not in whole and name.rpartition("/")[2] not in byname:
             continue
+        index = whole[name] if name in whole else byname[name.rpartition("/")[2]]
         if not all(_whole(entry.get(side)) and entry[side] > 0 for side in ("height", "width")):
             problems.append(f"{path}: image {image}: height and width are missing")
-        entries[image_id] = (entry, instances.annotations[image])
+        elif _size(data, index) in (None, (entry["width"], entry["height"])):
+            entries[data.ids[index]] = (entry, instances.annotations[image])
+        else:
+            width, height = _size(data, index) or (0, 0)
+            other.append(f"{data.files[index]} has {width}x{height} pixels, not {entry['width']}x{entry['height']}")
+    if other and entries:
+        say(f"{path}: {len(other)} images are not measured: {'; '.join(other[:3])}{' ...' if len(other) > 3 else ''}")
+    problems += other if not entries else []
     if problems or not entries or not labels:
         raise DataError(
             f"{path} does not hold the masks of these images",

@@ -39,6 +39,9 @@ FOREIGN = (
 )  # fmt: skip
 """Endings of images that Pillow may not read: leaving these out must be said."""
 
+RUN = frozenset(("recipe.yaml", "manifest.json"))
+"""Files by which a run folder is known."""
+
 
 @cache
 def endings() -> frozenset[str]:
@@ -65,7 +68,7 @@ def list_images(folder: Path) -> list[str]:
 def list_folder(folder: Path) -> Listing:
     """List a folder and its subfolders, through symbolic links too, but each file and each folder once.
 
-    Hidden files and folders (a leading dot) are left out.
+    Hidden files and folders (a leading dot) are left out, and so are run folders.
 
     Raises:
         DataError: the folder does not exist, cannot be read, holds no image, or has file names that are not UTF-8.
@@ -124,21 +127,25 @@ class _Walk:
 
     def _scan(self, prefix: str, path: str, pending: list[tuple[str, str]]) -> None:
         known = endings()
-        with os.scandir(path) as entries:
-            for entry in entries:
-                name = entry.name
-                if name.startswith("."):
-                    continue
-                relative = prefix + name
-                if entry.is_symlink():
-                    (self._folder_links if entry.is_dir() else self._file_links).append(relative)
-                elif entry.is_dir(follow_symlinks=False):
-                    self._known[os.path.join(path, name)] = relative + "/"  # noqa: PTH118 (a million times)
-                    pending.append((relative + "/", os.path.join(path, name)))  # noqa: PTH118
-                elif ending(name) in known:
-                    self.files.append(relative)
-                else:
-                    self.aside[ending(name)] += 1
+        with os.scandir(path) as found:
+            entries = list(found)
+        if prefix and RUN.issubset(entry.name for entry in entries):
+            self.notes.append(f"{prefix.rstrip('/')} is a run folder, whose masks are no photos: left out")
+            return
+        for entry in entries:
+            name = entry.name
+            if name.startswith("."):
+                continue
+            relative = prefix + name
+            if entry.is_symlink():
+                (self._folder_links if entry.is_dir() else self._file_links).append(relative)
+            elif entry.is_dir(follow_symlinks=False):
+                self._known[os.path.join(path, name)] = relative + "/"  # noqa: PTH118 (a million times)
+                pending.append((relative + "/", os.path.join(path, name)))  # noqa: PTH118
+            elif ending(name) in known:
+                self.files.append(relative)
+            else:
+                self.aside[ending(name)] += 1
 
     def _followed(self, link: str) -> list[tuple[str, str]]:
         target = os.path.realpath(Path(self.root, link))

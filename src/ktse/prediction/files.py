@@ -31,6 +31,7 @@ LARGEST_OVERLAY = 2048
 """Longer side in pixels of an overlay, which is for looking at."""
 
 CONFIDENCE = "confidence.csv"
+HEAD = ["image", "confidence"]
 
 
 class Beside(Protocol):
@@ -177,6 +178,6 @@ def tidy(out: Path) -> None:
     if not path.is_file():
         return
     with path.open(newline="", encoding="utf-8") as file:
-        rows = {row[0]: row[1] for row in csv.reader(file) if len(row) == 2 and row[0] != "image"}
+        rows = {row[0]: row[1] for row in csv.reader(file) if len(row) == 2 and row != HEAD}
     with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("image", "confidence"), *sorted(rows.items())])
+        csv.writer(file).writerows([HEAD, *sorted(rows.items())])

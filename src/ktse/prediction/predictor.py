@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image, ImageOps
 
-from ktse.data.image import at_most, read_image
+from ktse.data.image import at_most, read_image, to_rgb
 from ktse.errors import DataError
 from ktse.prediction.confidence import Confidence
 from ktse.prediction.tiles import blend
@@ -215,7 +215,7 @@ def as_image(image: Any) -> Image.Image:
     if isinstance(image, str | Path):
         return read_image(Path(image))
     if isinstance(image, Image.Image):
-        return ImageOps.exif_transpose(image).convert("RGB")
+        return to_rgb(ImageOps.exif_transpose(image))
     if hasattr(image, "detach"):  # a tensor, known without loading torch
         array = image.detach().cpu().float().numpy() if image.is_floating_point() else image.detach().cpu().numpy()
         array = np.moveaxis(array, 0, -1) if array.ndim == 3 else array
@@ -241,7 +241,7 @@ def as_image(image: Any) -> Image.Image:
         array = np.rint(array * 255)
     elif array.dtype != np.uint8:
         raise DataError(f"an image of type {array.dtype} cannot be used", hint="Give uint8, or float in 0..1.")
-    return Image.fromarray(array.astype(np.uint8)).convert("RGB")
+    return to_rgb(Image.fromarray(array.astype(np.uint8)))
 
 
 def _resized(

@@ -6,11 +6,12 @@ import csv
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from ktse.console import say, track
 from ktse.data.calibration import Calibration
@@ -19,7 +20,7 @@ from ktse.data.sample import TaggedImages
 from ktse.devices import make_fabric
 from ktse.errors import CollapseError
 from ktse.models.sam import load_sam
-from ktse.processes import my_share, rank, wait_for_all
+from ktse.processes import my_share, rank, wait_for_all, world_size
 from ktse.recipe import RefineRecipe
 from ktse.refinement.bands import bands
 from ktse.refinement.confidence import Signs, confident_half, image_confidence, margins
@@ -94,25 +95,9 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, calibration
         wait_for_all()
         source = f"where the dense CRF decides, given the background score {threshold:.2f} ({source})"
         threshold = CRF_THRESHOLD
+    rows = _cut_all(run, data, recipe, threshold, lambda name: read_npz(path(name))["contrast"][:, place])
     if rank() > 0:
         return
-    rows: list[Row] = []
-    for index in track(range(len(data)), "cut masks", total=len(data)):
-        name, stored = data.ids[index], read_npz(run.mask_scores_path(data.ids[index]))
-        size = image_size(data.source(index))[::-1]
-        keys = stored["keys"]
-        label, trusted, separation = _cut_mask(keys, stored["scores"], size, threshold, recipe, len(data.classes))
-        write_label_map(run.mask_path(name), label)
-        open_pixels = label == np.iinfo(label.dtype).max
-        write_label_map(run.confident_path(name), (trusted & ~open_pixels).astype(np.uint8))
-        excess, pairs = read_npz(path(name))["contrast"][:, place]
-        logits = read_npz(run.seed_path(name))["logits"][keys]
-        shares = [float((label == key + 1).mean()) for key in keys]
-        signs = Signs(
-            len(logits), float(logits.mean()) if len(logits) else 0.0, float(excess / max(1, pairs)),
-            separation, min(shares, default=0.0), sum(shares),
-        )  # fmt: skip
-        rows.append(Row(name, signs, float(open_pixels.mean())))
     tagged = [row for row in rows if row.signs.tags]
     chosen = run.path("seeds", "source.json")
     seeds = read_json(chosen) if chosen.is_file() else {"warnings": []}
@@ -121,6 +106,37 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, calibration
     summary = {"threshold": threshold, "threshold_source": source, "warnings": warnings}
     write_json(run.path("masks", "summary.json"), {**summary, "calibration": calibrated, "seed_source": seeds})
     say(f"refine: threshold {threshold:.2f} ({source})")
+
+
+def _cut_all(
+    run: RunFolder, data: TaggedImages, recipe: RefineRecipe, threshold: float, contrast: Callable[[str], np.ndarray]
+) -> list[Row]:
+    """Cut and write the mask of every image, each process its share; what was found about all of them."""
+    found = np.zeros((len(data), len(Signs._fields) + 1))
+    mine = my_share(range(len(data)))
+    for index in track(mine, "cut masks", total=len(mine)):
+        name, stored = data.ids[index], read_npz(run.mask_scores_path(data.ids[index]))
+        size = image_size(data.source(index))[::-1]
+        keys = stored["keys"]
+        label, trusted, separation = _cut_mask(keys, stored["scores"], size, threshold, recipe, len(data.classes))
+        write_label_map(run.mask_path(name), label)
+        open_pixels = label == np.iinfo(label.dtype).max
+        write_label_map(run.confident_path(name), (trusted & ~open_pixels).astype(np.uint8))
+        excess, pairs = contrast(name)
+        logits = read_npz(run.seed_path(name))["logits"][keys]
+        shares = [float((label == key + 1).mean()) for key in keys]
+        signs = Signs(
+            len(logits), float(logits.mean()) if len(logits) else 0.0, float(excess / max(1, pairs)),
+            separation, min(shares, default=0.0), sum(shares),
+        )  # fmt: skip
+        found[index] = (*signs, open_pixels.mean())
+    if world_size() > 1:  # each process has filled in other rows
+        whole = make_fabric(recipe.precision).all_reduce(torch.from_numpy(found), reduce_op="sum")
+        found = np.asarray(cast(Tensor, whole).cpu())
+    return [
+        Row(name, Signs(int(tags), *map(float, signs)), float(undecided))
+        for name, (tags, *signs, undecided) in zip(data.ids, found, strict=True)
+    ]
 
 
 def _cut_mask(

@@ -26,6 +26,9 @@ Refiner = Callable[[Image.Image, Tensor], Tensor]
 CRF_THRESHOLD = 0.5
 """Where crf_class_scores cut into background and classes as the CRF does."""
 
+LEAST = 1e-3
+"""Background score that the CRF is given at least."""
+
 
 def soft_refiner(
     recipe: RefineRecipe, fabric: Fabric, network: AffinityNetwork | None, sam: Sam | None = None
@@ -117,7 +120,8 @@ def crf_class_scores(image: np.ndarray, scores: np.ndarray, background: float, r
     """
     if len(scores) == 0:
         return scores
-    planes = np.concatenate([np.full_like(scores[:1], background), scores])
+    # Where nothing scores at all, a background score of 0 would leave nothing to divide by.
+    planes = np.concatenate([np.full_like(scores[:1], max(background, LEAST)), scores])
     after = crf_scores(image, planes / planes.sum(axis=0), recipe.crf)
     classes: np.ndarray = after[1:] / (after[:1] + after[1:].max(axis=0))
     return classes

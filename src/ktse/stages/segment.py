@@ -31,7 +31,7 @@ from ktse.segmentation.learner import Learner
 from ktse.segmentation.soundness import LEAST_CONTRAST, Agreement, contrast
 from ktse.segmentation.targets import pixel_loss, pixel_weights, presence_loss, weighted_mean
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
-from ktse.training import EpochEnd, EpochPlan, State, fit, go_back, parameter_groups, poly
+from ktse.training import EpochEnd, EpochPlan, State, fit, go_back, parameter_groups, poly, remembered
 from ktse.weights import load_into, load_tensors, save_tensors
 
 COMPARED = 64
@@ -207,9 +207,7 @@ def _train(task: SegmentTask, groups: list[dict[str, Any]], fabric: Fabric, fold
     Raises:
         CollapseError: every retry collapsed too.
     """
-    recipe, checkpoint, repeated = task.recipe, folder / "checkpoint.safetensors", 0
-    if checkpoint.is_file():
-        repeated = load_tensors(checkpoint)[1]["state"]["memory"].get("repeated", 0)
+    recipe, repeated = task.recipe, int(remembered(folder, "repeated", 0))
     while True:
         try:
             fit(
@@ -223,7 +221,7 @@ def _train(task: SegmentTask, groups: list[dict[str, Any]], fabric: Fabric, fold
             repeated += 1
             text = f"{error.what}; {WENT_BACK} with the learning rate times {0.25**repeated:g}"
             say(f"segment: {text}")
-            go_back(folder / START, folder, {"lr_scale": 0.25**repeated, "repeated": repeated}, text)
+            go_back(folder / START, folder, {"lr_scale": 0.25**repeated, "repeated": repeated}, text, fabric)
 
 
 @torch.no_grad()
