@@ -333,6 +333,13 @@ def test_mistakes_with_a_finished_run_are_messages_and_change_nothing(
     photo = min(photos.iterdir())
     Image.open(photo).save(tmp_path / "photo.png")
     (tmp_path / "file").touch()
+    others, empty = tmp_path / "others", tmp_path / "empty"
+    empty.mkdir()
+    make_scenes(others, images=3, size=(96, 80))
+    for path in (others / "images").iterdir():
+        path.rename(path.with_stem(f"other-{path.stem}"))
+    table = (others / "tags.csv").read_text().splitlines()
+    (others / "tags.csv").write_text("\n".join([table[0], *(f"other-{line}" for line in table[1:])]))
     for arguments, message in (
         (["evaluate", run, "--masks", tmp_path / "typo"], "typo does not exist"),
         (["predict", run, photos, "--out", photos / "masks"], "is where the images are"),
@@ -341,6 +348,10 @@ def test_mistakes_with_a_finished_run_are_messages_and_change_nothing(
         (["run", photos, "--tags", scenes / "tags.csv", "--out", tmp_path / "file", *TINY], "is not a run folder"),
         (["segment", run, "--segment.retries", -1], "segment.retries is -1"),
         (["demo", "--out", tmp_path / "demo", "--images", 0], "images is 0"),
+        (["run", others / "images", "--tags", others / "tags.csv", "--out", run, *TINY], "is the run of other images"),
+        (["refine", run, "--refine.method", "[sam]", "--refine.sam_weights", tmp_path / "nosam"], "sam"),
+        (["segment", run, "--corrections", empty], "holds no PNG file"),
+        (["export", run, "--format", "coco", "--out", tmp_path / "file" / "here"], "Not a directory"),
     ):
         done = ktse(*arguments)
         assert done.returncode == 1, arguments
@@ -368,6 +379,39 @@ def test_what_was_overtaken_is_used_with_a_word(finished: Path, scenes: Path, tm
     done = ktse("predict", run, photo, "--out", tmp_path / "after")
     assert done.returncode == 0
     assert "what segment has made is older than the run: refine was done again" in done.stderr
+
+
+def test_a_wrong_value_is_one_line_in_plain_words() -> None:
+    for arguments, message in (
+        (["--classify.epochs", "many"], "--classify.epochs: Expected a whole number. Got value: many"),
+        (["--refine.method", "crf"], "--refine.method: Expected a list, such as '[a, b]'. Got value: crf"),
+        (["--predict.fuse", "z"], "--predict.fuse: Expected one of number, 'auto'. Got value: z"),
+    ):
+        done = ktse("run", "photos", "--out", "run", *arguments)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_training_that_cannot_begin_keeps_the_former_network(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    before = (run / "classify/model.safetensors").read_bytes()
+    done = ktse("classify", run, "--classify.weights", tmp_path / "none.safetensors")
+    assert done.returncode == 1
+    assert "none.safetensors" in done.stderr
+    assert (run / "classify/model.safetensors").read_bytes() == before
+    again = ktse("classify", run, "--classify.weights", "none")
+    assert "classify: done already" in again.stderr
+    assert not list(run.glob(".*"))
+
+
+def test_what_is_said_against_a_model_is_said_where_it_is_used(finished: Path, scenes: Path, tmp_path: Path) -> None:
+    run, photo = tmp_path / "run", min((scenes / "images").iterdir())
+    shutil.copytree(finished, run)
+    summary = json.loads((run / "segment/summary.json").read_text())
+    (run / "segment/summary.json").write_text(json.dumps({**summary, "warnings": ["It is of no use."]}))
+    assert "It is of no use." in ktse("predict", run, photo, "--out", tmp_path / "out").stderr
 
 
 def test_check_prints_json(scenes: Path) -> None:

@@ -14,7 +14,7 @@ from ktse.data.forms import open_data, open_masks
 from ktse.data.scenes import make_scenes
 from ktse.disk import maps_need
 from ktse.errors import RunError
-from ktse.finished import overtaken
+from ktse.finished import OTHER_DATA, of_other_images, overtaken
 from ktse.pipeline import Job, meet, run_all
 from ktse.prediction.files import predict_folder, predict_tagged
 from ktse.prediction.predictor import Predictor
@@ -73,10 +73,16 @@ def run(
     changes = _with("segment.corrections", corrections, _with("refine.calibrate", calibrate, settings))
     job = Job(folder, given_recipe(recipe, changes, images, tags, masks, weights, skip_bad))
     _ = job.data, job.truth, job.calibration  # bad input is said before anything is written
+    if other := of_other_images(folder, job.data.ids):
+        raise RunError(
+            f"{folder.root} is the run of other images", where=other, hint="Give another --out, or remove that run."
+        )
     job.corrections.check(job.opened)
     job.require_extras()
     _begin(job)
     run_all(job)
+    if rank() == 0:
+        _say_doubts(folder)
     return folder
 
 
@@ -309,6 +315,12 @@ def export(run: str | Path, *, format: Format = "onnx", out: str | Path | None =
     job = Job(RunFolder.existing(run), RunFolder.existing(run).read_recipe())
     predict = job.recipe.predict
     _say_overtaken(job.run, job.recipe, "segment" if format == "onnx" else "refine")
+    if format == "onnx":
+        _say_doubts(job.run)
+    elif OTHER_DATA in overtaken(job.run, job.recipe, "refine"):
+        raise RunError(
+            "the masks are those of other images or tags", hint=f"Repeat ktse run --out {job.run.root} first."
+        )
     return export_run(
         job.run,
         lambda: job.data,
@@ -348,6 +360,7 @@ def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
         job.corrections.check(job.opened)  # before anything is written
     if stage == "evaluate":
         _ = job.truth
+    job.require_extras()
     _begin(job)
     job.do(stage)
     return folder
@@ -375,7 +388,10 @@ def _model_file(path: Path, settings: Settings) -> tuple[Path, PredictRecipe]:
         return path, recipe_from_dict(merged({}, settings)).predict
     folder = RunFolder.existing(path)
     recipe = folder.read_recipe()
+    if not folder.path("segment", "model.safetensors").is_file():
+        raise RunError(f"{folder.root} has no segmentation model yet", hint=f"Do it first: ktse segment {folder.root}")
     _say_overtaken(folder, recipe, "segment")
+    _say_doubts(folder)
     return folder.path("segment", "model.safetensors"), changed(recipe, settings).predict
 
 
@@ -386,6 +402,13 @@ def _say_overtaken(run: RunFolder, recipe: Recipe, stage: str) -> None:
             f"{run.root}: what {stage} has made is older than the run: {'; '.join(why[:3])}. Repeat ktse run, or: ktse "
             f"{stage} {run.root}"
         )
+
+
+def _say_doubts(run: RunFolder) -> None:
+    """Repeat what segment has said against its model, where that model is used."""
+    path = run.path("segment", "summary.json")
+    for warning in read_json(path).get("warnings", []) if path.is_file() else []:
+        say(f"{run.root}: {warning}")
 
 
 def _apart(images: Path, out: Path) -> None:

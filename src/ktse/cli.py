@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from rich.table import Column, Table
 
 from ktse import __version__, api
@@ -61,11 +62,13 @@ FLAGS = {
 
 def make_parser() -> ArgumentParser:
     """The parser of all verbs; arguments and help come from the functions' signatures and docstrings."""
-    parser = ArgumentParser(prog="ktse", description="Pixel masks from image-level tags.", version=__version__)
+    parser = ArgumentParser(
+        prog="ktse", description="Pixel masks from image-level tags.", version=__version__, exit_on_error=False
+    )
     commands = parser.add_subcommands()
     for name, (verb, stages) in VERBS.items():
         summary = (verb.__doc__ or "").partition("\n")[0]
-        command = ArgumentParser(description=summary)
+        command = ArgumentParser(description=summary, exit_on_error=False)
         command.add_function_arguments(
             verb, as_group=False, as_positional=True,
             skip={"settings", *OPTIONAL.get(name, {}), *FLAGS.get(name, {})},
@@ -90,7 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     parser = make_parser()
     # Without defaults, only what the user gave overrides the recipe.
-    given = parser.parse_args(argv, defaults=False)
+    try:
+        given = parser.parse_args(argv, defaults=False)
+    except ArgumentError as error:
+        say(f"ktse: {_plain(str(error))}\nAll arguments: ktse --help, ktse VERB --help")
+        return 2
     name = given.pop("subcommand")
     arguments: Namespace = given[name]
     try:
@@ -98,9 +105,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KtseError as error:
         say(f"ktse {name}: {error}")
         return 1
+    except OSError as error:  # a full disk, or a place where nothing may be written; input that is damaged says more
+        place = f"{error.filename}: " if error.filename else ""
+        say(f"ktse {name}: {place}{error.strerror or error}\nWhat is finished stays. Check the place and the disk.")
+        return 1
     except KeyboardInterrupt:
         say(f"ktse {name}: interrupted; the same command goes on from here")
         return 130
+
+
+def _plain(text: str) -> str:
+    """What the parser says, in one line and without the names of Python's types."""
+    text = " ".join(text.split())
+    for pattern, words in (
+        (r'Parser key "([^"]+)": ', r"--\1: "),
+        (r"<class 'int'>", "whole number"), (r"<class 'float'>", "number"), (r"<class 'bool'>", "true or false"),
+        (r"<class 'tuple'>", "list, such as '[a, b]'"), (r"<class 'str'>", "text"),
+        (r"a typing\.Literal\[(.*?)\]", r"one of \1"), (r"typing\.Literal\[(.*?)\]", r"\1"),
+        (r"Does not validate against any of the Union subtypes Subtypes: \[(.*?)\] Errors: .*Given value: (.*)",
+         r"Expected one of \1. Got value: \2"),
+    ):  # fmt: skip
+        text = re.sub(pattern, words, text)
+    return text
 
 
 def _do(name: str, arguments: Namespace) -> int:

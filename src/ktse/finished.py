@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from ktse.provenance import changes, flat
@@ -19,6 +19,8 @@ ONE = {
     "segment": "segment/model.safetensors", "evaluate": "evaluation.json", "report": "report.html",
 }  # fmt: skip
 """What a stage writes last."""
+
+OTHER_DATA = "images or tags changed"
 
 EACH = {
     "seed": ("seeds/{}.npz",), "refine": ("masks/{}.npz", "masks/{}.png", "confident/{}.png"),
@@ -60,6 +62,13 @@ def _files(run: RunFolder, folder: str) -> Iterable[str]:
         yield from (f"{inside}/{name}" for name in names)
 
 
+def of_other_images(run: RunFolder, ids: Collection[str]) -> str:
+    """Say so if a run has made masks or CAMs of images most of which are not among these; empty if not."""
+    made = {name.partition("/")[2].removesuffix(".npz") for name in _files(run, "seeds") if name.endswith(".npz")}
+    kept = len(made & set(ids))
+    return f"of the {len(made)} images in it, {kept} are among these" if 2 * kept < len(made) else ""
+
+
 def overtaken(run: RunFolder, recipe: Recipe, stage: str) -> list[str]:
     """Why what a stage has made no longer fits the run's settings and earlier stages, in words; nothing if it does.
 
@@ -72,10 +81,9 @@ def overtaken(run: RunFolder, recipe: Recipe, stage: str) -> list[str]:
     settings = {name: value for name, value in made_from.items() if "." in name}
     found = changes(settings, stage_settings(recipe, stage), stage_settings(Recipe(), stage))
     checked = run.path("check.json")
-    if "the images or tags" in made_from and checked.is_file():
-        found += (
-            ["images or tags changed"] if read_json(checked).get("content") != made_from["the images or tags"] else []
-        )
+    seen = made_from.get("the images or tags")
+    if seen and checked.is_file() and read_json(checked).get("content") != seen:
+        found.append(OTHER_DATA)
     for before in made_from:
         if before in manifest and manifest[before]["key"] != made_from[before]:
             found.append(f"{before} was done again")

@@ -38,6 +38,12 @@ OUTPUTS = {
     "segment": ("segment",), "predict": ("predictions", "fused"),
     "evaluate": ("evaluation.json", "evaluation_images.csv"), "report": ("report.html", "model_card.md"),
 }  # fmt: skip
+IN_WORDS = ("the files of images and tags", "the files of images, the tags or what is kept for validation")
+"""What check is made from, in the manifest and in a message."""
+
+TRAINED = ("classify", "affinity", "segment")
+"""Stages whose result cost hours: it goes when the new training has begun, and not when that cannot even begin."""
+
 ALONE = ("check", "evaluate", "report")
 """Stages that the first of many processes does alone."""
 
@@ -189,7 +195,8 @@ class Job:
         entry = self.run.manifest()[stage]
         if "made_from" not in entry:
             return ["an earlier version made it"]
-        return changes(entry["made_from"], self.made_from(stage), stage_settings(Recipe(), stage))
+        found = changes(entry["made_from"], self.made_from(stage), stage_settings(Recipe(), stage))
+        return [text.replace(*IN_WORDS) for text in found]
 
     def gone(self, stage: str) -> list[str]:
         """Files of a finished stage that must be made again, as some are no longer there."""
@@ -230,7 +237,7 @@ class Job:
             return
         if state == "stale":
             say(f"{stage}: done again, as {'; '.join(self.why_stale(stage))}")
-            self.clear(stage)
+            self.set_aside(stage) if stage in TRAINED else self.clear(stage)
         if lost:
             say(f"{stage}: files are gone; these are made anew: {', '.join(lost[:3])}{' ...' if len(lost) > 3 else ''}")
             state = "unfinished"
@@ -258,12 +265,31 @@ class Job:
             raise
         finally:
             seconds = round(spent + time.monotonic() - clock, 2)
-            self.run.record(stage, {**entry, "seconds": seconds, **resources()})
+            back = state == "stale" and stage in TRAINED and self.take_back(stage)
+            self.run.record(stage, before if back else {**entry, "seconds": seconds, **resources()})
 
     def look_again(self) -> None:
         """Do check again if the images' files are no longer those that it has seen, if only by their times."""
         if self.state("check") == "stale":
             self.do("check")
+
+    def set_aside(self, stage: str) -> None:
+        """Move what a stage has made out of the way."""
+        for name in OUTPUTS[stage]:
+            former = self.run.path(f".{name}.former")
+            shutil.rmtree(former, ignore_errors=True)
+            if self.run.path(name).is_dir():
+                self.run.path(name).rename(former)
+
+    def take_back(self, stage: str) -> bool:
+        """Put back what was set aside if the stage has made nothing new, else remove it; whether it was put back."""
+        back = not any(self.run.path(name).exists() for name in OUTPUTS[stage])
+        for name in OUTPUTS[stage]:
+            former = self.run.path(f".{name}.former")
+            if back and former.is_dir():
+                former.rename(self.run.path(name))
+            shutil.rmtree(former, ignore_errors=True)
+        return back
 
     def clear(self, stage: str) -> None:
         """Remove what a stage has made."""

@@ -37,7 +37,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             header = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dictionary)
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise RunError(f"{path} is not a model file of ktse", where=str(error), hint="Repeat the stage.") from error
+        raise RunError(
+            f"{path} is not a model file of ktse", where=str(error), hint="In a run: remove it, and repeat ktse run."
+        ) from error
     return tensors, header
 
 

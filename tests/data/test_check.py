@@ -64,6 +64,29 @@ def test_strange_class_names_are_warned_of_and_shown_as_they_are(
     assert any("the tags are 0 and 1" in warning for warning in bits.warnings)
 
 
+@pytest.mark.parametrize(
+    ("classes", "warned"),
+    [
+        (("cat", "cow", "cat cow"), "several tags in one? If so, say what stands between tags: --data.separator ' '"),
+        (("cat", "cow", "Cow/cat"), "'Cow/cat': several tags in one?"),
+        (("cat", "cow", "cat, clock"), "--data.separator ','"),
+        (("cat", "cow", "cat food"), ""),
+        (("traffic light", "light", "4x4"), ""),
+    ],
+)  # fmt: skip
+def test_tags_that_were_not_split_are_warned_of(data: TaggedImages, classes: tuple[str, ...], warned: str) -> None:
+    tags = np.random.default_rng(0).random((10, 3)) < 0.5
+    text = "\n".join(check_images(dataclasses.replace(data, classes=classes, tags=tags)).warnings)
+    assert ("several tags in one" in text) == bool(warned)
+    assert warned in text
+
+
+@pytest.mark.parametrize("training", [0, 1])
+def test_nothing_is_learned_from_less_than_two_images(data: TaggedImages, training: int) -> None:
+    checked = check_images(dataclasses.replace(data, validation=np.arange(10) >= training))
+    assert ["to train on" in error for error in checked.errors] == [True]
+
+
 def test_many_rare_classes_are_one_warning_and_one_page(data: TaggedImages, capsys: pytest.CaptureFixture[str]) -> None:
     tags = np.eye(10, 3000, dtype=bool) | (np.arange(3000) % 10 == np.arange(10)[:, None])
     tags[:, 2000:] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -228,12 +229,27 @@ def _class_warnings(data: TaggedImages, counts: dict[str, int]) -> list[str]:
     nothing = [repr(name) for name in data.classes if name.casefold() in NOTHING]
     if nothing:
         warnings.append(f"a class is called {_some(nothing, ' and ')}: an image without tags has an empty cell")
+    warnings += _unsplit(data.classes)
     lists = [repr(name) for name in data.classes if name[0] in "[{(" and name[-1] in "]})"]
     if lists:
         warnings.append(f"{_some(lists, ' and ')} look like several tags: put data.separator between these")
     if set(data.classes) <= {"0", "1", "0.0", "1.0"}:
         warnings.append("the tags are 0 and 1: if 1 says that a thing is there, name the column after the thing")
     return warnings
+
+
+def _unsplit(classes: tuple[str, ...]) -> list[str]:
+    """Classes that look like several tags whose separator is another one than was taken."""
+    known, found = {name.casefold() for name in classes}, []
+    for name in classes:
+        parts = [part.casefold() for part in re.split(r"[,;|/+&\s]+", name) if part]
+        if len(parts) > 1 and (known.issuperset(parts) or re.search(r"[,;|]", name)):
+            found.append(name)
+    if not found:
+        return []
+    mark = next(iter(re.findall(r"[,;|/+&]", found[0])), " ")
+    some = _some(list(map(repr, found)))
+    return [f"{some}: several tags in one? If so, say what stands between tags: --data.separator {mark!r}"]
 
 
 def _some(texts: list[str], joint: str = ", ") -> str:
@@ -270,6 +286,8 @@ def _disagreement(disagree: list[dict[str, Any]]) -> list[str]:
         some = [f"{entry['id']} ({', '.join(entry[where])})" for entry in disagree if entry[where]]
         if some:
             texts.append(f"{len(some)} images {text}: {_some(some)}")
+    if disagree and not any(entry["only in mask"] for entry in disagree):
+        texts.append("in masks, class k has the value k, and 255 means undecided: are yours black and white?")
     return texts
 
 

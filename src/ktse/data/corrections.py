@@ -80,7 +80,7 @@ def find_corrections(folder: str) -> Corrections:
     """The masks (ID.png) in a folder and its subfolders; none without a folder.
 
     Raises:
-        DataError: the folder does not exist.
+        DataError: the folder does not exist, or holds no PNG file.
     """
     if not folder:
         return Corrections()
@@ -88,4 +88,10 @@ def find_corrections(folder: str) -> Corrections:
     if not root.is_dir():
         raise DataError(f"the folder of corrected masks {root} does not exist", hint="Check the path of --corrections.")
     files = sorted(path for path in root.rglob("*.png") if not path.name.startswith("."))
+    if not files:
+        raise DataError(
+            f"the folder of corrected masks {root} holds no PNG file",
+            hint="A corrected mask is named like its image, with the ending .png, and holds 0 for background, k for "
+            "class k, 255 for undecided.",
+        )
     return Corrections(folder, {path.relative_to(root).as_posix().removesuffix(".png"): path for path in files})

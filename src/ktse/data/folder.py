@@ -169,7 +169,8 @@ def open_truth(masks: Path, data: TaggedImages) -> Truth:
         DataError: the folder does not exist, fits no image, or holds masks of another size or with unknown classes.
     """
     if not masks.is_dir():
-        raise DataError(f"the mask folder {masks} does not exist", hint="Check the path given as --masks.")
+        wrong = "is a file" if masks.is_file() else "does not exist"
+        raise DataError(f"the mask folder {masks} {wrong}", hint="Check the path given as --masks.")
     paths = {name: masks / f"{name}.png" for name in data.ids if (masks / f"{name}.png").is_file()}
     if not paths:
         raise DataError(

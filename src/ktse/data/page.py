@@ -31,7 +31,8 @@ def show_checked(checked: Checked) -> None:
         console.print(f"{name}: {low} to {high} pixels, median {middle}")
     if checked.disk:
         parts = ", ".join(f"{name} {in_words(count)}" for name, count in checked.disk.items())
-        console.print(f"disk: a run will keep about {in_words(sum(checked.disk.values()))} of these images ({parts})")
+        total = in_words(sum(checked.disk.values()))
+        console.print(f"disk: a run will keep about {total} of these images ({parts}), besides its networks")
     if checked.doubtful:
         judges = {"initial": "the backbone before training", "trained": "the trained network, which has seen them"}
         judge = judges.get(checked.doubtful_judge, "")

@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 from ktse.data.sample import TaggedImages
-from ktse.errors import ExportError, KtseError
+from ktse.errors import ExportError, KtseError, RunError
 from ktse.exporting.masks import export_masks
 from ktse.recipe import PredictRecipe
 from ktse.run_folder import RunFolder
@@ -47,6 +47,8 @@ def export_run(
         step = max(1, len(images) // CALIBRATION)
         photos = [images.source(index) for index in range(0, len(images), step)[:CALIBRATION]]
     weights = run.path("segment", "model.safetensors")
+    if not weights.is_file():
+        raise RunError(f"{run.root} has no segmentation model yet", hint=f"Do it first: ktse segment {run.root}")
     return export_file(weights, recipe, out or run.path("export", "model.onnx"), photos, int8)
 
 

@@ -123,12 +123,10 @@ def predict_files(
             known = None if tags is None else tags[name]
             predict_file(predictor, image, out, name, beside(name, image) if beside else None, known)
         except DataError as error:
-            problems.append(error.what)
+            problems.append(": ".join([error.what, *error.where]))
     if problems:
-        raise DataError(
-            f"{len(problems)} of {len(images)} images cannot be read", where=problems,
-            hint="The predictions of all others are written.",
-        )  # fmt: skip
+        others = "The predictions of all others are written." if len(problems) < len(images) else ""
+        raise DataError(f"{len(problems)} of {len(images)} images cannot be read", where=problems, hint=others)
 
 
 def files_of(predictor: Predictor, out: Path, name: str) -> list[Path]:
