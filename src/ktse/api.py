@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ktse.checking import check_run
-from ktse.console import say
 from ktse.data.check import Checked, check_images
 from ktse.data.forms import open_data, open_masks
 from ktse.data.scenes import make_scenes
@@ -20,9 +19,10 @@ from ktse.prediction.files import predict_folder, predict_tagged
 from ktse.prediction.predictor import Predictor
 from ktse.prediction.video import is_video, predict_video
 from ktse.processes import rank
-from ktse.recipe import DataRecipe, PredictRecipe, Recipe
+from ktse.recipe import DataRecipe, PredictRecipe
 from ktse.run_folder import RunFolder, read_json
 from ktse.settings import absolute, changed, given_data, given_recipe, load_recipe, merged, recipe_from_dict
+from ktse.using import keep_apart, model_file, say_doubts, say_overtaken
 
 Settings = Mapping[str, Any]
 Format = Literal["onnx", "coco", "voc", "yolo", "cvat", "labelstudio"]
@@ -82,7 +82,7 @@ def run(
     _begin(job)
     run_all(job)
     if rank() == 0:
-        _say_doubts(folder)
+        say_doubts(folder)
     return folder
 
 
@@ -228,7 +228,7 @@ def predict(
         return sorted(folder.path("predictions").rglob("*.png"))
     if out is None:
         raise RunError("a folder for the predictions is missing", hint="Give --out DIR.")
-    _apart(Path(images), Path(out))
+    keep_apart(Path(images), Path(out))
     data = None if tags is None else open_data(DataRecipe(images=str(images), tags=str(tags)))
     predictor, given = load(run, settings=settings), Path(images)
     if data is not None:
@@ -257,7 +257,7 @@ def load(path: str | Path, *, settings: Settings | None = None) -> Predictor:
         return Predictor(exported, recipe)
     from ktse.stages.predict import TorchModel  # loads torch
 
-    path, recipe = _model_file(path, settings or {})
+    path, recipe = model_file(path, settings or {})
     return Predictor(TorchModel(path, recipe.precision), recipe)
 
 
@@ -314,9 +314,9 @@ def export(run: str | Path, *, format: Format = "onnx", out: str | Path | None =
         return export_file(Path(run), PredictRecipe(), place or Path(run).with_suffix(".onnx"), int8=int8)
     job = Job(RunFolder.existing(run), RunFolder.existing(run).read_recipe())
     predict = job.recipe.predict
-    _say_overtaken(job.run, job.recipe, "segment" if format == "onnx" else "refine")
+    say_overtaken(job.run, job.recipe, "segment" if format == "onnx" else "refine")
     if format == "onnx":
-        _say_doubts(job.run)
+        say_doubts(job.run)
     elif OTHER_DATA in overtaken(job.run, job.recipe, "refine"):
         raise RunError(
             "the masks are those of other images or tags", hint=f"Repeat ktse run --out {job.run.root} first."
@@ -380,47 +380,3 @@ def _with(name: str, folder: str | Path | None, settings: Settings | None) -> Se
 def _has_fused(job: Job) -> bool:
     job.look_again()
     return bool(job.recipe.predict.fuse) and job.state("predict") == "done"
-
-
-def _model_file(path: Path, settings: Settings) -> tuple[Path, PredictRecipe]:
-    """The weights of a segmentation model, given by its run or as a file, and how it is to be applied."""
-    if path.suffix == ".safetensors":
-        return path, recipe_from_dict(merged({}, settings)).predict
-    folder = RunFolder.existing(path)
-    recipe = folder.read_recipe()
-    if not folder.path("segment", "model.safetensors").is_file():
-        raise RunError(f"{folder.root} has no segmentation model yet", hint=f"Do it first: ktse segment {folder.root}")
-    _say_overtaken(folder, recipe, "segment")
-    _say_doubts(folder)
-    return folder.path("segment", "model.safetensors"), changed(recipe, settings).predict
-
-
-def _say_overtaken(run: RunFolder, recipe: Recipe, stage: str) -> None:
-    """A result that no longer fits its run is used, as it may be all there is, but not without a word."""
-    if why := overtaken(run, recipe, stage):
-        say(
-            f"{run.root}: what {stage} has made is older than the run: {'; '.join(why[:3])}. Repeat ktse run, or: ktse "
-            f"{stage} {run.root}"
-        )
-
-
-def _say_doubts(run: RunFolder) -> None:
-    """Repeat what segment has said against its model, where that model is used."""
-    path = run.path("segment", "summary.json")
-    for warning in read_json(path).get("warnings", []) if path.is_file() else []:
-        say(f"{run.root}: {warning}")
-
-
-def _apart(images: Path, out: Path) -> None:
-    """Make sure that predictions are not taken for images the next time.
-
-    Raises:
-        RunError: they would be, or there are no images, or no folder for the predictions.
-    """
-    if not images.exists():
-        raise RunError(f"{images} does not exist", hint="Give an image or a folder of images.")
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out} is a file", hint="Give a folder for the predictions as --out.")
-    inside = out.resolve().is_relative_to(images.resolve())
-    if inside or (out / f"{images.stem}.png").resolve() == images.resolve():
-        raise RunError(f"{out} is where the images are: predictions would mix with them", hint="Give another --out.")

@@ -1,0 +1,62 @@
+"""Before the results of a run are used: whether they can be, and what is to be said about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ktse.console import say
+from ktse.errors import RunError
+from ktse.finished import overtaken
+from ktse.recipe import PredictRecipe, Recipe
+from ktse.run_folder import RunFolder, read_json
+from ktse.settings import changed, merged, recipe_from_dict
+
+
+def model_file(path: Path, settings: Mapping[str, Any]) -> tuple[Path, PredictRecipe]:
+    """The weights of a segmentation model, given by its run or as a file, and how it is to be applied.
+
+    Raises:
+        KtseError: there is no such run, it has no model yet, or a setting cannot be used.
+    """
+    if path.suffix == ".safetensors":
+        return path, recipe_from_dict(merged({}, settings)).predict
+    folder = RunFolder.existing(path)
+    recipe = folder.read_recipe()
+    if not folder.path("segment", "model.safetensors").is_file():
+        raise RunError(f"{folder.root} has no segmentation model yet", hint=f"Do it first: ktse segment {folder.root}")
+    say_overtaken(folder, recipe, "segment")
+    say_doubts(folder)
+    return folder.path("segment", "model.safetensors"), changed(recipe, settings).predict
+
+
+def say_overtaken(run: RunFolder, recipe: Recipe, stage: str) -> None:
+    """A result that no longer fits its run is used, as it may be all there is, but not without a word."""
+    if why := overtaken(run, recipe, stage):
+        say(
+            f"{run.root}: what {stage} has made is older than the run: {'; '.join(why[:3])}. Repeat ktse run, or: ktse "
+            f"{stage} {run.root}"
+        )
+
+
+def say_doubts(run: RunFolder) -> None:
+    """Repeat what segment has said against its model, where that model is used."""
+    path = run.path("segment", "summary.json")
+    for warning in read_json(path).get("warnings", []) if path.is_file() else []:
+        say(f"{run.root}: {warning}")
+
+
+def keep_apart(images: Path, out: Path) -> None:
+    """Make sure that predictions are not taken for images the next time.
+
+    Raises:
+        RunError: they would be, or there are no images, or no folder for the predictions.
+    """
+    if not images.exists():
+        raise RunError(f"{images} does not exist", hint="Give an image or a folder of images.")
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file", hint="Give a folder for the predictions as --out.")
+    inside = out.resolve().is_relative_to(images.resolve())
+    if inside or (out / f"{images.stem}.png").resolve() == images.resolve():
+        raise RunError(f"{out} is where the images are: predictions would mix with them", hint="Give another --out.")
