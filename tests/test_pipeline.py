@@ -295,3 +295,27 @@ def test_a_path_that_was_noted_as_given_is_the_same_made_absolute() -> None:
     assert not changes({"a.weights": "x/w.st"}, {"a.weights": str(Path.cwd() / "x/w.st")}, {})
     for former in ("w.pth", "y/w.st", "none", "t", str(Path.cwd() / "w.st")):
         assert changes({"a.weights": former}, {"a.weights": str(Path.cwd() / "x/w.st")}, {})
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_stale_network_goes_when_a_new_training_has_begun(
+    finished: tuple[Job, list[str]], scenes: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    whole, _ = finished
+    root = whole.run.root
+    other = job(scenes, root, classify__lr=0.5)
+    assert other.state("classify") == "stale"
+
+    def fail(job: Job) -> None:
+        assert not job.run.path("classify").exists()
+        if begun:
+            job.run.path("classify").mkdir()
+        raise DataError("no weights")
+
+    monkeypatch.setattr(pipeline, "stage_function", lambda stage: fail)
+    with pytest.raises(DataError):
+        other.do("classify")
+    assert [job(scenes, root).state("classify"), other.state("classify")] == (
+        ["stale", "unfinished"] if begun else ["done", "stale"]
+    )
+    assert not list(root.glob(".*"))

@@ -265,7 +265,7 @@ class Job:
             raise
         finally:
             seconds = round(spent + time.monotonic() - clock, 2)
-            back = state == "stale" and stage in TRAINED and self.take_back(stage)
+            back = self.take_back(stage, wanted=state == "stale")
             self.run.record(stage, before if back else {**entry, "seconds": seconds, **resources()})
 
     def look_again(self) -> None:
@@ -274,21 +274,18 @@ class Job:
             self.do("check")
 
     def set_aside(self, stage: str) -> None:
-        """Move what a stage has made out of the way."""
-        for name in OUTPUTS[stage]:
-            former = self.run.path(f".{name}.former")
-            shutil.rmtree(former, ignore_errors=True)
-            if self.run.path(name).is_dir():
-                self.run.path(name).rename(former)
+        """Move the folder of a trained network out of the way."""
+        former = self.run.path(f".{stage}.former")
+        shutil.rmtree(former, ignore_errors=True)
+        self.run.path(stage).rename(former)
 
-    def take_back(self, stage: str) -> bool:
-        """Put back what was set aside if the stage has made nothing new, else remove it; whether it was put back."""
-        back = not any(self.run.path(name).exists() for name in OUTPUTS[stage])
-        for name in OUTPUTS[stage]:
-            former = self.run.path(f".{name}.former")
-            if back and former.is_dir():
-                former.rename(self.run.path(name))
-            shutil.rmtree(former, ignore_errors=True)
+    def take_back(self, stage: str, *, wanted: bool) -> bool:
+        """Put back what was set aside, if that is wanted and nothing new was made; else remove it. Whether it is back."""
+        former, now = self.run.path(f".{stage}.former"), self.run.path(stage)
+        back = wanted and former.is_dir() and not now.exists()
+        if back:
+            former.rename(now)
+        shutil.rmtree(former, ignore_errors=True)
         return back
 
     def clear(self, stage: str) -> None:
