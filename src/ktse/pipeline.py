@@ -280,7 +280,7 @@ class Job:
         self.run.path(stage).rename(former)
 
     def take_back(self, stage: str, *, wanted: bool) -> bool:
-        """Put back what was set aside, if that is wanted and nothing new was made; else remove it. Whether it is back."""
+        """Put back what was set aside, if that is wanted and nothing new was made, else remove it; say which."""
         former, now = self.run.path(f".{stage}.former"), self.run.path(stage)
         back = wanted and former.is_dir() and not now.exists()
         if back:
