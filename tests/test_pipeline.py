@@ -224,6 +224,7 @@ def test_a_chain_without_the_extra_needs_none(scenes: Path, tmp_path: Path, monk
     monkeypatch.setattr("ktse.refinement.dense_crf.find_spec", lambda name: None)
     job(scenes, tmp_path, refine__method=["par"], affinity__labels="crf").require_extras()
     job(scenes, tmp_path, refine__method=["irn"]).require_extras()
+    job(scenes, tmp_path, refine__method=["sam"]).require_extras(["segment", "evaluate"])
 
 
 STAGES = ("check", "classify", "seed", "refine", "segment", "predict", "evaluate", "report")

@@ -360,7 +360,7 @@ def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
         job.corrections.check(job.opened)  # before anything is written
     if stage == "evaluate":
         _ = job.truth
-    job.require_extras()
+    job.require_extras([stage])
     _begin(job)
     job.do(stage)
     return folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
@@ -129,17 +129,24 @@ class Job:
         walks = stage == "refine" and "irn" in self.recipe.refine.method
         return (*NEEDS[stage], "affinity") if walks else NEEDS[stage]
 
-    def require_extras(self) -> None:
+    def require_extras(self, stages: Collection[str] = ORDER) -> None:
         """Make sure, before hours of training, that what the recipe names is there.
+
+        Args:
+            stages: those that are to be done.
 
         Raises:
             RunError: an extra or its weights are missing.
         """
-        recipe = self.recipe
-        labels = "irn" in recipe.refine.method and recipe.affinity.labels == "crf"
-        if labels or "crf" in recipe.refine.method or recipe.predict.crf.iterations > 0:
+        recipe, chain = self.recipe, self.recipe.refine.method
+        crf = {
+            "affinity": "irn" in chain and recipe.affinity.labels == "crf",
+            "refine": "crf" in chain,
+            "predict": recipe.predict.crf.iterations > 0,
+        }
+        if any(crf.get(stage) for stage in stages):
             require_crf()
-        if "sam" in recipe.refine.method:
+        if "sam" in chain and "refine" in stages:
             from ktse.models.sam import require_sam  # loads torch
 
             require_sam(recipe.refine.sam_weights)
