@@ -63,10 +63,8 @@ def load_recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> 
     Raises:
         RecipeError: there is no such recipe, or a setting is unknown or has the wrong type.
     """
-    own = _read(recipe_path(name))
-    if not settings:
-        return recipe_from_dict(own, source=str(recipe_path(name)))
-    return recipe_from_dict(merged(to_dict(load_recipe(name)), settings))
+    recipe = recipe_from_dict(_read(recipe_path(name)), source=str(recipe_path(name)))
+    return changed(recipe, settings) if settings else recipe
 
 
 def _read(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -240,10 +240,45 @@ def go_back(kept: Path, folder: Path, memory: Mapping[str, Any], text: str, fabr
     fabric.barrier()
 
 
-def remembered(folder: Path, name: str, default: Any) -> Any:
-    """What the task remembers in the checkpoint that training will go on from; `default` if there is none."""
-    path = folder / "checkpoint.safetensors"
-    return load_tensors(path)[1]["state"]["memory"].get(name, default) if path.is_file() else default
+def fit_with_retries(
+    task: Task, groups: list[dict[str, Any]], fabric: Fabric, folder: Path, *, retries: int, kept: str, back: str,
+    label: str, **how: Any,
+) -> int:  # fmt: skip
+    """Train; a collapse sends training back to a kept checkpoint, each time with a quarter of the learning rate.
+
+    The factor is in the task's memory as `lr_scale`. An interrupted training remembers how often it went back.
+
+    Args:
+        task: what is trained.
+        groups: parameter groups with "base_lr".
+        fabric: device and precision.
+        folder: where log and checkpoints go.
+        retries: how often it may go back.
+        kept: name of the checkpoint in the folder; before there is one, a collapse is final.
+        back: how the log says where training goes back to.
+        label: words before the progress bar.
+        how: everything else of `fit`.
+
+    Returns:
+        how often it went back, now or before an interruption.
+
+    Raises:
+        CollapseError: the last retry collapsed too.
+    """
+    checkpoint = folder / "checkpoint.safetensors"
+    memory = load_tensors(checkpoint)[1]["state"]["memory"] if checkpoint.is_file() else {}
+    repeated = int(memory.get("repeated", 0))
+    while True:
+        try:
+            fit(task, groups, fabric, folder, label=label, **how)
+            return repeated
+        except CollapseError as error:
+            if repeated >= retries or not (folder / kept).is_file():
+                raise
+            repeated += 1
+            text = f"{error.what}; {back} with the learning rate times {0.25**repeated:g}"
+            say(f"{label}: {text}")
+            go_back(folder / kept, folder, {"lr_scale": 0.25**repeated, "repeated": repeated}, text, fabric)
 
 
 def _step(

@@ -19,8 +19,8 @@ from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
 from ktse.run_folder import RunFolder
 from ktse.stages.classify import WARMUP, ClassifyTask, build, classify
 from ktse.stages.paired_images import PairedImages, collate
-from ktse.training import State, remembered
-from ktse.weights import save_tensors
+from ktse.training import State
+from ktse.weights import load_tensors, save_tensors
 
 TINY = ClassifyRecipe(backbone="resnet10t", weights="none", hidden=8, frozen_stages=0, epochs=9, warmup=5)
 
@@ -234,10 +234,11 @@ def test_an_interrupted_training_remembers_how_often_it_went_back(
             raise KeyboardInterrupt
         raise CollapseError("collapsed")
 
-    monkeypatch.setattr("ktse.stages.classify.fit", collapse)
+    monkeypatch.setattr("ktse.training.fit", collapse)
     for ending in (KeyboardInterrupt, CollapseError):
         with pytest.raises(ending):
             classify(run, trained.data, trained.recipe)
     assert calls == 3 + 2
-    assert remembered(run.path("classify"), "lr_scale", 1.0) == 0.25**3
+    memory = load_tensors(run.path("classify", "checkpoint.safetensors"))[1]["state"]["memory"]
+    assert memory == {"lr_scale": 0.25**3, "repeated": 3}
     assert run.path("classify", "metrics.jsonl").read_text().count("going back") == 3

@@ -261,7 +261,7 @@ def test_a_model_that_labels_nothing_is_said_to_be_of_no_use(
             head.weight.zero_()
             head.bias.zero_()[label] = 9
 
-    monkeypatch.setattr(module, "fit", always)
+    monkeypatch.setattr("ktse.training.fit", always)
     segment(masks, data, RECIPE)
     said = " ".join(capsys.readouterr().err.split())
     assert ("of no use: it labels 0.0% of the pixels" in said) == useless

@@ -138,7 +138,7 @@ def check_images(
             *_class_warnings(data, counts),
             *_image_warnings(data, sizes, good),
             *_duplicate_warnings(data, groups),
-            *_disagreement(disagree),
+            *_disagreement(disagree, len(data)),
         ],
     )
 
@@ -277,7 +277,7 @@ def _duplicate_warnings(data: TaggedImages, groups: list[list[int]]) -> list[str
     return warnings
 
 
-def _disagreement(disagree: list[dict[str, Any]]) -> list[str]:
+def _disagreement(disagree: list[dict[str, Any]], images: int) -> list[str]:
     texts = []
     for where, text in (
         ("only in tags", "have a tag that their mask lacks"),
@@ -286,7 +286,7 @@ def _disagreement(disagree: list[dict[str, Any]]) -> list[str]:
         some = [f"{entry['id']} ({', '.join(entry[where])})" for entry in disagree if entry[where]]
         if some:
             texts.append(f"{len(some)} images {text}: {_some(some)}")
-    if disagree and not any(entry["only in mask"] for entry in disagree):
+    if 2 * len(disagree) > images and not any(entry["only in mask"] for entry in disagree):
         texts.append("in masks, class k has the value k, and 255 means undecided: are yours black and white?")
     return texts
 

@@ -6,11 +6,9 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -27,7 +25,7 @@ from ktse.recipe import ClassifyRecipe
 from ktse.run_folder import RunFolder
 from ktse.stages.background import around, background_threshold
 from ktse.stages.paired_images import PairedImages, collate
-from ktse.training import EpochEnd, EpochPlan, State, fit, go_back, parameter_groups, poly, remembered
+from ktse.training import EpochEnd, EpochPlan, State, fit_with_retries, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
 
 COLLAPSED = 0.8
@@ -202,7 +200,10 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None
     network = build(recipe, data.classes)
     task = ClassifyTask(data, recipe, network)
     groups = parameter_groups(network.backbone, network.head, recipe.lr, recipe.head_lr, recipe.weight_decay)
-    _train(task, groups, fabric, folder)
+    fit_with_retries(
+        task, groups, fabric, folder, retries=recipe.retries, kept=WARMUP, back=WENT_BACK, label="classify",
+        seed=recipe.seed, clip=recipe.clip, rule=recipe.optimizer,
+    )  # fmt: skip
     header = {
         "classes": list(data.classes), "backbone": recipe.backbone, "output_stride": recipe.output_stride,
         "levels": recipe.levels, "hidden": recipe.hidden, "pooling": recipe.pooling,
@@ -211,24 +212,6 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None
     if fabric.global_rank == 0:
         save_tensors(folder / "model.safetensors", network.state_dict(), header)
     fabric.barrier()
-
-
-def _train(task: ClassifyTask, groups: list[dict[str, Any]], fabric: Fabric, folder: Path) -> None:
-    recipe, repeated = task.recipe, int(remembered(folder, "repeated", 0))
-    while True:
-        try:
-            fit(
-                task, groups, fabric, folder, seed=recipe.seed, clip=recipe.clip, label="classify",
-                rule=recipe.optimizer,
-            )  # fmt: skip
-            return
-        except CollapseError as error:
-            if repeated >= recipe.retries or not (folder / WARMUP).is_file():
-                raise
-            repeated += 1
-            text = f"{error.what}; {WENT_BACK} with the learning rate times {0.25**repeated:g}"
-            say(f"classify: {text}")
-            go_back(folder / WARMUP, folder, {"lr_scale": 0.25**repeated, "repeated": repeated}, text, fabric)
 
 
 def build(recipe: ClassifyRecipe, classes: tuple[str, ...]) -> CamNetwork:

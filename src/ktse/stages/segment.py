@@ -31,7 +31,7 @@ from ktse.segmentation.learner import Learner
 from ktse.segmentation.soundness import LEAST_CONTRAST, Agreement, contrast
 from ktse.segmentation.targets import pixel_loss, pixel_weights, presence_loss, weighted_mean
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
-from ktse.training import EpochEnd, EpochPlan, State, fit, go_back, parameter_groups, poly, remembered
+from ktse.training import EpochEnd, EpochPlan, State, fit_with_retries, parameter_groups, poly
 from ktse.weights import load_into, load_tensors, save_tensors
 
 COMPARED = 64
@@ -189,39 +189,16 @@ def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, correctio
     rest = nn.ModuleList(model.rest() for model in networks)
     groups = parameter_groups(encoders, rest, recipe.lr, recipe.head_lr, recipe.weight_decay)
     task = SegmentTask(run, data, recipe, learner, corrections)
-    repeated = _train(task, groups, fabric, folder)
+    repeated = fit_with_retries(
+        task, groups, fabric, folder, retries=recipe.retries, kept=START, back=WENT_BACK, label="segment",
+        seed=recipe.seed, clip=recipe.clip, start=START if recipe.retries else "",
+    )  # fmt: skip
     result = learner.result()
     if fabric.global_rank == 0:
         write_json(folder / "summary.json", {**_compare(task, result, fabric), "repeated": repeated})
         save_tensors(folder / "model.safetensors", result.state_dict(), describe(recipe, result, data.classes))
         (folder / START).unlink(missing_ok=True)
     fabric.barrier()
-
-
-def _train(task: SegmentTask, groups: list[dict[str, Any]], fabric: Fabric, folder: Path) -> int:
-    """Train; a collapse sends training back to its start with a quarter of the learning rate.
-
-    Returns:
-        how often it was sent back, now or before an interruption.
-
-    Raises:
-        CollapseError: every retry collapsed too.
-    """
-    recipe, repeated = task.recipe, int(remembered(folder, "repeated", 0))
-    while True:
-        try:
-            fit(
-                task, groups, fabric, folder, seed=recipe.seed, clip=recipe.clip, label="segment",
-                start=START if recipe.retries else "",
-            )  # fmt: skip
-            return repeated
-        except CollapseError as error:
-            if repeated >= recipe.retries or not (folder / START).is_file():
-                raise
-            repeated += 1
-            text = f"{error.what}; {WENT_BACK} with the learning rate times {0.25**repeated:g}"
-            say(f"segment: {text}")
-            go_back(folder / START, folder, {"lr_scale": 0.25**repeated, "repeated": repeated}, text, fabric)
 
 
 @torch.no_grad()
