@@ -14,8 +14,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "ktse"
 ORDER = (
     "cli", "api", "using", "checking", "ablation", "pipeline", "finished", "disk", "reporting", "exporting",
     "importing", "stages", "training", "batches", "devices", "weights", "method", "segmentation", "models",
-    "prediction", "refinement", "metrics", "data", "run_folder", "visual", "settings", "ranges", "recipe", "console",
-    "processes", "provenance", "errors",
+    "prediction", "refinement", "verdict", "metrics", "data", "run_folder", "visual", "settings", "ranges", "recipe",
+    "console", "processes", "provenance", "errors",
 )  # fmt: skip
 
 
