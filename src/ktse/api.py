@@ -22,7 +22,7 @@ from ktse.processes import rank
 from ktse.recipe import DataRecipe, PredictRecipe
 from ktse.run_folder import RunFolder, read_json
 from ktse.settings import absolute, changed, given_data, given_recipe, load_recipe, merged, recipe_from_dict
-from ktse.using import keep_apart, model_file, say_doubts, say_overtaken
+from ktse.using import keep_apart, model_file, say_overtaken, say_verdict
 
 Settings = Mapping[str, Any]
 Format = Literal["onnx", "coco", "voc", "yolo", "cvat", "labelstudio"]
@@ -82,7 +82,7 @@ def run(
     _begin(job)
     run_all(job)
     if rank() == 0:
-        say_doubts(folder)
+        say_verdict(folder)
     return folder
 
 
@@ -316,7 +316,7 @@ def export(run: str | Path, *, format: Format = "onnx", out: str | Path | None =
     predict = job.recipe.predict
     say_overtaken(job.run, job.recipe, "segment" if format == "onnx" else "refine")
     if format == "onnx":
-        say_doubts(job.run)
+        say_verdict(job.run)
     elif OTHER_DATA in overtaken(job.run, job.recipe, "refine"):
         raise RunError(
             "the masks are those of other images or tags", hint=f"Repeat ktse run --out {job.run.root} first."

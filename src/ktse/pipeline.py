@@ -47,7 +47,7 @@ TRAINED = ("classify", "affinity", "segment")
 ALONE = ("check", "evaluate", "report")
 """Stages that the first of many processes does alone."""
 
-LAYOUT = {"check": 2, "seed": 3, "refine": 2}
+LAYOUT = {"check": 2, "seed": 3, "refine": 2, "evaluate": 2}
 """Raised when what a stage stores changes, so that what an earlier version has stored counts as stale."""
 
 
@@ -179,8 +179,15 @@ class Job:
         if stage == "refine":
             parts["the masks to calibrate with"] = self.calibration.fingerprint() if self.calibration else ""
         for before in self.needs(stage):
-            parts |= {"the images or tags": self.content} if before == "check" else {before: self.key(before)}
+            parts |= (
+                {"the images or tags": self.content} if before == "check" else {before: self._before(stage, before)}
+            )
         return parts
+
+    def _before(self, stage: str, before: str) -> str:
+        """The key of an earlier stage; evaluate, which measures what there is, tells whether there was one."""
+        made = stage != "evaluate" or self.state(before) != "missing"
+        return self.key(before) if made else "not made yet"
 
     def key(self, stage: str) -> str:
         """Name for what a stage's result depends on: the one in the manifest, if it is still made from the same."""

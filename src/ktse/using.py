@@ -10,8 +10,12 @@ from ktse.console import say
 from ktse.errors import RunError
 from ktse.finished import overtaken
 from ktse.recipe import PredictRecipe, Recipe
-from ktse.run_folder import RunFolder, read_json
+from ktse.run_folder import RunFolder
 from ktse.settings import changed, merged, recipe_from_dict
+from ktse.verdict import read_verdict
+
+SIGNS = 3
+"""Signs of a verdict that are said where its results are used; the report has all."""
 
 
 def model_file(path: Path, settings: Mapping[str, Any]) -> tuple[Path, PredictRecipe]:
@@ -27,7 +31,7 @@ def model_file(path: Path, settings: Mapping[str, Any]) -> tuple[Path, PredictRe
     if not folder.path("segment", "model.safetensors").is_file():
         raise RunError(f"{folder.root} has no segmentation model yet", hint=f"Do it first: ktse segment {folder.root}")
     say_overtaken(folder, recipe, "segment")
-    say_doubts(folder)
+    say_verdict(folder)
     return folder.path("segment", "model.safetensors"), changed(recipe, settings).predict
 
 
@@ -40,11 +44,17 @@ def say_overtaken(run: RunFolder, recipe: Recipe, stage: str) -> None:
         )
 
 
-def say_doubts(run: RunFolder) -> None:
-    """Repeat what segment has said against its model, where that model is used."""
-    path = run.path("segment", "summary.json")
-    for warning in read_json(path).get("warnings", []) if path.is_file() else []:
-        say(f"{run.root}: {warning}")
+def say_verdict(run: RunFolder) -> None:
+    """Say whether the results of a run should be used, and the worst signs if not, where they are used."""
+    verdict = read_verdict(run)
+    if verdict is None:
+        say(f"{run.root}: nobody has judged these results yet: ktse evaluate {run.root}")
+        return
+    say(f"{run.root}: verdict: {verdict.sentence}")
+    for sign in verdict.signs[:SIGNS]:
+        say(f"  {sign.text} Next: {sign.next}")
+    if len(verdict.signs) > SIGNS:
+        say(f"  ... and {len(verdict.signs) - SIGNS} more: {run.path('report.html')}")
 
 
 def keep_apart(images: Path, out: Path) -> None:

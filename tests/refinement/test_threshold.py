@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from ktse.refinement.threshold import (
+    SAFE,
+    Threshold,
     boundary_contrast,
     choose_threshold,
     colour_regions,
     explained_labels,
     explained_share,
     explained_threshold,
-    score_histogram,
 )
 
 
@@ -108,9 +109,28 @@ def test_no_threshold_where_colours_say_nothing() -> None:
     assert explained_threshold(explained_share(flat, np.zeros((0, 16, 16)))) is None
 
 
-def test_a_threshold_says_where_it_came_from() -> None:
-    nothing, histogram = np.zeros(256), score_histogram(np.random.default_rng(0).random((1, 8, 8)))
-    explained = np.eye(256)[77] * 9
-    assert choose_threshold(histogram, explained, 0.3) == (0.3, "set in the recipe")
-    assert choose_threshold(histogram, explained, "auto")[0] == pytest.approx(77 / 256, abs=1e-3)
-    assert choose_threshold(histogram, nothing, "auto")[1].startswith("Otsu")
+PEAK = np.exp(-((np.arange(256) / 256 - 0.3) ** 2) / 0.01)
+
+
+def test_a_clear_peak_is_found() -> None:
+    assert explained_threshold(PEAK) == pytest.approx(0.3, abs=1 / 256)
+    assert choose_threshold(PEAK, "auto").kind == "found"
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        np.zeros(256),
+        0.23 + 0.003 * PEAK,  # nearly flat
+        np.exp(-np.arange(256) / 8),  # best at the lower end
+        np.exp(-np.arange(256)[::-1] / 8),
+    ],
+)
+def test_a_maximum_that_means_nothing_is_not_taken(curve: np.ndarray) -> None:
+    chosen = choose_threshold(curve, "auto")
+    assert chosen == Threshold(SAFE, chosen.source, "fallback")
+
+
+def test_a_threshold_of_the_recipe_is_taken_as_it_is() -> None:
+    assert choose_threshold(PEAK, 0.7).value == 0.7
+    assert choose_threshold(PEAK, 0.7).kind == "recipe"

@@ -11,6 +11,7 @@ import numpy as np
 from ktse.data.listing import Listing, Names
 from ktse.data.records import encoding_of, undecodable
 from ktse.data.sample import TaggedImages, image_ids
+from ktse.data.split import kept_out
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 
@@ -71,9 +72,7 @@ def assemble(found: Found, recipe: DataRecipe) -> TaggedImages:
         return _listed(data, recipe)
     chosen = found.validation
     if chosen is None:
-        chosen = none
-        order = np.random.default_rng(recipe.seed).permutation(len(files))
-        chosen[order[: int(len(files) * recipe.validation)]] = True
+        chosen = kept_out(matrix, recipe.validation, recipe.seed)
     return dataclasses.replace(data, validation=chosen)
 
 

@@ -30,7 +30,8 @@ class DataRecipe:
         classes: file with one class name a line, the only ones used and in this order; "voc": the 20 of PASCAL VOC.
         train_list: file with one image name a line: only these, and those for validation, are used.
         validation_list: file with one image name a line: these are kept out of all training.
-        validation: share of the images, 0..1, kept out of all training where no list says which.
+        validation: share of the images, 0..1, kept out of all training where nothing else says which, so that the
+            results on unseen images can be measured; 0: none.
         seed: seed of that choice.
         skip_bad: leave out images that cannot be read, instead of stopping.
     """
@@ -44,7 +45,7 @@ class DataRecipe:
     classes: str = ""
     train_list: str = ""
     validation_list: str = ""
-    validation: float = 0.0
+    validation: float = 0.1
     seed: int = 0
     skip_bad: bool = False
 
