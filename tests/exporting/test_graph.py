@@ -151,7 +151,8 @@ def test_what_is_in_the_graph_cannot_be_set_otherwise(portable: Portable, tmp_pa
     export_onnx(portable, CLASSES, RECIPES["long side"], tmp_path / "m.onnx")
     assert load(tmp_path / "m.onnx", settings={"predict.overlay": True, "predict.flip": True}).recipe.overlay
     with pytest.raises(RecipeError) as caught:
-        load(tmp_path / "m.onnx", settings={"predict.flip": False, "predict.scales": [2.0], "predict.tile": 100})
+        changes = {"predict.flip": False, "predict.scales": [2.0], "predict.tile": 130, "predict.overlap": 9}
+        load(tmp_path / "m.onnx", settings=changes)
     assert len(caught.value.where) == 3
 
 
