@@ -232,8 +232,9 @@ def test_a_file_of_an_earlier_version_is_to_be_exported_again(tmp_path: Path) ->
     values = [helper.make_tensor_value_info(name, kind, [1]) for name in ("image", "label")]
     old = helper.make_model(
         helper.make_graph([helper.make_node("Identity", ["image"], ["label"])], "g", values[:1], values[1:]),
-        opset_imports=[helper.make_opsetid("", 17)], ir_version=8,
-    )  # fmt: skip
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
     helper.set_model_props(old, {"classes": '["a"]', "predict": "{}", "ktse_version": "0.0.9"})
     onnx.save(old, str(tmp_path / "old.onnx"))
     with pytest.raises(Exception, match=r"0\.0\.9.*[\s\S]*Export it again"):
