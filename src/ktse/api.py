@@ -319,10 +319,12 @@ def export(
         KtseError: there is nothing to export, a stage failed or is stale, the format cannot hold some names, or the
             exported model does not give the same.
     """
-    from ktse.exporting.export import Wishes, export_file, export_model, export_run_masks
+    from ktse.exporting.export import Wishes, check_place, export_file, export_model, export_run_masks
 
     place, wishes = None if out is None else Path(out), Wishes(int8, simplify, prefix)
     wishes.check(format)
+    if place is not None:
+        check_place(place, format)
     if format == "onnx" and Path(run).suffix == ".safetensors":
         return export_file(Path(run), PredictRecipe(), place or Path(run).with_suffix(".onnx"), int8=int8)
     folder = RunFolder.existing(run)

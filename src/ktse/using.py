@@ -52,7 +52,9 @@ def require_sound(run: RunFolder, recipe: Recipe, stage: str) -> None:
     again = f"Repeat it: ktse {stage} {run.root} (or ktse run as it was called first: what is done stays)"
     if entry.get("state", "done") == "failed":
         raise RunError(
-            f"{stage} of {run.root} failed: its {what} cannot be used", where=entry.get("message", ""), hint=again
+            f"{stage} of {run.root} failed: its {what} cannot be used",
+            where=entry.get("message", "").splitlines()[:1],
+            hint=again,
         )
     if entry.get("state", "done") != "done":
         raise RunError(f"{stage} of {run.root} is not finished", hint=again)
@@ -76,7 +78,8 @@ def images_of(job: Job) -> TaggedImages:
         if not lost:
             raise
         raise RunError(
-            f"the images of this run were at {given.images}" + (f", their tags at {given.tags}" if given.tags else ""),
+            f"the images of this run were at {given.images}"
+            + (f", their tags at {given.tags}" if given.tags in lost else ""),
             where=[f"{place} does not exist" for place in lost],
             hint=f"If they have moved: ktse run IMAGES --tags TAGS --out {job.run.root}",
         ) from error

@@ -87,7 +87,7 @@ def _check_fit(data: TaggedImages, form: str, out: Path) -> None:
     if problems:
         others = ", ".join(other for other in FORMATS if not unfit(other, data.files, data.ids, data.classes))
         raise ExportError(
-            f"--format {form} cannot hold these {len(problems)} names; nothing was written",
+            f"--format {form} cannot hold some names; nothing was written",
             where=problems,
             hint="Rename them and repeat ktse run" + (f", or give another --format: {others}." if others else "."),
         )

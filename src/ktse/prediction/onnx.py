@@ -67,8 +67,9 @@ class OnnxModel:
         if f"{SEEN}0" not in known:
             raise DataError(
                 f"{path} was exported by ktse {metadata.get('ktse_version', '0.1.0')}, whose graph lacks size, scales "
-                "and mirror image", hint="Export it again: ktse export RUN --out FILE",
-            )  # fmt: skip
+                "and mirror image",
+                hint="Export it again: ktse export RUN --out FILE",
+            )
 
     def recipe(self, changes: Mapping[str, Any]) -> PredictRecipe:
         """How the model is applied: as it was exported, but for changes to what is not part of the graph.
@@ -90,9 +91,10 @@ class OnnxModel:
             fixed.append(f"predict.tile may not be smaller there than predict.long_side, {recipe.long_side}")
         if fixed:
             raise RecipeError(
-                f"{self.path} holds these settings in its graph", where=fixed,
+                f"{self.path} holds these settings in its graph",
+                where=fixed,
                 hint="Leave them out, predict with the run, or repeat ktse predict RUN with them and export again.",
-            )  # fmt: skip
+            )
         return recipe
 
     def seen(self, image: Image.Image, factor: float) -> list[np.ndarray]:
