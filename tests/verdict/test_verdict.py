@@ -36,7 +36,7 @@ def test_a_run_without_signs_is_good() -> None:
         ({"training": 50}, "look"),
         ({"threshold": 0.0117}, "do-not-use"),
         ({"threshold": 0.97}, "do-not-use"),
-        ({"threshold_kind": "fallback"}, "look"),
+        ({"threshold_kind": "unclear"}, "look"),
         ({"full": 0.8}, "do-not-use"),
         ({"empty": 0.4}, "do-not-use"),
         ({"empty": 0.15}, "look"),
@@ -82,7 +82,7 @@ def test_a_fact_about_a_class_speaks_against_that_class(change: dict[str, object
 
 def test_enough_true_masks_decide_and_not_the_other_signs() -> None:
     odd = replace(DOG, full=0.9, cells=2.0, iou=80.0, true_masks=40)
-    facts = replace(FINE, classes=(odd, CAT), threshold_kind="fallback", measured=40, miou={"mask": 75.0}, oracle=76.0)
+    facts = replace(FINE, classes=(odd, CAT), threshold_kind="unclear", measured=40, miou={"mask": 75.0}, oracle=76.0)
     assert judge(facts).run == "good"
 
 
