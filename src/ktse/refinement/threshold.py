@@ -16,8 +16,11 @@ COLOURS, BLUR = 32, 1 / 48
 OBJECT_POWER, LABEL_POWER = 0.8, 0.9
 """Powers of the entropy, of mask or of labels, that their information about colour is divided by."""
 
-MIDDLE = 0.4
-"""The threshold that costs least on all data that was measured, if it is the same for all."""
+PRIOR = 0.3
+"""How strongly thresholds near 0 and 1 are distrusted; from 0.1 to 0.8 the masks that were measured hardly change."""
+
+MIDDLE = 0.5
+"""The threshold where the images tell nothing."""
 
 MOVED = 0.1
 """How far from the best explained threshold the chosen one may lie before the choice counts as unclear."""
@@ -146,10 +149,10 @@ class Threshold:
 
 
 def explained_threshold(explained: np.ndarray) -> float | None:
-    """The threshold whose labels the colours of their images explain best; of about equal ones, the one in the middle.
+    """The threshold whose labels the colours of their images explain best; of about equal ones, one in the middle.
 
-    Where the curve is nearly flat its maximum is chance, and may lie at an end of the range, where every threshold is
-    bad. So thresholds far from MIDDLE must be explained better: by a share that grows with the square of the distance.
+    Where the curve is nearly flat, its maximum is chance. It may then lie at an end of the range, where every threshold
+    is bad. So the curve is weighted by (4 t (1 - t)) ** PRIOR, which falls only near the ends.
 
     Args:
         explained: (bins,), explained_labels or explained_share summed over images.
@@ -160,7 +163,7 @@ def explained_threshold(explained: np.ndarray) -> float | None:
     if explained.max() <= 0:
         return None
     thresholds = np.arange(len(explained)) / len(explained)
-    return float(thresholds[(explained / explained.max() - (thresholds - MIDDLE) ** 2).argmax()])
+    return float(thresholds[(explained * (4 * thresholds * (1 - thresholds)) ** PRIOR).argmax()])
 
 
 def choose_threshold(explained: np.ndarray, setting: float | str) -> Threshold:
@@ -176,5 +179,7 @@ def choose_threshold(explained: np.ndarray, setting: float | str) -> Threshold:
     if found is None:
         return Threshold(MIDDLE, "a fixed one, as the images show no objects in the scores", "unclear")
     if abs(found - explained.argmax() / len(explained)) > MOVED:
-        return Threshold(round(found, 4), "near the middle, as many thresholds suit the images as well", "unclear")
+        return Threshold(
+            round(found, 4), "far from both ends, as many thresholds suit the images about as well", "unclear"
+        )
     return Threshold(round(found, 4), "where masks follow the colours of the images best, no truth used", "found")
