@@ -6,10 +6,10 @@ import dataclasses
 from pathlib import Path
 
 from ktse.data.coco import coco_files, find_coco, looks_like_coco, open_coco_truth
+from ktse.data.columns import Columns
 from ktse.data.folder import find_subfolders, find_table, open_truth
 from ktse.data.found import Found, assemble
 from ktse.data.sample import TaggedImages, Truth
-from ktse.data.table import Columns
 from ktse.data.voc import find_voc, voc_root
 from ktse.errors import DataError, RecipeError
 from ktse.recipe import DataRecipe
@@ -45,7 +45,7 @@ def open_data(recipe: DataRecipe) -> TaggedImages:
         )  # fmt: skip
     match form:
         case "table":
-            columns = Columns(recipe.image_column, recipe.tag_column, recipe.separator)
+            columns = Columns(recipe.image_column, recipe.tag_column, recipe.separator, recipe.rows)
             found = find_table(images, _tag_file(recipe), columns)
         case "coco":
             found = find_coco(images, ([] if recipe.tags else coco_files(images)) or [_tag_file(recipe)])

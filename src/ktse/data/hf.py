@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ktse.data.cells import is_code
+from ktse.data.columns import TAG_COLUMNS
 from ktse.data.folder import SPLITS, VALIDATION, some
 from ktse.data.found import Found, assemble
 from ktse.data.sample import TaggedImages
-from ktse.data.table import TAG_COLUMNS, is_code
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 

@@ -18,9 +18,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ktse.console import say, track
+from ktse.data.ids import image_ids
 from ktse.data.image import read_image
 from ktse.data.listing import list_images
-from ktse.data.sample import TaggedImages, image_ids
+from ktse.data.sample import TaggedImages
 from ktse.errors import DataError
 from ktse.prediction.confidence import Confidence
 from ktse.prediction.predictor import Predictor, decide
