@@ -1,4 +1,4 @@
-"""Folders of images: with a table of tags, or with one subfolder per class; true masks, for measuring, in another."""
+"""Folders of images with a table of tags; true masks, for measuring, in another folder."""
 
 from __future__ import annotations
 
@@ -20,10 +20,6 @@ from ktse.recipe import DataRecipe
 
 PLAIN = Columns("image", "tags", ";")
 """The form that needs no guessing: a CSV file with the columns image and tags, tags separated by ;."""
-
-TRAINING = ("train", "training")
-VALIDATION = ("val", "valid", "validation")
-SPLITS = (*TRAINING, *VALIDATION, "test")
 
 LISTED = 8
 """Problems of one kind that a message lists, so that it shows every kind."""
@@ -134,48 +130,6 @@ def _classes(tags: Path, table: Table) -> tuple[str, ...]:
             hint="List each tag once, or remove classes.txt to take the tags that occur, sorted.",
         )  # fmt: skip
     return classes
-
-
-def find_subfolders(images: Path) -> Found:
-    """Read a folder with one subfolder per class, or with such folders under train, val and test.
-
-    A symbolic link in one class to an image in another gives that image both tags. Images under test are left out.
-
-    Raises:
-        DataError: no images, or images outside of class folders.
-    """
-    listing = list_folder(images)
-    top = {name.split("/")[0] for name in (*listing.files, *listing.links) if "/" in name}
-    split = bool(top) and all(name.lower() in SPLITS for name in top) and bool(top & {*TRAINING, *VALIDATION})
-    tags: dict[str, dict[str, None]] = {}
-    stray, notes, test = [], list(listing.notes), 0
-    pairs = [(name, name) for name in listing.files] + list(listing.links.items())
-    for place, file in pairs:
-        parts = place.split("/")[1 if split else 0 :]
-        if len(parts) < 2:
-            stray.append(place)
-        elif split and file.split("/")[0].lower() == "test":
-            test += 1
-        else:
-            tags.setdefault(file, {})[parts[0]] = None
-    if stray:
-        raise DataError(
-            f"{len(stray)} images in {images} have no tags: they are in no class folder", where=stray,
-            hint="Give a file of tags with --tags, or put each image into a subfolder named like its class."
-            + (" Or is it a VOC tree? Give the folder above." if images.name == "JPEGImages" else ""),
-        )  # fmt: skip
-    if len(top) == 1 and not split:
-        notes.append(f"{images} has one subfolder, {next(iter(top))!r}, and this is taken for a class: is that right?")
-    if not tags:
-        raise DataError(f"{images} holds images for testing only", hint="Images to learn from belong under train.")
-    if test:
-        notes.append(f"{test} images under test are left out")
-    files = sorted(tags)
-    validation = np.array([file.split("/")[0].lower() in VALIDATION for file in files])
-    return Found(
-        images, images, files, [tuple(tags[file]) for file in files],
-        validation=validation if split and validation.any() else None, notes=notes,
-    )  # fmt: skip
 
 
 def open_truth(masks: Path, data: TaggedImages) -> Truth:

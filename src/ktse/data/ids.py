@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from ktse.errors import DataError
+
 SUFFIXES = (".png", ".npz", ".jpg", ".txt", ".xml", ".json")
 """Endings of files that are called like an image; no folder of other images may have such a name."""
 
@@ -17,6 +19,9 @@ def image_ids(files: Sequence[str]) -> list[str]:
 
     The ending stays where two images would have one name, and where a result of the one would be called like a folder
     of the other: x.jpg beside x.png/1.jpg, since the mask of the first is x.png.
+
+    Raises:
+        DataError: the ending does not help either.
     """
     stems = [_stem(name) for name in files]
     counts: dict[str, int] = {}
@@ -24,30 +29,27 @@ def image_ids(files: Sequence[str]) -> list[str]:
         counts[stem] = counts.get(stem, 0) + 1
     # "a.jpg.png" without its ending is the full name that "a.jpg" may need.
     full, folders = set(files), _folders(files)
-    return [
+    ids = [
         stem if counts[stem] == 1 and stem not in full and not _is_folder(stem, folders) else name
         for stem, name in zip(stems, files, strict=True)
     ]
+    bad = [f"{name}: folders of images are called like its results" for name in ids if _is_folder(name, folders)]
+    if bad:
+        raise DataError("the results of some images have no place", where=bad, hint="Rename these images or folders.")
+    return ids
 
 
 def clashes(ids: Sequence[str]) -> list[str]:
-    """Notes about results that would overwrite each other: everywhere, or where case and accents do not count."""
-    folders = _folders(ids)
-    notes = [
-        f"results of {name} and of the images in a folder called like these would have the same path: rename one"
-        for name in ids
-        if _is_folder(name, folders)
-    ]
+    """A note about results that overwrite each other where case and accents of file names do not count, if any do."""
     alike: dict[str, list[str]] = {}
     for name in ids:
         alike.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
     pairs = [" and ".join(names[:3]) for names in alike.values() if len(names) > 1]
-    if pairs:
-        notes.append(
-            f"{len(pairs)} names differ in case or accents only, so that results overwrite each other on Windows and "
-            f"macOS: {', '.join(pairs[:NAMED])}{' ...' if len(pairs) > NAMED else ''}"
-        )
-    return notes
+    if not pairs:
+        return []
+    some = f"{', '.join(pairs[:NAMED])}{' ...' if len(pairs) > NAMED else ''}"
+    text = "names differ in case or accents only, so that their results overwrite each other on Windows and macOS"
+    return [f"{len(pairs)} {text}: {some}"]
 
 
 def _folders(files: Iterable[str]) -> set[str]:
