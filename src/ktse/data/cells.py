@@ -34,7 +34,7 @@ def plain(cell: Any) -> Any:
 
 def is_empty(cell: object) -> bool:
     """Whether nothing is in a cell."""
-    return cell is None or (isinstance(cell, str) and not clean(cell))
+    return cell is None or cell == "" or (isinstance(cell, str) and not clean(cell))
 
 
 def bit(cell: object) -> bool | None:
@@ -57,6 +57,8 @@ def is_code(words: list[Any]) -> bool:
 
 def tag_problem(column: str, cell: Any) -> str:
     """Why a cell, as `plain` gives it, cannot be tags; empty if it can."""
+    if isinstance(cell, str) and cell[:1] not in ("{", "[", " "):
+        return ""
     if isinstance(cell, list) and is_code(cell):
         return f"{column} is {short(cell)}: 0 and 1 for each class need columns with the classes' names"
     content = _json(cell) if isinstance(cell, str) else cell

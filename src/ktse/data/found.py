@@ -104,7 +104,7 @@ def _choose_classes(found: Found, recipe: DataRecipe) -> tuple[tuple[str, ...], 
             raise DataError(
                 f"{found.source} has tags that cannot be class names", where=bad,
                 hint="A class name is one line of text without control characters. "
-                "If several tags stand in one cell, --data.separator is what stands between these (without it: line breaks).",
+                "If several tags stand in a cell, --data.separator is what separates these (without it: line breaks).",
             )  # fmt: skip
         return classes, found.tags, notes
     classes = VOC_CLASSES if wanted == "voc" else read_classes(Path(wanted))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
-from ktse.data.kinds import kind_of
+from ktse.data.kinds import kind_by_name, kind_of
 from ktse.errors import DataError
 
 NEUTRAL = (124, 116, 104)
@@ -132,6 +132,10 @@ def _why(error: Exception, source: Path | BytesIO) -> str:
         megabytes = PngImagePlugin.MAX_TEXT_CHUNK >> 20
         return f"it has more than {megabytes} MB of text or colour profile in it: save it again without metadata"
     kind = "" if isinstance(error, FileNotFoundError) else kind_of(source)
-    if kind and not kind.endswith("image"):
+    if kind.endswith("image"):  # one that Pillow knows, so that it must be damaged
+        kind = ""
+    elif not kind and isinstance(source, Path):
+        kind = kind_by_name(source.name)
+    if kind:
         return f"it is {kind}"
     return f"{type(error).__name__}: {error}".splitlines()[0].replace(f" {source!r}", "")

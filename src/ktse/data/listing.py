@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from PIL import Image
 from ktse.data.kinds import KINDS, kind_by_name
 from ktse.data.path_ends import PathEnds, ending, exact, path_parts
 from ktse.errors import DataError
+
+UPLOADED = re.compile(r"/upload/\d+/[0-9a-f]{8}-")
+"""What Label Studio puts before the names of files that were uploaded to it."""
 
 NAMED = 6
 """Kinds of files, or names, that a note lists."""
@@ -244,6 +248,7 @@ class Names:
     def _fitting(self, name: str) -> list[str]:
         if name in self.listing.links:
             return [self.listing.links[name]]
+        name = UPLOADED.sub("/", name)
         found = self._meant(name)
         return found if found or "%" not in name else self._meant(unquote(name))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias
 
+from ktse.data.cells import plain
 from ktse.data.tag_formats import json_format
 from ktse.data.text import clean
 from ktse.errors import DataError
@@ -28,7 +29,7 @@ class Records:
     Attributes:
         word: what a row is called: row, line or item.
         names: names of the columns.
-        rows: number and cells of each row.
+        rows: number and cells of each row; cells are texts, or of JSON what `plain` makes of them.
     """
 
     word: str
@@ -113,7 +114,9 @@ def json_records(path: Path) -> Records:
         raise DataError(f"the tag file {path} is no table: it seems to be {seems.name}", hint=seems.advice)
     if isinstance(content, dict):
         pairs = content.pairs if isinstance(content, Doubled) else list(content.items())
-        return Records("item", ["image", "tags"], ((n, [key, tags]) for n, (key, tags) in enumerate(pairs, start=1)))
+        return Records(
+            "item", ["image", "tags"], ((n, [key, plain(tags)]) for n, (key, tags) in enumerate(pairs, start=1))
+        )
     if isinstance(content, list):
         return _objects("item", list(enumerate(content, start=1)))
     raise DataError(
@@ -170,6 +173,6 @@ def _objects(word: str, rows: list[tuple[int, Any]]) -> Records:
     def cells(row: Any) -> Cells:
         if not isinstance(row, dict):
             return row if isinstance(row, str) and row.startswith("it is not") else "it is not an object"
-        return "it has a key twice" if isinstance(row, Doubled) else [row.get(name) for name in names]
+        return "it has a key twice" if isinstance(row, Doubled) else [plain(row.get(name)) for name in names]
 
     return Records(word, list(map(clean, names)), ((number, cells(row)) for number, row in rows))

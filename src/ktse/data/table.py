@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from ktse.data.cells import bit, hashable, is_code, is_empty, plain, separator_of, split_notes, tag_problem, words
+from ktse.data.cells import bit, hashable, is_code, is_empty, separator_of, split_notes, tag_problem, words
 from ktse.data.columns import FOUND_OUT, Columns, choose_columns
 from ktse.data.listing import endings
 from ktse.data.records import Cells, Records, csv_records, encoding_of, json_records, undecodable
@@ -159,43 +160,51 @@ def _read_columns(path: Path, columns: Columns) -> tuple[Table, _Entries]:
     table, entries, rows = Table(path, records.word), _Entries(), records.rows
     # A few rows tell which column holds the names, where the first line does not.
     first = list(islice(rows, 20))
-    fitting = [cells for _, cells in ((n, fit(cells, len(names))) for n, cells in first) if not isinstance(cells, str)]
+    fitting = [cells for cells in (fit(cells, len(names)) for _, cells in first) if not isinstance(cells, str)]
     image, chosen, bits = choose_columns(path, names, columns, fitting)
     lower = [name.lower() for name in names]
     certainty = lower.index(CERTAINTY) if CERTAINTY in lower and lower.index(CERTAINTY) not in chosen else None
     entries.objects = not OBJECTS.isdisjoint(lower)
     raw: list[Any] = []
     seen: dict[Any, Any] = {}
-    empty = 0
     for number, found in chain(first, rows):
         cells = fit(found, len(names))
         problem = cells if isinstance(cells, str) else _problem(cells, names, image, chosen, bits)
-        if problem:
+        if isinstance(cells, str) or problem:
             table.problems.append(f"{table.word} {number}: {problem}")
             if not isinstance(found, str) and image < len(found):
-                table.damaged.add(str(plain(found[image])))
+                table.damaged.add(str(found[image]))
             continue
-        assert not isinstance(cells, str)
-        if certainty is not None and bit(cells[certainty]) is False and not is_empty(cells[certainty]):
+        if certainty is not None and not is_empty(cells[certainty]) and bit(cells[certainty]) is False:
             entries.absent.add(len(entries.names))
         entries.names.append(str(cells[image]))
         entries.numbers.append(number)
-        if bits:
-            empty += sum(is_empty(cells[column]) for column in chosen)
-        cell = tuple(map(bit, (cells[column] for column in chosen))) if bits else hashable(cells[chosen[0]])
+        cell = tuple(cells[column] for column in chosen) if bits else hashable(cells[chosen[0]])
         raw.append(seen.setdefault(cell, cell))
     if bits:
-        table.classes = tuple(names[column] for column in chosen)
-        meaning = {cell: tuple(name for name, one in zip(table.classes, cell, strict=True) if one) for cell in seen}
-        if empty:
-            table.notes.append(f"{empty} empty cells in the columns of 0 and 1 of {path} are taken for 0")
+        meaning = _of_bits(table, tuple(names[column] for column in chosen), raw, seen)
     else:
-        separator = columns.separator or separator_of(seen)
-        if not columns.separator:
-            table.notes += split_notes(seen, separator, path)
-        meaning = {cell: words(cell, separator, found_out=not columns.separator) for cell in seen}
+        meaning = _of_texts(table, columns.separator, seen)
     entries.tags = [meaning[cell] for cell in raw]
     return table, entries
+
+
+def _of_bits(table: Table, classes: tuple[str, ...], raw: list[Any], seen: Iterable[Any]) -> dict[Any, tuple[str, ...]]:
+    """The tags that each row of 0 and 1 stands for."""
+    table.classes = classes
+    empty = {cells: sum(map(is_empty, cells)) for cells in seen}
+    count = sum(empty[cells] for cells in raw)
+    if count:
+        table.notes.append(f"{count} empty cells in the columns of 0 and 1 of {table.path} are taken for 0")
+    return {cells: tuple(name for name, cell in zip(classes, cells, strict=True) if bit(cell)) for cells in seen}
+
+
+def _of_texts(table: Table, given: str, seen: Iterable[Any]) -> dict[Any, tuple[str, ...]]:
+    """The tags that each cell stands for."""
+    separator = given or separator_of(seen)
+    if not given:
+        table.notes += split_notes(seen, separator, table.path)
+    return {cell: words(cell, separator, found_out=not given) for cell in seen}
 
 
 def fit(cells: Cells, count: int) -> Cells:
@@ -207,7 +216,7 @@ def fit(cells: Cells, count: int) -> Cells:
             f"it has another number of cells than the first line ({len(cells)}, not {count}): "
             "put a cell that holds the delimiter in quotes"
         )
-    return [*map(plain, cells[:count]), *[""] * (count - len(cells))]
+    return cells if len(cells) == count else [*cells[:count], *[""] * (count - len(cells))]
 
 
 def _problem(cells: list[Any], names: list[str], image: int, chosen: list[int], bits: bool) -> str:
