@@ -266,6 +266,8 @@ class Names:
 
     def _below_the_root_s_name(self, parts: list[str]) -> list[str]:
         """Files whose names are relative to a folder above the root: "photos/001.jpg" where the root is "photos"."""
+        if not self._root or self._root[-1] not in parts[:-1]:
+            return []
         most = min(len(parts) - 1, len(self._root))
         tails = [count for count in range(1, most + 1) if self._root[-count:] == parts[:count]]
         return [file for count in tails for file in self._indexed().whole("/".join(parts[count:]))]
