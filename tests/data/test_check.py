@@ -67,7 +67,7 @@ def test_strange_class_names_are_warned_of_and_shown_as_they_are(
 @pytest.mark.parametrize(
     ("classes", "warned"),
     [
-        (("cat", "cow", "cat cow"), "several tags in one? If so, say what stands between tags: --data.separator ' '"),
+        (("cat", "cow", "cat cow"), "several tags in one? If so, give what stands between tags: --data.separator ' '"),
         (("cat", "cow", "Cow/cat"), "'Cow/cat': several tags in one?"),
         (("cat", "cow", "cat, clock"), "--data.separator ','"),
         (("cat", "cow", "cat food"), ""),

@@ -18,6 +18,7 @@ from ktse.data.image import image_size
 from ktse.data.listing import Names, left_out, list_folder
 from ktse.data.records import load_json
 from ktse.data.sample import TaggedImages, Truth
+from ktse.data.text import clean
 from ktse.errors import DataError
 from ktse.run_folder import label_type
 
@@ -97,7 +98,7 @@ def read_instances(path: Path) -> Instances:
             problems.append(f"{where}: category_id {entry.get('category_id')!r} is no category")
         else:
             annotations[entry["image_id"]].append(entry)
-    named = {number: entry["name"] for number, entry in names.items()}
+    named = {number: clean(entry["name"]) for number, entry in names.items()}
     doubled = {name for name in named.values() if list(named.values()).count(name) > 1}
     problems += [f"categories: the name {name!r} is there twice" for name in sorted(doubled)]
     if problems or not images or not names:

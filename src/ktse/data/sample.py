@@ -122,21 +122,3 @@ class Truth:
         for image_id, path in sorted(self.paths.items()):
             digest.update(f"{image_id}\0{stats[path].st_size}\0{stats[path].st_mtime_ns}\n".encode())
         return digest.hexdigest()
-
-
-def image_ids(files: list[str]) -> list[str]:
-    """Unique names of images: the path without its ending; with it where that alone would name two of them."""
-    stems = [_stem(name) for name in files]
-    counts: dict[str, int] = {}
-    for stem in stems:
-        counts[stem] = counts.get(stem, 0) + 1
-    # "a.jpg.png" without its ending is the full name that "a.jpg" may need.
-    full = set(files)
-    return [stem if counts[stem] == 1 and stem not in full else name for stem, name in zip(stems, files, strict=True)]
-
-
-def _stem(name: str) -> str:
-    """A relative path without its ending; pathlib is too slow for a million of them."""
-    folder, slash, last = name.rpartition("/")
-    stem, _, ending = last.rpartition(".")
-    return f"{folder}{slash}{stem if stem and ending else last}"
