@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.masks import Truth
+from ktse.data.sample import TaggedImages
 from ktse.errors import DataError, KtseError
 from ktse.run_folder import undecided
 
