@@ -125,14 +125,16 @@ def open_truth(path: Path, data: TaggedImages) -> Truth:
     Raises:
         DataError: there are none of these images, some cannot be used, or none shows a class.
     """
-    reading = _read(path, data, "true masks", "--masks")
+    reading = _read(path, data, "--masks")
     if reading.problems:
         raise DataError(f"some true masks in {path} cannot be used", where=reading.problems, hint=HOW)
     _require_any(reading, path, data)
     _require_a_class(reading, path)
-    notes = [*reading.notes, *_skipped(reading, "are not measured"), *_doubts(reading, data)]
-    unfit = f"; {many(len(reading.unfit), 'name')} in {path} fit no image: {examples(reading.unfit)}"
-    found = f"true masks: {len(reading.paths)} of {len(data)} images" + (unfit if reading.unfit else "")
+    notes = [*reading.notes, *_skipped(reading), *_doubts(reading, data)]
+    found = f"true masks: {len(reading.paths)} of {many(len(data), 'image')}"
+    if reading.unfit:
+        fit = "fits" if len(reading.unfit) == 1 else "fit"
+        found += f"; {many(len(reading.unfit), 'name')} in {path} {fit} no image: {examples(reading.unfit)}"
     return Truth(reading.paths, reading.drawn, found, tuple(notes))
 
 
@@ -142,7 +144,7 @@ def open_calibration(path: Path, data: TaggedImages) -> Calibration:
     Raises:
         DataError: there is none, one of them cannot be used or fits no image, or none shows a class.
     """
-    reading = _read(path, data, "masks to calibrate with", "--calibrate")
+    reading = _read(path, data, "--calibrate")
     if problems := _all_problems(reading):
         raise DataError(f"the masks in {path} cannot be calibrated with", where=problems, hint=HOW)
     _require_any(reading, path, data)
@@ -157,7 +159,7 @@ def open_corrections(path: Path, data: TaggedImages) -> Corrections:
     Raises:
         DataError: there is none, one of them cannot be used, fits no image, or shows none of the tags of its image.
     """
-    reading = _read(path, data, "corrected masks", "--corrections")
+    reading = _read(path, data, "--corrections")
     problems = _all_problems(reading)
     tags = _tags(data, reading)
     wrong = [name for name, labels in tags.items() if labels and not labels & reading.shown[name]]
@@ -175,12 +177,12 @@ def open_corrections(path: Path, data: TaggedImages) -> Corrections:
     return Corrections(reading.paths, reading.drawn, f"corrected masks: {len(reading.paths)}", tuple(reading.notes))
 
 
-def _read(path: Path, data: TaggedImages, what: str, flag: str) -> Reading:
+def _read(path: Path, data: TaggedImages, flag: str) -> Reading:
     if path.is_file() and path.suffix.lower() == ".json":
         return read_coco(path, data)
     if not path.is_dir():
         wrong = "is a file, but no COCO file (.json)" if path.is_file() else "does not exist"
-        raise DataError(f"the folder of {what} {path} {wrong}", hint=f"Check the path given as {flag}.")
+        raise DataError(f"{path} {wrong}", hint=f"Give a folder of PNG files, or a COCO file, as {flag}.")
     return read_folder(path, data)
 
 
@@ -203,15 +205,15 @@ def _require_a_class(reading: Reading, path: Path) -> None:
 
 def _all_problems(reading: Reading) -> list[str]:
     """What is wrong with masks that were given on purpose, one by one."""
-    unfit = [f"{name}: there is no such image: {why}" for name, why in reading.unfit.items()]
+    unfit = [f"{name}: {why}" for name, why in reading.unfit.items()]
     return [*reading.problems, *unfit, *(f"{file} {why}" for file, why in reading.skipped.items())]
 
 
-def _skipped(reading: Reading, what: str) -> list[str]:
+def _skipped(reading: Reading) -> list[str]:
     if not reading.skipped:
         return []
     some = examples([f"{file} {why}" for file, why in reading.skipped.items()])
-    return [f"{many(len(reading.skipped), 'image')} {what}: {some}"]
+    return [f"not measured, {many(len(reading.skipped), 'image')}: {some}"]
 
 
 def _tags(data: TaggedImages, reading: Reading) -> dict[str, set[int]]:
