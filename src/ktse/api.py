@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from ktse.checking import check_run
 from ktse.data.check import Checked, check_images
-from ktse.data.forms import open_data, open_masks
+from ktse.data.forms import open_data
+from ktse.data.masks import open_truth
 from ktse.data.scenes import make_scenes
 from ktse.disk import maps_need
 from ktse.errors import RunError
@@ -72,12 +73,11 @@ def run(
         raise RunError(f"{folder.root} exists and is not a run folder", hint="Give another --out, or remove it.")
     changes = _with("segment.corrections", corrections, _with("refine.calibrate", calibrate, settings))
     job = Job(folder, given_recipe(recipe, changes, images, tags, masks, weights, skip_bad))
-    _ = job.data, job.truth, job.calibration  # bad input is said before anything is written
+    _ = job.data, job.truth, job.calibration, job.corrections  # bad input is said before anything is written
     if other := of_other_images(folder, job.data.ids):
         raise RunError(
             f"{folder.root} is the run of other images", where=other, hint="Give another --out, or remove that run."
         )
-    job.corrections.check(job.opened)
     job.require_extras()
     _begin(job)
     run_all(job)
@@ -140,7 +140,7 @@ def check(
         return check_run(RunFolder(images), masks, skip_bad, settings or {})
     whole = changed(load_recipe(recipe, settings), {"data": given_data(images, tags, skip_bad)})
     data = open_data(whole.data)
-    truth = open_masks(Path(masks), data) if masks is not None else None
+    truth = open_truth(Path(masks), data) if masks is not None else None
     checked = check_images(data, truth, skip_bad=whole.data.skip_bad)
     need = maps_need(checked.images, len(data.classes), checked.pixels, checked.tagged_pixels, whole)
     return dataclasses.replace(checked, disk=need)
@@ -357,7 +357,7 @@ def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
     if stage == "refine":
         _ = job.calibration  # bad input is said before anything is written
     if stage == "segment":
-        job.corrections.check(job.opened)  # before anything is written
+        _ = job.corrections
     if stage == "evaluate":
         _ = job.truth
     job.require_extras([stage])

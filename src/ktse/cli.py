@@ -161,7 +161,7 @@ def _show_evaluation(result: dict[str, Any]) -> None:
             cells = (entry["miou"], entry["threshold"], oracle.get("miou"), oracle.get("threshold"), entry["images"])
             texts = ["-" if cell is None else f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in cells]
             table.add_row(stage, *texts, "yes" if entry["tags_used"] else "no")
-    console.print(table if table.row_count else "no true masks were given: only the tags are measured")
+    console.print(table if table.row_count else "nothing is measured against true masks: only the tags are measured")
 
 
 def _interrupt(*_: object) -> None:

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ktse.console import say
-from ktse.data.calibration import Calibration, open_calibration
 from ktse.data.check import check_images, to_json
-from ktse.data.corrections import Corrections, find_corrections
-from ktse.data.forms import open_data, open_masks
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.forms import open_data
+from ktse.data.masks import Calibration, Corrections, Truth, open_calibration, open_corrections, open_truth
+from ktse.data.sample import TaggedImages
 from ktse.disk import check_disk, maps_need, networks_need
 from ktse.errors import RunError
 from ktse.finished import gone, stage_settings
@@ -90,7 +89,11 @@ class Job:
             DataError: they cannot be used.
         """
         masks = self.recipe.truth.masks
-        return open_masks(Path(masks), self.opened) if masks else None
+        if not masks:
+            return None
+        truth = open_truth(Path(masks), self.opened)
+        truth.say()
+        return truth
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -100,16 +103,25 @@ class Job:
             DataError: they cannot be used.
         """
         folder = self.recipe.refine.calibrate
-        return open_calibration(Path(folder), self.opened) if folder else None
+        if not folder:
+            return None
+        calibration = open_calibration(Path(folder), self.opened)
+        calibration.say()
+        return calibration
 
     @cached_property
     def corrections(self) -> Corrections:
         """Masks that a person has corrected, to learn from, if the user gave some.
 
         Raises:
-            DataError: the folder does not exist.
+            DataError: they cannot be used.
         """
-        return find_corrections(self.recipe.segment.corrections)
+        folder = self.recipe.segment.corrections
+        if not folder:
+            return Corrections()
+        corrections = open_corrections(Path(folder), self.opened)
+        corrections.say()
+        return corrections
 
     @cached_property
     def fingerprint(self) -> str:

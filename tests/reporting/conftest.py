@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.masks import Truth
+from ktse.data.sample import TaggedImages
 from ktse.recipe import Recipe
 from ktse.run_folder import RunFolder, write_json, write_label_map, write_npz
 from ktse.settings import recipe_from_dict

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.masks import Truth
+from ktse.data.sample import TaggedImages
 from ktse.errors import RunError
 from ktse.recipe import Recipe
 from ktse.reporting import write_model_card, write_report

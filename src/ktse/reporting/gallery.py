@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.masks import Truth
+from ktse.data.sample import TaggedImages
 from ktse.errors import DataError, RunError
 from ktse.reporting.wording import listing
 from ktse.run_folder import RunFolder, read_label_map, read_npz, undecided

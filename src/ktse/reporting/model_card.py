@@ -7,8 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ktse.data.corrections import find_corrections
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.masks import Truth, open_corrections
+from ktse.data.sample import TaggedImages
 from ktse.errors import DataError
 from ktse.recipe import Recipe
 from ktse.reporting import scores, wording
@@ -117,9 +117,12 @@ def plain(name: str) -> str:
 
 def corrected(data: TaggedImages, recipe: Recipe) -> int:
     """Number of corrected masks among the images trained on."""
+    folder = recipe.segment.corrections
+    if not folder:
+        return 0
     try:
-        known = find_corrections(recipe.segment.corrections)
-    except DataError:  # the folder has gone since
+        known = open_corrections(Path(folder), data)
+    except DataError:  # the folder has gone or changed since
         return 0
     return sum(data.ids[index] in known for index in data.training)
 

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.masks import Truth
+from ktse.data.sample import TaggedImages
 from ktse.reporting import scores, wording
 from ktse.reporting.charts import bar
 from ktse.reporting.curves import read_metrics, training

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from ktse.batches import epoch_batches, make_loader
 from ktse.console import say
-from ktse.data.corrections import Corrections
+from ktse.data.masks import Corrections
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform
 from ktse.devices import make_fabric
