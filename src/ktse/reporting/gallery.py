@@ -1,4 +1,4 @@
-"""The images of the page: a row of pictures for each class, images that need a look, images to draw, and all of them."""
+"""The images of the page: one of each class, those that need a look, those to draw, and all of them."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def gallery(facts: Facts) -> Gallery:
     calibrated = (facts.masks.get("calibration") or {}).get("images") or []
     free = ~facts.has_truth if (~facts.has_truth & data.tags.any(axis=1)).sum() >= DRAW else np.ones(len(data), bool)
     draw = to_draw(data.tags, table.order, free & ~np.isin(data.ids, calibrated), DRAW)
-    without = ~data.tags.any(axis=0)
+    without = data.tags.sum(axis=0) == 0
     return Gallery(
         classes=classes,
         untagged=[clip(name) for name, none in zip(data.classes, without, strict=True) if none][:ROWS],

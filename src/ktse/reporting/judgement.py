@@ -88,12 +88,12 @@ def read(run: RunFolder) -> Verdict | None:
     try:
         verdict = read_verdict(run)
         levels = () if verdict is None else (verdict.run, *verdict.classes.values(), *(s.level for s in verdict.signs))
-        unknown = [level for level in levels if level not in LEVELS]
+        wrong = [str(level) for level in levels if level not in LEVELS]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        unknown = [f"{type(error).__name__} {error}"]
-    if unknown:
+        wrong = [f"{type(error).__name__} {error}"]
+    if wrong:
         raise RunError(
-            f"the verdict in {run.path('evaluation.json')} is damaged", where=str(unknown[0]),
+            f"the verdict in {run.path('evaluation.json')} is damaged", where=wrong[0],
             hint=f"Judge the run again: ktse evaluate {run.root}",
         )  # fmt: skip
     return verdict
@@ -101,7 +101,8 @@ def read(run: RunFolder) -> Verdict | None:
 
 def head(level: str) -> str:
     """A level in at most three words."""
-    return WORDS[level].partition(":")[0].capitalize() if level in WORDS else "Not judged yet"  # type: ignore[index]
+    found = next((WORDS[known] for known in LEVELS if known == level), "not judged yet")
+    return found.partition(":")[0].capitalize()
 
 
 def show(verdict: Verdict | None, root: str) -> Judgement:

@@ -47,8 +47,8 @@ class StageScore:
     @property
     def gap(self) -> float | None:
         """Points of mIoU by which the best threshold is better than the one in use."""
-        best, used = self.oracle.get("miou"), self.score.get("miou")
-        return best - used if is_number(best) and is_number(used) else None
+        best, used = _number(self.oracle.get("miou")), _number(self.score.get("miou"))
+        return best - used if best is not None and used is not None else None
 
 
 @dataclass(frozen=True)
