@@ -257,7 +257,7 @@ def _all_images(facts: Facts, table: _Table, painter: Painter) -> list[Shown]:
             source, decoded = painter.small(index, allowance)
             pictures, pixels = [Picture("mask", "Mask", source, "")] if source else [], pixels - decoded
         row = _shown(facts, table, index, pictures)
-        space -= 220 + len(escape(row.image_id)) + 2 * sum(len(escape(name)) for name, _ in row.tags)
+        space -= 220 + len(escape(row.image_id)) + sum(8 + len(escape(name)) for name, _ in row.tags)
         if space < 0:
             break
         found.append(row)
