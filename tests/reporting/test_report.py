@@ -36,11 +36,12 @@ class Page(HTMLParser):
         self.images: list[dict[str, str | None]] = []
         self.ids: list[str] = []
         self.tags: list[str] = []
-        self.words = ""
+        self.heard: list[str] = []
         self.order: list[tuple[str, str]] = []
         self.unnamed = 0
         self.stack: list[str] = []
         self.feed(text)
+        self.words = "".join(self.heard)
         assert not self.stack
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -61,11 +62,12 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.stack.pop() == tag
-        self.words += " " if tag in ("td", "th", "title", "text", "li", "p", "h1", "h2", "h3", "span", "figure") else ""
+        if tag in ("td", "th", "title", "text", "li", "p", "h1", "h2", "h3", "span", "figure"):
+            self.heard.append(" ")
 
     def handle_data(self, data: str) -> None:
         if not {"style", "script"} & set(self.stack):
-            self.words += re.sub(r"\s+", " ", data)
+            self.heard.append(re.sub(r"\s+", " ", data))
 
 
 def read(path: Path) -> Page:

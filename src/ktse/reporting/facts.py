@@ -109,7 +109,7 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Facts:
     check, evaluation = read_optional(run, "check.json"), read_optional(run, "evaluation.json")
     masks, model = (read_optional(run, folder, "summary.json") for folder in ("masks", "segment"))
     verdict = judgement.read(run)
-    signs = " ".join(sign.text for sign in verdict.signs) if verdict else ""
+    signs = {sign.text.rstrip(".") for sign in verdict.signs} if verdict else set()
     found = [*_failures(manifest), *(note for part in (check, masks, model, evaluation) for note in _warnings(part))]
     found += scores.notes(evaluation)
     notes = [clip(note, NOTE) for note in dict.fromkeys(found) if note.rstrip(".") not in signs]
