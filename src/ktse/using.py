@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ktse.console import say
-from ktse.errors import RunError
-from ktse.finished import overtaken
+from ktse.data.sample import TaggedImages
+from ktse.errors import KtseError, RunError
+from ktse.finished import ONE, overtaken
+from ktse.pipeline import Job
 from ktse.recipe import PredictRecipe, Recipe
 from ktse.run_folder import RunFolder
 from ktse.settings import changed, merged, recipe_from_dict
@@ -33,6 +35,51 @@ def model_file(path: Path, settings: Mapping[str, Any]) -> tuple[Path, PredictRe
     say_overtaken(folder, recipe, "segment")
     say_verdict(folder)
     return folder.path("segment", "model.safetensors"), changed(recipe, settings).predict
+
+
+def require_sound(run: RunFolder, recipe: Recipe, stage: str) -> None:
+    """Make sure that what a stage has made can leave the run.
+
+    Args:
+        run: the run folder.
+        recipe: its settings.
+        stage: "segment", whose model is wanted, or "refine", whose masks are.
+
+    Raises:
+        RunError: the stage has made nothing, failed, was interrupted, or what it has made no longer fits the run.
+    """
+    entry, what = run.manifest().get(stage, {}), {"segment": "segmentation model", "refine": "masks"}[stage]
+    again = f"Repeat it: ktse {stage} {run.root} (or ktse run as it was called first: what is done stays)"
+    if entry.get("state", "done") == "failed":
+        raise RunError(
+            f"{stage} of {run.root} failed: its {what} cannot be used", where=entry.get("message", ""), hint=again
+        )
+    if entry.get("state", "done") != "done":
+        raise RunError(f"{stage} of {run.root} is not finished", hint=again)
+    if not run.path(ONE[stage]).is_file():
+        raise RunError(f"{run.root} has no {what} yet", hint=f"Do it first: ktse {stage} {run.root}")
+    if why := overtaken(run, recipe, stage):
+        raise RunError(f"what {stage} of {run.root} has made is older than the run", where=why, hint=again)
+
+
+def images_of(job: Job) -> TaggedImages:
+    """Images and tags of a run.
+
+    Raises:
+        KtseError: they are no longer where they were, or cannot be used.
+    """
+    try:
+        return job.data
+    except KtseError as error:
+        given = job.recipe.data
+        lost = [place for place in (given.images, given.tags) if place and not Path(place).exists()]
+        if not lost:
+            raise
+        raise RunError(
+            f"the images of this run were at {given.images}" + (f", their tags at {given.tags}" if given.tags else ""),
+            where=[f"{place} does not exist" for place in lost],
+            hint=f"If they have moved: ktse run IMAGES --tags TAGS --out {job.run.root}",
+        ) from error
 
 
 def say_overtaken(run: RunFolder, recipe: Recipe, stage: str) -> None:
