@@ -13,6 +13,10 @@ from ktse.finished import overtaken
 from ktse.recipe import PredictRecipe, Recipe
 from ktse.run_folder import RunFolder, read_json
 from ktse.settings import changed, merged, recipe_from_dict
+from ktse.verdict import read_verdict
+
+SIGNS = 3
+"""Signs of a verdict that are said at the end of a run."""
 
 
 def model_file(path: Path, settings: Mapping[str, Any]) -> tuple[Path, PredictRecipe]:
@@ -81,6 +85,20 @@ def say_doubts(run: RunFolder) -> None:
     path = run.path("segment", "summary.json")
     for warning in read_json(path).get("warnings", []) if path.is_file() else []:
         say(f"{run.root}: {warning}")
+
+
+def say_end(run: RunFolder) -> None:
+    """At the end of a whole run: the verdict on it, the first signs behind that, and what comes next."""
+    verdict = read_verdict(run)
+    if verdict is None:
+        say_doubts(run)
+    else:
+        say(f"verdict: {verdict.sentence}")
+        for sign in verdict.signs[:SIGNS]:
+            say(f"  - {sign.about + ': ' if sign.about else ''}{sign.text} {sign.next}".rstrip())
+        if len(verdict.signs) > SIGNS:
+            say(f"  - ... and {len(verdict.signs) - SIGNS} more: ktse status {run.root}")
+    say(f"next: look at {run.path('report.html')}; then ktse predict {shlex.quote(str(run.root))} IMAGES --out DIR")
 
 
 def keep_apart(images: Path, out: Path) -> None:
