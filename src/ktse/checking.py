@@ -12,6 +12,7 @@ from ktse.data.masks import open_truth
 from ktse.pipeline import Job
 from ktse.run_folder import RunFolder
 from ktse.settings import changed
+from ktse.using import moved_error
 
 
 def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings: Mapping[str, Any]) -> Checked:
@@ -26,6 +27,8 @@ def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings
     Raises:
         KtseError: the data or the masks cannot be used.
     """
+    if error := moved_error(run, run.read_recipe()):
+        raise error
     recipe = changed(changed(run.read_recipe(), settings), {"data": {"skip_bad": True}} if skip_bad else {})
     job = Job(run, changed(recipe, {"truth": {"masks": str(masks)}} if masks is not None else {}))
     path = job.recipe.truth.masks

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ktse.console import say
+from ktse.console import say, say_stage
 from ktse.data.check import check_images, to_json
 from ktse.data.forms import open_data
 from ktse.data.masks import Calibration, Corrections, Truth, open_calibration, open_corrections, open_truth
@@ -24,6 +24,8 @@ from ktse.provenance import changes, resources, short_hash, versions
 from ktse.recipe import Recipe
 from ktse.refinement.dense_crf import require_crf
 from ktse.run_folder import RunFolder, read_json, write_json
+from ktse.runtime.progress import whole_run
+from ktse.stages.effort import effort
 
 ORDER = ("check", "classify", "seed", "affinity", "refine", "segment", "predict", "evaluate", "report")
 NEEDS = {
@@ -269,6 +271,7 @@ class Job:
             state = "unfinished"
             for name in lost:
                 self.run.path(name).unlink(missing_ok=True)
+        say_stage(stage)
         started, clock = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.monotonic()
         before = self.run.manifest().get(stage, {})
         spent = before.get("seconds", 0.0) if state == "unfinished" else 0.0
@@ -402,8 +405,10 @@ def meet() -> None:
 def run_all(job: Job) -> None:
     """All stages in order; what is done already is left alone."""
     job.require_extras()
-    stages = [stage for stage in ORDER if stage != "affinity" or stage in job.needs("refine")]
-    for stage in stages:
-        job.do(stage)
-        if stage == "check" and rank() == 0 and any(job.state(later) != "done" for later in stages):
-            job.check_disk()
+    stages = tuple(stage for stage in ORDER if stage != "affinity" or stage in job.needs("refine"))
+    with whole_run(effort(job.recipe, len(job.data), len(job.data.training), stages)) as whole:
+        for stage in stages:
+            whole.begin(stage)
+            job.do(stage)
+            if stage == "check" and rank() == 0 and any(job.state(later) != "done" for later in stages):
+                job.check_disk()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ktse.console import say
 from ktse.errors import ExportError
-from ktse.models.segmenter import DIVISOR, Portable, Segmenter, SegmenterPair
+from ktse.models.segmenter import DIVISOR, Portable, SegmenterPair
 
 OPSET = 18
 """The first operator set whose Resize has a filter that widens where it shrinks."""
@@ -29,7 +29,7 @@ class _Bare(nn.Module):
 
     def __init__(self, model: Portable) -> None:
         super().__init__()
-        inner = cast(Segmenter | SegmenterPair, model.model)
+        inner = model.model
         models = (inner.first, inner.second) if isinstance(inner, SegmenterPair) else (inner,)
         self.networks = nn.ModuleList(one.network for one in models)
 
