@@ -8,12 +8,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import drawn
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-import drawn
 from fakes import coco
 from ktse.data.coco import COCO_CLASSES, EIGHTY
 from ktse.data.forms import open_data

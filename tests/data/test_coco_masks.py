@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawn import SEVERAL, label_map, tagged, write_json
+from drawn import coco as drawn_coco
 from PIL import Image
 from pycocotools.coco import COCO
 
-from drawn import SEVERAL, label_map, tagged, write_json
-from drawn import coco as drawn_coco
 from fakes import coco
 from ktse.cli import main
 from ktse.data.coco import EIGHTY
@@ -123,7 +123,7 @@ def test_images_with_a_box_alone_are_counted_and_not_measured(
     code, text = checked(tmp_path, path, capsys)
     assert code == 0 and "true masks: 3 of 5 images" in text
     assert "not measured, 2 images: 0.jpg has 1 annotation, 1 of them without segmentation, 2.jpg has 2" in text
-    with pytest.raises(DataError, match="0.jpg has 1 annotation, 1 of them without segmentation"):
+    with pytest.raises(DataError, match=r"0\.jpg has 1 annotation, 1 of them without segmentation"):
         open_corrections(path, data)
 
 

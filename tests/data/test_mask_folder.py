@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn import ALONE, SEVERAL, label_map, masks, save, tagged, white
 from PIL import Image
 
-from drawn import ALONE, SEVERAL, label_map, masks, save, tagged, white
 from ktse.data.masks import Corrections, Truth, open_calibration, open_corrections, open_truth
 from ktse.errors import DataError
 from ktse.run_folder import write_label_map
@@ -88,7 +88,7 @@ def test_white_without_a_tag_has_no_class_and_is_not_measured(tmp_path: Path) ->
     found = open_truth(folder, data)
     same(found, ALONE, missing=(1,))
     assert "not measured, 1 image: 1.jpg has no tag that says what is white in its mask" in "\n".join(found.notes)
-    with pytest.raises(DataError, match="1.jpg has no tag that says what is white"):
+    with pytest.raises(DataError, match=r"1\.jpg has no tag that says what is white"):
         open_corrections(folder, data)
 
 

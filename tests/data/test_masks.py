@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from drawn import ALONE, SEVERAL, coco, label_map, masks, save, tagged, white, write_json
+
 from ktse.cli import main
 from ktse.data.masks import Calibration, Corrections, Truth, open_calibration, open_corrections, open_truth
 from ktse.errors import DataError

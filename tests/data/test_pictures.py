@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn import save
 from PIL import Image
 
-from drawn import save
 from ktse.data.pictures import Drawn, look_at, read_values, value_problem
 from ktse.errors import DataError
 
