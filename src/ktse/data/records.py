@@ -106,12 +106,13 @@ def json_records(path: Path) -> Records:
     Raises:
         DataError: it is no JSON, or something else than that.
     """
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
-        return _objects("line", _json_lines(path))
-    content = load_json(path)
+    lines = _json_lines(path) if path.suffix.lower() in (".jsonl", ".ndjson") else None
+    content = load_json(path) if lines is None else [row for _, row in lines[:1]]
     seems = json_format(content)
     if seems is not None:
         raise DataError(f"the tag file {path} is no table: it seems to be {seems.name}", hint=seems.advice)
+    if lines is not None:
+        return _objects("line", lines)
     if isinstance(content, dict):
         pairs = content.pairs if isinstance(content, Doubled) else list(content.items())
         return Records(

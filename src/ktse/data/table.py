@@ -15,7 +15,7 @@ from ktse.data.columns import FOUND_OUT, Columns, choose_columns
 from ktse.data.listing import endings
 from ktse.data.records import Cells, Records, csv_records, encoding_of, json_records, undecodable
 from ktse.data.tag_formats import file_format, folder_format
-from ktse.data.text import clean, short
+from ktse.data.text import clean, cut, short
 from ktse.errors import DataError
 
 OBJECTS = frozenset((
@@ -226,8 +226,8 @@ def _problem(cells: list[Any], names: list[str], image: int, chosen: list[int], 
     if is_empty(name):
         return "the image name is empty"
     if not bits:
-        return tag_problem(names[chosen[0]], cells[chosen[0]])
-    wrong = [f"{names[column]} is {short(cells[column])}" for column in chosen if bit(cells[column]) is None]
+        return tag_problem(cut(names[chosen[0]]), cells[chosen[0]])
+    wrong = [f"{cut(names[column])} is {short(cells[column])}" for column in chosen if bit(cells[column]) is None]
     text = f"{', '.join(wrong[:3])}{' ...' if len(wrong) > 3 else ''}, but must be 0 or 1"
     return text + "; data.tag_column names the columns that are classes" if wrong else ""
 

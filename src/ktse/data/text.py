@@ -41,5 +41,9 @@ def skeleton(text: str) -> str:
 
 def short(value: object, most: int = SHORT) -> str:
     """A value as a message shows it: as Python writes it, cut in the middle if it is long."""
-    text = repr(value)
+    return cut(repr(value), most)
+
+
+def cut(text: str, most: int = SHORT) -> str:
+    """A text without its middle if it is long."""
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
