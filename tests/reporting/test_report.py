@@ -260,8 +260,7 @@ def test_it_says_what_the_numbers_are(page: Page) -> None:
 
 
 def test_every_picture_has_words(page: Page) -> None:
-    shown = [image for image in page.images if image.get("loading") != "lazy"]
-    assert len(shown) >= 7 * 5 and all(image["alt"] for image in shown)
+    assert len(page.images) >= 7 * 5 + 15 and all(image["alt"] for image in page.images)
 
 
 def test_without_truth(blind: Any) -> None:

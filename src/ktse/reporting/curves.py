@@ -41,6 +41,7 @@ TERMS = {
     "repulsion": ("Repulsion", "How close the weak part of an image is to an image with other tags (rival AEFT)."),
     "segmentation": ("Segmentation", "How far the model is from the masks, pixel by pixel."),
     "cross_entropy": ("Segmentation", "How far the model is from the masks, pixel by pixel."),
+    "presence": ("Presence", "How wrong the model is about which classes a crop shows."),
     "agreement": ("Agreement", "How far two networks are from each other where masks are doubtful (BECO)."),
 }
 

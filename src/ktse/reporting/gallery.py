@@ -246,7 +246,7 @@ def _photo(painter: Painter, index: int, allowance: int) -> list[Picture]:
 
 def _all_images(facts: Facts, table: _Table, painter: Painter) -> list[Shown]:
     """As many images as there is space for, the least confident first; pictures of the first of them."""
-    order = np.argsort(table.order, kind="stable")  # NaN comes last
+    data, order = facts.data, np.argsort(table.order, kind="stable")  # NaN comes last
     count = min(len(order), THUMBS // EACH)
     allowance = min(LARGE, THUMBS // max(1, count))
     found: list[Shown] = []
@@ -255,7 +255,8 @@ def _all_images(facts: Facts, table: _Table, painter: Painter) -> list[Shown]:
         pictures = []
         if place < count and pixels > 0 and facts.run.path("masks").is_dir():
             source, decoded = painter.small(index, allowance)
-            pictures, pixels = [Picture("mask", "Mask", source, "")] if source else [], pixels - decoded
+            words = f"Mask of {clip(data.ids[index])}"
+            pictures, pixels = [Picture("mask", "Mask", source, words)] if source else [], pixels - decoded
         row = _shown(facts, table, index, pictures)
         space -= 220 + len(escape(row.image_id)) + sum(8 + len(escape(name)) for name, _ in row.tags)
         if space < 0:

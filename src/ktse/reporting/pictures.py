@@ -87,7 +87,7 @@ class Painter:
                 label = self.truth.read(name) if kind == "truth" and self.truth else read_label_map(path)
                 source = data_uri(overlay(photo, label), allowance)
                 pictures.append(Picture(kind, title, source, f"{title}: {self._words(label)}"))
-            elif folder is not None and folder.is_dir():
+            elif (self.truth is not None and self.truth.paths) if folder is None else folder.is_dir():
                 pictures.append(Picture(kind, title, "", "none for this image"))
         return pictures
 

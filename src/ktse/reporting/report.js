@@ -43,7 +43,7 @@ dialog.addEventListener("keydown", (event) => {
 });
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 
-const list = byId("list"), PAGE = 50;
+const list = byId("list"), PAGE = 25;
 if (list) {
   const body = list.tBodies[0], rows = [...body.rows], collator = new Intl.Collator("en", { numeric: true });
   const names = rows.map((one) => one.querySelector(".id").textContent);
