@@ -80,6 +80,7 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
         result["warnings"] += masks["warnings"]
         truth = _without_calibration(result, masks, truth)
     measures: dict[str, tuple[Measure, float | None, str | None]] = {}
+    doubts: list[str] = []
     if truth is not None:
         measures, shown, doubts = _measure(run, data, truth, masks, seed_threshold)
         result["true_images"] = dict(zip(data.classes, shown.tolist(), strict=True))
@@ -105,7 +106,7 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     if "prediction" in measures:
         said = measures["prediction"][0].said
         result["prediction"] |= _confidence_correlation(run.path("predictions", "confidence.csv"), said)
-    result["verdict"] = judge(gather(run, data, recipe, result, seed_threshold.value)).to_json()
+    result["verdict"] = judge(gather(run, data, recipe, result, seed_threshold.value, doubts)).to_json()
     write_json(run.path("evaluation.json"), result)
     _write_images(run, data, {stage: measure for stage, (measure, _, _) in measures.items()})
     return result
