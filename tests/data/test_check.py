@@ -15,10 +15,11 @@ from ktse import api
 from ktse.cli import main
 from ktse.data import look as look_module
 from ktse.data.check import check_images
-from ktse.data.folder import open_folder, open_truth
+from ktse.data.folder import open_folder
 from ktse.data.look import PART, look_at_all
+from ktse.data.masks import Truth, open_truth
 from ktse.data.page import show_checked
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.sample import TaggedImages
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from ktse.console import track
 from ktse.data.class_warnings import class_warnings
 from ktse.data.image_warnings import image_warnings
 from ktse.data.look import look_at_all
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.masks import Truth
+from ktse.data.sample import TaggedImages
 from ktse.data.tones import Tones
 from ktse.errors import DataError
 
@@ -37,6 +38,7 @@ class Checked:
         disk: bytes that a run will keep of all images, by folder of the run.
         duplicates: ids of images with the same content, a list each.
         unreadable: ids of images that cannot be read.
+        true_masks: how many images have a true mask, and which masks fit no image, in words; empty: none were given.
         disagree: images whose true mask and tags name different classes: id, classes "only in tags" and "only in mask".
         doubtful: tags that are probably wrong, the most doubtful first: id, class, whether it is tagged, score.
         doubtful_judge: what judged them: the backbone before training on these tags ("initial"), or, where there is
@@ -57,6 +59,7 @@ class Checked:
     disk: dict[str, int] = field(default_factory=dict)
     duplicates: list[list[str]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    true_masks: str = ""
     disagree: list[dict[str, Any]] = field(default_factory=list)
     doubtful: list[dict[str, Any]] = field(default_factory=list)
     doubtful_judge: Literal["", "initial", "trained"] = ""
@@ -125,15 +128,17 @@ def check_images(
         content=_content(data, contents),
         duplicates=[[data.ids[index] for index in group] for group in groups],
         unreadable=[data.ids[index] for index in unreadable],
+        true_masks=truth.found if truth is not None else "",
         disagree=disagree,
         errors=(bad_masks if skipped else bad_images + bad_masks) + _too_few(data, good),
         warnings=[
             *data.notes,
+            *(truth.notes if truth is not None else ()),
             *skipped,
             *class_warnings(data.classes, data.tags, counts),
             *image_warnings(data, sizes, tones),
             *_duplicate_warnings(data, groups),
-            *_disagreement(disagree, len(data)),
+            *_disagreement(disagree),
         ],
     )
 
@@ -209,7 +214,7 @@ def _duplicate_warnings(data: TaggedImages, groups: list[list[int]]) -> list[str
     return warnings
 
 
-def _disagreement(disagree: list[dict[str, Any]], images: int) -> list[str]:
+def _disagreement(disagree: list[dict[str, Any]]) -> list[str]:
     texts = []
     for where, text in (
         ("only in tags", "have a tag that their mask lacks"),
@@ -218,8 +223,6 @@ def _disagreement(disagree: list[dict[str, Any]], images: int) -> list[str]:
         some = [f"{entry['id']} ({', '.join(entry[where])})" for entry in disagree if entry[where]]
         if some:
             texts.append(f"{len(some)} images {text}: {_some(some)}")
-    if 2 * len(disagree) > images and not any(entry["only in mask"] for entry in disagree):
-        texts.append("in masks, class k has the value k, and 255 means undecided: are yours black and white?")
     return texts
 
 

@@ -1,18 +1,13 @@
-"""Folders of images with a table of tags; true masks, for measuring, in another folder."""
+"""Folders of images with a table of tags."""
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 from ktse.data.columns import FOUND_OUT, Columns
 from ktse.data.found import Found, assemble, read_classes
-from ktse.data.image import image_size
 from ktse.data.listing import Names, list_folder
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.sample import TaggedImages
 from ktse.data.table import Table, read_table
 from ktse.data.text import short
 from ktse.errors import DataError
@@ -130,48 +125,3 @@ def _classes(tags: Path, table: Table) -> tuple[str, ...]:
             hint="List each tag once, or remove classes.txt to take the tags that occur, sorted.",
         )  # fmt: skip
     return classes
-
-
-def open_truth(masks: Path, data: TaggedImages) -> Truth:
-    """Find the true masks of a data set: `masks/ID.png` for the images that have one.
-
-    Raises:
-        DataError: the folder does not exist, fits no image, or holds masks of another size or with unknown classes.
-    """
-    if not masks.is_dir():
-        wrong = "is a file" if masks.is_file() else "does not exist"
-        raise DataError(f"the mask folder {masks} {wrong}", hint="Check the path given as --masks.")
-    paths = {name: masks / f"{name}.png" for name in data.ids if (masks / f"{name}.png").is_file()}
-    if not paths:
-        raise DataError(
-            f"no file in {masks} is the mask of an image",
-            where=f"looked for {data.ids[0]}.png and {len(data) - 1} more",
-            hint="A mask is named like its image, with the ending .png, in the same subfolder.",
-        )
-    problems = []
-    for number, name in enumerate(data.ids):
-        if name in paths:
-            problems += mask_problems(paths[name], data.source(number), len(data.classes))
-    if problems:
-        raise DataError(f"some masks in {masks} cannot be used", where=problems, hint="Mend or remove these masks.")
-    return Truth(paths)
-
-
-def mask_problems(mask_path: Path, image: Path | BytesIO, classes: int) -> list[str]:
-    """What makes a file useless as the mask of an image: its mode, size or values, or that it cannot be read."""
-    try:
-        size = image_size(image)
-    except DataError:  # said by check, which knows whether to skip it
-        return []
-    try:
-        with Image.open(mask_path) as mask:
-            if mask.mode not in ("P", "L", "1", "I;16"):
-                return [f"{mask_path}: a {mask.mode} image, but masks hold class numbers (8-bit palette or grey)"]
-            if mask.size != size:
-                return [f"{mask_path}: {mask.size[0]}x{mask.size[1]} pixels, but its image has {size[0]}x{size[1]}"]
-            values = np.unique(np.asarray(mask))
-    except (OSError, SyntaxError, ValueError) as error:
-        return [f"{mask_path}: {error}"]
-    ignored = 65535 if mask.mode == "I;16" else 255
-    unknown = [int(value) for value in values if value > classes and value != ignored]
-    return [f"{mask_path}: values {unknown[:5]}, but there are {classes} classes"] if unknown else []

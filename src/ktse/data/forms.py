@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from ktse.data.coco import coco_files, find_coco, looks_like_coco, open_coco_truth
+from ktse.data.coco import coco_files, find_coco, looks_like_coco
 from ktse.data.columns import Columns
-from ktse.data.folder import find_table, open_truth
+from ktse.data.folder import find_table
 from ktse.data.found import Found, assemble
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.sample import TaggedImages
 from ktse.data.subfolders import find_subfolders
 from ktse.data.voc import find_voc, voc_root
 from ktse.errors import DataError, RecipeError
@@ -76,15 +76,6 @@ def form_of(recipe: DataRecipe) -> str:
     if (images / "dataset_info.json").is_file() or (images / "dataset_dict.json").is_file():
         return "datasets"
     return "folders"
-
-
-def open_masks(masks: Path, data: TaggedImages) -> Truth:
-    """Open true masks, for measuring only: a folder of PNGs named like the images, or a COCO file.
-
-    Raises:
-        KtseError: they cannot be used.
-    """
-    return open_coco_truth(masks, data) if masks.suffix.lower() == ".json" else open_truth(masks, data)
 
 
 def _tag_file(recipe: DataRecipe) -> Path:

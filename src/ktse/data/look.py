@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ktse.data.image import is_deep
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.masks import Truth
+from ktse.data.sample import TaggedImages
 from ktse.data.tones import Tones, tones_of
 from ktse.errors import DataError, KtseError
 from ktse.run_folder import undecided

@@ -1,4 +1,4 @@
-"""What a data set is: images with tags for training, and, apart from them, true masks for measuring."""
+"""What a data set is: images with tags."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from ktse.data.image import at_most, read_image
-from ktse.run_folder import read_label_map
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,35 +89,4 @@ class TaggedImages:
             stat = os.stat(f"{root}/{name}")  # noqa: PTH116 (a million paths take pathlib seconds)
             digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         digest.update(np.packbits(self.tags).tobytes() + np.packbits(self.validation).tobytes())
-        return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Truth:
-    """True masks, for measuring only.
-
-    Attributes:
-        paths: file that holds the mask of each image that has one, by image id.
-    """
-
-    paths: dict[str, Path]
-
-    def read(self, image_id: str) -> np.ndarray:
-        """The true mask of an image: (H, W) uint8 or uint16, 0 background, k class k, the largest value ignored.
-
-        Raises:
-            KtseError: it cannot be read.
-        """
-        return read_label_map(self.paths[image_id])
-
-    def take(self, ids: Collection[str]) -> Truth:
-        """The masks of some of the images."""
-        return dataclasses.replace(self, paths={name: self.paths[name] for name in ids if name in self.paths})
-
-    def fingerprint(self) -> str:
-        """Hash of each file's name, size and time of change."""
-        digest = hashlib.sha256()
-        stats = {path: path.stat() for path in set(self.paths.values())}
-        for image_id, path in sorted(self.paths.items()):
-            digest.update(f"{image_id}\0{stats[path].st_size}\0{stats[path].st_mtime_ns}\n".encode())
         return digest.hexdigest()

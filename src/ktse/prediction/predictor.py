@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,33 +15,24 @@ from PIL import Image, ImageOps
 from ktse.data.image import at_most, read_image, to_rgb
 from ktse.errors import DataError
 from ktse.prediction.confidence import Confidence
+from ktse.prediction.scales import SMALLEST, Network, Whole, merged, seen
 from ktse.prediction.tiles import blend
 from ktse.recipe import PredictRecipe
 from ktse.refinement.dense_crf import crf_scores
 from ktse.run_folder import label_type
+from ktse.visual import overlay
 
-SMALLEST = 32
-"""Side in pixels below which nothing is given to a network."""
+NAMED = 5
+"""Classes that are named in one line about a prediction or a model."""
+
+SHOWN = 1024
+"""Longer side in pixels of what a notebook shows."""
 
 BAND = 384 * 2**20
 """Bytes that the scores of a row of tiles may take; with more classes or wider images the tiles get lower."""
 
 
-class Model(Protocol):
-    """What a predictor needs of a network, whatever computes it."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes 1..C."""
-
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """(B, H, W, 3) uint8 RGB to (B, C+1, H, W) float32, 0..1."""
-
-    def logits(self, images: np.ndarray) -> np.ndarray:
-        """(B, H, W, 3) uint8 RGB to (B, C+1, H, W) float32, whose softmax the probabilities are."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """What a segmentation model says about an image.
 
@@ -48,23 +40,73 @@ class Prediction:
         label: (H, W) uint8 (uint16 from 255 classes on), 0 background, k class k.
         confidence: how sure the model is of what it found, 0..1 (ktse.prediction.confidence).
         probabilities: (C+1, H, W) float32, 0..1, where asked for.
+        classes: names of the classes 1..C.
+        photo: the RGB image that was segmented.
     """
 
     label: np.ndarray
     confidence: float
     probabilities: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    photo: Image.Image | None = None
+
+    def overlay(self, photo: Any = None, alpha: float = 0.55) -> Image.Image:
+        """The labels in colour over the photo.
+
+        Args:
+            photo: any form of an image that ktse.load(...).predict takes; without it, the image that was segmented.
+            alpha: opacity of the colours, 0..1.
+
+        Returns:
+            RGB image of the photo's size.
+
+        Raises:
+            DataError: there is no photo, or it cannot be read.
+        """
+        image = self.photo if photo is None else as_image(photo)
+        if image is None:
+            raise DataError("this prediction does not hold its photo", hint="Give it: overlay(photo).")
+        return overlay(image, self.label, alpha)
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows: the overlay, made smaller where it is large."""
+        if self.photo is None:
+            return None
+        large, file = max(self.photo.size) > SHOWN, BytesIO()
+        photo = ImageOps.contain(self.photo, (SHOWN, SHOWN)) if large else self.photo
+        overlay(photo, self.label).save(file, format="PNG")
+        return file.getvalue()
+
+    def __repr__(self) -> str:
+        values, counts = np.unique(self.label, return_counts=True)
+        found = [
+            f"{self._name(int(value))} {100 * count / self.label.size:.3g} %"
+            for value, count in sorted(zip(values, counts, strict=True), key=lambda pair: -pair[1])
+            if value
+        ]
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        height, width = self.label.shape
+        shown = f"{', '.join(found[:NAMED])}{more}" if found else "background alone"
+        return f"<Prediction of {width}x{height} pixels: {shown}; confidence {self.confidence:.2f}>"
+
+    def _name(self, value: int) -> str:
+        return self.classes[value - 1] if value <= len(self.classes) else f"class {value}"
 
 
 class Predictor:
     """A model with the settings of its use.
 
     Args:
-        model: computes probabilities.
+        model: computes scores at sizes that are chosen here, or resizes by itself.
         recipe: scales, mirror image, tiles.
     """
 
-    def __init__(self, model: Model, recipe: PredictRecipe) -> None:
+    def __init__(self, model: Network | Whole, recipe: PredictRecipe) -> None:
         self.model, self.recipe = model, recipe
+
+    def __repr__(self) -> str:
+        more = f" and {len(self.classes) - NAMED} more" if len(self.classes) > NAMED else ""
+        return f"<Predictor of {len(self.classes)} classes: {', '.join(self.classes[:NAMED])}{more}>"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -75,7 +117,8 @@ class Predictor:
         """Segment an image.
 
         Args:
-            image: a path, a Pillow image, an array (H, W) or (H, W, 3), or a tensor (3, H, W); uint8, or float in 0..1.
+            image: a path, an open binary file, a Pillow image, an array (H, W) or (H, W, 3), or a tensor (3, H, W);
+                uint8, or float in 0..1.
             tags: names of the classes that it shows, where that is known: no pixel becomes another one.
             probabilities: also return the probability of every label for every pixel.
 
@@ -90,7 +133,8 @@ class Predictor:
             confidence.add(label[top : top + scores.shape[1]], best)
             if probabilities:
                 kept.append(scores.copy())
-        return Prediction(label, confidence.value, np.concatenate(kept, axis=1) if probabilities else None)
+        whole = np.concatenate(kept, axis=1) if probabilities else None
+        return Prediction(label, confidence.value, whole, self.classes, picture)
 
     def bands(self, image: Image.Image, tags: Collection[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Probabilities of an RGB image from top to bottom, among its tags if these are known.
@@ -124,50 +168,34 @@ class Predictor:
     def _at_once(self, image: Image.Image, factor: float) -> Iterator[tuple[int, np.ndarray]]:
         """The same for an image that the network sees as a whole.
 
-        Where it sees a large image much smaller, the scores of every pixel would take more memory than the network:
-        they are computed of a smaller image, and enlarged a band at a time.
+        Where the scores of every pixel would take too much memory, they are enlarged a band at a time, and a dense CRF
+        works on a smaller image.
         """
         width, height = image.size
+        parts, merge = self._seen(image, factor), self.recipe.merge
         room = BAND // (4 * (len(self.classes) + 1))
-        seen = math.ceil(width * height * min(1.0, factor * max(self.recipe.scales)) ** 2)
-        size = at_most(image.size, max(seen, room // 4)) if width * height > room else image.size
-        if size == image.size:
-            yield 0, self._score(image, factor)
-            return
-        scores = self._score(image.resize(size, Image.Resampling.BICUBIC), factor * width / size[0])
-        rows = max(1, room // 4 // width)
+        if self.recipe.crf.iterations:
+            reached = math.ceil(width * height * min(1.0, factor * max(self.recipe.scales)) ** 2)
+            small = at_most(image.size, max(reached, room // 4)) if width * height > room else image.size
+            smaller = image if small == image.size else image.resize(small, Image.Resampling.BICUBIC)
+            parts, merge = [self._finished(smaller, parts)], "mean"
+        rows = height if width * height <= room else max(1, room // 4 // width)
         for top in range(0, height, rows):
             bottom = min(top + rows, height)
-            box = (0.0, top * size[1] / height, float(size[0]), bottom * size[1] / height)
-            yield top, _resized(scores, (width, bottom - top), box)
+            yield top, merged(parts, (width, bottom - top), merge, (top / height, bottom / height))
+
+    def _seen(self, image: Image.Image, factor: float) -> list[np.ndarray]:
+        if isinstance(self.model, Whole):
+            return self.model.seen(image, factor)
+        return seen(self.model, image, factor, self.recipe)
+
+    def _finished(self, image: Image.Image, parts: list[np.ndarray]) -> np.ndarray:
+        """(C+1, H, W) probabilities of an image that fits into memory, after the dense CRF if the recipe has one."""
+        total = merged(parts, image.size, self.recipe.merge)
+        return crf_scores(np.asarray(image), total, self.recipe.crf) if self.recipe.crf.iterations else total
 
     def _score(self, image: Image.Image, factor: float) -> np.ndarray:
-        """(C+1, H, W) probabilities of an image that fits into memory, merged over scales and mirror images.
-
-        Mirror images are averaged; scales are averaged, or, as published, the maximum of their scores before the
-        softmax is taken pixel by pixel.
-        """
-        compute = self.model.logits if self.recipe.merge == "max" else self.model.probabilities
-        total: np.ndarray | None = None
-        for scale in self.recipe.scales:
-            width, height = (max(SMALLEST, round(side * factor * scale)) for side in image.size)
-            array = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
-            batch = np.stack([array, array[:, ::-1]] if self.recipe.flip else [array])
-            found = compute(batch)
-            mean = (found[0] + found[1, ..., ::-1]) / 2 if self.recipe.flip else found[0]
-            large = mean if (width, height) == image.size else _resized(mean, image.size)
-            if total is None:
-                total = large
-            else:
-                total = np.maximum(total, large) if self.recipe.merge == "max" else total + large
-        if total is None:
-            raise ValueError("at least one scale is needed")
-        if self.recipe.merge == "max":
-            total = np.exp(total - total.max(axis=0, keepdims=True))
-            total /= total.sum(axis=0, keepdims=True)
-        else:
-            total /= np.float32(len(self.recipe.scales))
-        return crf_scores(np.asarray(image), total, self.recipe.crf) if self.recipe.crf.iterations else total
+        return self._finished(image, self._seen(image, factor))
 
 
 def among(probabilities: np.ndarray, possible: np.ndarray) -> np.ndarray:
@@ -206,14 +234,16 @@ def as_image(image: Any) -> Image.Image:
     """Any usual form of an image as RGB.
 
     Args:
-        image: a path, a Pillow image, an array (H, W) or (H, W, 1, 3 or 4), or a tensor (1, 3 or 4, H, W); uint8, or
-            float in 0..1.
+        image: a path, an open binary file such as BytesIO, a Pillow image, an array (H, W) or (H, W, 1, 3 or 4), or a
+            tensor (1, 3 or 4, H, W); uint8, or float in 0..1.
 
     Raises:
         DataError: it is none of these, or cannot be read.
     """
     if isinstance(image, str | Path):
         return read_image(Path(image))
+    if hasattr(image, "read"):
+        return _from_file(image)
     if isinstance(image, Image.Image):
         return to_rgb(ImageOps.exif_transpose(image))
     if hasattr(image, "detach"):  # a tensor, known without loading torch
@@ -223,7 +253,8 @@ def as_image(image: Any) -> Image.Image:
         array = image
     else:
         raise DataError(
-            f"a {type(image).__name__} is not an image", hint="Give a path, a Pillow image, an array or a tensor."
+            f"a {type(image).__name__} is not an image",
+            hint="Give a path, an open binary file, a Pillow image, an array or a tensor.",
         )
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
@@ -244,11 +275,10 @@ def as_image(image: Any) -> Image.Image:
     return to_rgb(Image.fromarray(array.astype(np.uint8)))
 
 
-def _resized(
-    scores: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
-) -> np.ndarray:
-    """(K, h, w) float32, or a box (left, top, right, bottom) of it, brought bilinearly to (width, height)."""
-    large = np.empty((len(scores), size[1], size[0]), dtype=np.float32)
-    for target, plane in zip(large, np.ascontiguousarray(scores), strict=True):
-        target[:] = np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR, box=box))
-    return large
+def _from_file(file: Any) -> Image.Image:
+    """The image in an open file, read from where the file stands."""
+    content = file.read()
+    if not isinstance(content, bytes):
+        raise DataError("an image cannot be read from a file that is open as text", hint='Open it with mode "rb".')
+    name = getattr(file, "name", "")
+    return read_image(BytesIO(content), name=name if isinstance(name, str) and name else "the image in memory")

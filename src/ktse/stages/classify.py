@@ -26,7 +26,7 @@ from ktse.run_folder import RunFolder
 from ktse.stages.background import around, background_threshold
 from ktse.stages.paired_images import PairedImages, collate
 from ktse.training import EpochEnd, EpochPlan, State, fit_with_retries, parameter_groups, poly
-from ktse.weights import load_into, load_tensors, save_tensors
+from ktse.weights import load_into, load_tensors, save_model
 
 COLLAPSED = 0.8
 """Share of the warm-up's F1 of the tags below which training has collapsed."""
@@ -88,6 +88,7 @@ class ClassifyTask:
             lr=lambda progress: scale * self._lr(state.epoch, start, progress),
             momentum=recipe.momentum if start is None else recipe.momentum_after,
             loader=partial(self._loader, state.epoch, start is not None),
+            epochs=recipe.epochs,
         )
 
     def _lr(self, epoch: int, start: int | None, progress: float) -> float:
@@ -147,8 +148,8 @@ class ClassifyTask:
         """Judge how well the tags are known, and end the warm-up when they get no better."""
         recipe, memory, found = self.recipe, state.memory, _sums(state.totals)
         text = (
-            f"epoch {state.epoch}: tag F1 {found['f1']:.1%}, all tags right on {found['exact']:.1%} of crops, "
-            f"no activation for {found['empty']:.1%} of tags"
+            f"epoch {state.epoch} of {recipe.epochs}: tag F1 {found['f1']:.1%}, all tags right on "
+            f"{found['exact']:.1%} of crops, no activation for {found['empty']:.1%} of tags"
         )
         every = recipe.keep_every
         kept = KEPT.format(state.epoch) if every and state.epoch % every == 0 else ""
@@ -210,7 +211,7 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None
         "mean": network.mean.tolist(), "std": network.std.tolist(), "long_side": list(recipe.long_side),
     }  # fmt: skip
     if fabric.global_rank == 0:
-        save_tensors(folder / "model.safetensors", network.state_dict(), header)
+        save_model(folder / "model.safetensors", network.state_dict(), header)
     fabric.barrier()
 
 

@@ -70,7 +70,9 @@ def _count(counts: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
     counts += ((first & second).sum(), first.sum(), second.sum())
 
 
-def gather(run: RunFolder, data: TaggedImages, recipe: Recipe, result: dict[str, Any], seed_threshold: float) -> Facts:
+def gather(
+    run: RunFolder, data: TaggedImages, recipe: Recipe, result: dict[str, Any], seed_threshold: float, doubts: list[str]
+) -> Facts:
     """The facts of a run.
 
     Args:
@@ -79,6 +81,7 @@ def gather(run: RunFolder, data: TaggedImages, recipe: Recipe, result: dict[str,
         recipe: the settings.
         result: the content of evaluation.json so far.
         seed_threshold: where seeds are cut, 0..1.
+        doubts: what is odd about the true masks.
     """
     summary = _read(run, "masks/summary.json")
     looked = _look(run, data, recipe, seed_threshold) if summary else MaskFacts(len(data.classes))
@@ -101,7 +104,7 @@ def gather(run: RunFolder, data: TaggedImages, recipe: Recipe, result: dict[str,
         measured=mask.get("images", 0),
         correlation=mask.get("confidence_correlation"),
         confidences=_confidences(run, data),
-        complaints=tuple(_read(run, "segment/summary.json").get("warnings", [])),
+        complaints=(*_read(run, "segment/summary.json").get("warnings", []), *doubts),
     )
 
 

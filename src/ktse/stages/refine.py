@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from ktse.console import say, track
-from ktse.data.calibration import Calibration
 from ktse.data.image import image_size
+from ktse.data.masks import Calibration
 from ktse.data.sample import TaggedImages
 from ktse.devices import make_fabric
 from ktse.errors import CollapseError

@@ -54,7 +54,7 @@ class Facts:
         training: number of training images.
         classes: about each class.
         threshold: background threshold of the masks, 0..1.
-        threshold_kind: where that comes from: "found", "fallback", "calibrated", "recipe" or "crf".
+        threshold_kind: where that comes from: "found", "unclear", "calibrated", "recipe" or "crf".
         covered: median share of a tagged image, 0..1, that its mask covers.
         full: share of tagged images, 0..1, of which the mask covers most.
         empty: share of tagged images, 0..1, whose mask is empty.

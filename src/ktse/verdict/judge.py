@@ -107,10 +107,10 @@ def _threshold(facts: Facts) -> Iterator[Sign]:
     if facts.threshold < 0.05 or facts.threshold > 0.9:
         text = f"The background threshold, {facts.threshold:.2f}, is at the end of its range."
         yield Sign("do-not-use", "", text, _calibrate(facts))
-    elif facts.threshold_kind == "fallback":
+    elif facts.threshold_kind == "unclear":
         text = (
-            "The images do not show where objects end: many background thresholds fit them equally well. A fixed one, "
-            f"{facts.threshold:.2f}, was used."
+            "The images do not show where objects end: many background thresholds suit them about equally well, and "
+            f"{facts.threshold:.2f} is a guess."
         )
         yield Sign("look", "", text, _calibrate(facts))
 
