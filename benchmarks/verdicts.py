@@ -23,13 +23,13 @@ import ktse
 from ktse.errors import KtseError
 
 SMALL = {
-    "classify.crop": 192,
-    "classify.long_side": [192, 256],
+    "classify.crop": 160,
+    "classify.long_side": [160, 224],
     "seed.scales": [1.0],
-    "seed.long_side": 288,
-    "segment.crop": 192,
-    "segment.long_side": [192, 256],
-    "segment.most_images": 1500,
+    "seed.long_side": 256,
+    "segment.crop": 160,
+    "segment.long_side": [160, 224],
+    "segment.most_images": 800,
     "predict.long_side": 256,
 }
 """Settings that make a run of a hundred images short."""
