@@ -221,6 +221,27 @@ def test_all_outputs_of_a_folder(photos: Path, tmp_path: Path) -> None:
             assert image.size == (61, 45)
 
 
+def test_what_is_left_out_of_a_folder_is_said(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = [Image.new("RGB", (61, 45), colour) for colour in ("red", "blue")]
+    frames[0].save(photos / "d.mpo", save_all=True, append_images=frames[1:])
+    (photos / "e.heic").write_bytes(b"x")
+    (photos / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (photos / "run").mkdir()
+    for name in ("recipe.yaml", "manifest.json"):
+        (photos / "run" / name).touch()
+    (photos / "a.jpg").mkdir()
+    (photos / "f.jpg").write_bytes((photos / "a.png").read_bytes())
+    Image.new("RGB", (61, 45)).save(photos / "a.jpg" / "1.png")
+    written = predict_folder(Predictor(Colours(), ONCE), photos, tmp_path / "out")
+    names = [path.relative_to(tmp_path / "out").as_posix() for path in written]
+    assert names == ["a.jpg/1.png", "a.png.png", "c.png", "d.png", "deep/b.png", "f.png"]
+    assert all(path.is_file() for path in written)
+    said = capsys.readouterr().err
+    for part in ("1 .heic (a HEIC photo)", "gone.png leads nowhere", "run is a run folder"):
+        assert part in said
+    assert said.count("predict: ") == 3
+
+
 def test_every_nth_pixel_is_kept_across_bands(tmp_path: Path) -> None:
     picture = np.random.default_rng(3).integers(0, 256, (211, 70, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "a.png")
