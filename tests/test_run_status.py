@@ -54,7 +54,7 @@ def test_a_finished_run_is_done_and_can_be_used(run: Path, capsys: pytest.Captur
     capsys.readouterr()
     assert main(["status", str(run)]) == 0
     captured = capsys.readouterr()
-    assert [line.split("│")[1:3] for line in captured.out.splitlines() if "done" in line] == [
+    assert [line.split("│")[1:3] for line in captured.out.splitlines() if "│ done" in line] == [
         [f" {stage:8} ", " done  "] for stage in STAGES
     ]
     assert captured.err == ""
@@ -155,7 +155,6 @@ def test_who_works_there_is_said_and_status_needs_no_lock(run: Path, capsys: pyt
         for verb in (["seed", "run"], ["run", "scenes/images", "--tags", "scenes/tags.csv", "--out", "run"]):
             assert main(verb) == 1
             assert "another ktse works in run" in capsys.readouterr().err
-        assert main(["report", "run"]) == 1
     note(run, "classify", state="done")
     with locked(run):
         assert main(["report", "run"]) == 0  # it is finished, so that nothing is written
@@ -189,7 +188,8 @@ def test_a_table_in_memory_is_kept_so_that_the_shell_goes_on(run: Path, capsys: 
     frame = pandas.DataFrame({"image": [row[0] for row in rows], "tags": [row[1].split(";") for row in rows]})
     found = ktse.run("scenes/images", tags=frame, out="framed")
     assert repr(found).startswith("<RunFolder framed: classify, seed,")
-    assert (found.root / "classes.txt").read_text() == (run / "classes.txt").read_text()
+    tags = sorted({tag for row in rows for tag in row[1].split(";") if tag})
+    assert (found.root / "classes.txt").read_text().splitlines() == tags
     capsys.readouterr()
     again = ["run", "scenes/images", "--tags", "framed/tags.csv", "--out", "framed"]
     assert main(again) == 0
