@@ -23,12 +23,10 @@ from ktse.recipe import RefineRecipe
 from ktse.refinement.comparison import compare
 from ktse.refinement.cutting import enlarge
 from ktse.refinement.threshold import (
-    BINS,
     boundary_contrast,
     choose_threshold,
     colour_regions,
     explained_share,
-    score_histogram,
 )
 from ktse.run_folder import RunFolder
 from ktse.stages.classify import load_network, load_warmup
@@ -51,7 +49,7 @@ def one(root: Path, images: int) -> str:
     explained, contrast, best, cut = [], [], [], []
     for network in (warm, load_network(run)):
         placed, sweep = network.to(fabric.device), ThresholdSweep(len(data.classes), THRESHOLDS)
-        shares, edges, histogram = [], [], np.zeros(BINS, dtype=np.int64)
+        shares, edges = [], []
         for name in sample:
             image, keys, true = data.read(names[name]), np.flatnonzero(data.tags[names[name]]), truth.read(name)
             cam, _ = image_cams(placed, image, keys, recipe, fabric)
@@ -59,11 +57,10 @@ def one(root: Path, images: int) -> str:
             small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
             shares.append(explained_share(colour_regions(small), scores))
             edges.append(boundary_contrast(small, scores)[0] / scores[0].size)
-            histogram += score_histogram(scores)
             sweep.add(true, keys, enlarge(scores, (true.shape[0], true.shape[1])))
         explained.append(np.stack(shares))
         contrast.append(np.stack(edges))
-        threshold, _ = choose_threshold(histogram, explained[-1].sum(axis=0), "auto")
+        threshold = choose_threshold(explained[-1].sum(axis=0), "auto").value
         best.append(100 * np.nanmax(sweep.miou))
         cut.append(100 * sweep.miou[int(np.abs(THRESHOLDS - threshold).argmin())])
     return (

@@ -5,7 +5,8 @@
 A run needs true masks and the stages up to refine; the true masks measure, and choose nothing. With --quick, ideas that
 need the network (scales, tags) are left out. Rows:
 
-- labels: how well colours explain the labels; the one that ktse uses.
+- labels: how well colours explain the labels, thresholds near the ends distrusted; the one that ktse uses.
+- labels, no prior: the same, no threshold distrusted.
 - objects: how well they explain what is object and what background.
 - edges, sum and mean: contrast of the image along the boundaries of the masks, all of it, or per boundary.
 - Otsu; mixture: where two normal distributions fitted to all scores cross.
@@ -38,8 +39,7 @@ from ktse.refinement.threshold import (
     colour_regions,
     explained_labels,
     explained_share,
-    otsu,
-    score_histogram,
+    explained_threshold,
 )
 from ktse.run_folder import RunFolder, read_npz
 from ktse.stages.classify import load_network
@@ -47,6 +47,45 @@ from ktse.stages.seed import image_cams
 
 STEPS = np.arange(1, 10) / 10
 """Thresholds that are tried where each costs a pass through the network."""
+
+
+def score_histogram(scores: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """Histogram of each pixel's largest score.
+
+    Args:
+        scores: (K, h, w) float in 0..1.
+        bins: number of equal bins on 0..1.
+
+    Returns:
+        (bins,) int64; zeros if K is 0.
+    """
+    if len(scores) == 0:
+        return np.zeros(bins, dtype=np.int64)
+    index = np.clip((scores.max(axis=0).astype(np.float32) * bins).astype(np.int64), 0, bins - 1)
+    return np.bincount(index.ravel(), minlength=bins)
+
+
+def otsu(histogram: np.ndarray) -> float:
+    """The threshold in 0..1 that splits a histogram into two classes of smallest spread (Otsu, 1979).
+
+    Args:
+        histogram: (bins,) counts over 0..1.
+
+    Returns:
+        0..1; 0.5 if all counts are in one bin.
+    """
+    weight = histogram.astype(np.float64)
+    values = (np.arange(len(weight)) + 0.5) / len(weight)
+    below, above = weight.cumsum()[:-1], weight[::-1].cumsum()[::-1][1:]
+    total = (weight * values).cumsum()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_below, mean_above = total[:-1] / below, (total[-1] - total[:-1]) / above
+        between = np.where((below > 0) & (above > 0), below * above * (mean_below - mean_above) ** 2, 0.0)
+    if between.max() <= 0:
+        return 0.5
+    # Empty bins between two groups are all equally good: take the middle of them.
+    best = np.flatnonzero(between >= between.max() * (1 - 1e-12))
+    return float((best.mean() + 1) / len(weight))
 
 
 def mixture(histogram: np.ndarray, iterations: int = 200) -> float:
@@ -129,7 +168,9 @@ def compare(root: Path, images: int, *, quick: bool) -> None:
     kept = above[2 * step :] / np.maximum(1, above[: -2 * step])
     usual = slice(step, BINS - 3 * step)  # neither end: there, nothing is left to change
     found = {
-        "labels": explained[0].argmax() / BINS,
+        "labels": explained_threshold(explained[0]) or 0.0,
+        "labels, no prior": explained[0].argmax() / BINS,
+        "always 0.4": 0.4,
         "objects": explained[1].argmax() / BINS,
         "edges, sum": edges[0].argmax() / BINS,
         "edges, mean": np.where(edges[1] > 0.02 * edges[1].max(), edges[0] / np.maximum(1, edges[1]), -9).argmax()

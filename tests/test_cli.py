@@ -225,7 +225,7 @@ def test_wrong_masks_to_calibrate_with_are_said_before_any_work(finished: Path, 
     for arguments in ([*new, "--calibrate", few], [*again, "--calibrate", few]):
         done = ktse(*arguments)
         assert done.returncode == 1
-        assert "there is no image nobody" in done.stderr and "3x3 pixels" in done.stderr
+        assert "the image 'nobody'" in done.stderr and "3x3 pixels" in done.stderr
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "new").exists()
     assert (finished / "recipe.yaml").read_text() == recipe
@@ -500,7 +500,7 @@ def test_corrected_masks_are_learned_from_and_a_changed_one_repeats_what_follows
     Image.new("L", (96, 80)).save(fixed / "stranger.png")
     wrong = ktse("segment", run, "--corrections", fixed)
     assert wrong.returncode == 1
-    for part in ("0003.png: 7x9 pixels", "0004.png: values [77]", "no image 'stranger'"):
+    for part in ("0003.png: 7x9 pixels", "0004.png: values [77]", "the image 'stranger'"):
         assert part in wrong.stderr
     assert "Traceback" not in wrong.stderr
     assert ((run / "manifest.json").read_text(), (run / "recipe.yaml").read_text()) == before

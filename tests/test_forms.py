@@ -42,7 +42,7 @@ def check(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, o
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_checked_and_counted(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = check(capsys, *written(form, tmp_path))
-    images, classes, validation = SHAPES.get(form, (10, 3, 0))
+    images, classes, validation = SHAPES.get(form, (10, 3, 1))
     assert (found["images"], len(found["classes"]), found["validation"]) == (images, classes, validation)
     used = [tags for tags in TAGS if form != "subfolders" or len(tags) == 1]
     used = used[:9] if form == "voc" else used

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from torchmetrics.classification import BinaryAveragePrecision, MulticlassJaccardIndex
 
 from ktse.metrics import Confusion, ThresholdSweep, average_precision, intersection_over_union, tag_metrics
-from ktse.refinement.threshold import otsu, score_histogram
 
 
 @given(seed=st.integers(0, 10**6), classes=st.integers(1, 6))
@@ -86,29 +85,3 @@ def test_tag_metrics_of_a_class_without_images_are_undefined() -> None:
     metrics = tag_metrics(np.array([[1.0, -1.0], [-1.0, -1.0]]), np.array([[True, False], [False, False]]), ("a", "b"))
     assert metrics["exact"] == 100.0
     assert metrics["by_class"]["b"] == {"images": 0, "precision": None, "recall": None, "ap": None}  # type: ignore[index]
-
-
-@given(low=st.integers(0, 100), gap=st.integers(20, 150))
-def test_otsu_lies_between_two_groups(low: int, gap: int) -> None:
-    histogram = np.zeros(256, dtype=np.int64)
-    histogram[low : low + 3], histogram[low + gap : low + gap + 3] = 50, 20
-    assert (low + 3) / 256 <= otsu(histogram) <= (low + gap) / 256
-
-
-def test_the_histogram_holds_each_pixels_largest_score() -> None:
-    scores = np.array([[[0.1, 0.9]], [[0.2, 0.3]]], dtype=np.float16)
-    assert np.flatnonzero(score_histogram(scores)).tolist() == [int(np.float16(0.2) * 256), int(np.float16(0.9) * 256)]
-
-
-def test_255_in_eight_bits_is_ignored_however_many_classes_there_are() -> None:
-    truth, said = np.array([[255, 255, 3]], dtype=np.uint8), np.array([[255, 7, 3]], dtype=np.uint16)
-    confusion, sweep = Confusion(300), ThresholdSweep(300, np.array([0.5]))
-    confusion.add(truth, said)
-    sweep.add(truth, np.array([2]), np.ones((1, 1, 3), dtype=np.float32))
-    assert confusion.counts.sum() == confusion.counts[3, 3] == 1
-    assert sweep.counts.sum() == sweep.counts[0, 3, 3] == 1
-
-
-def test_labels_of_another_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match="cannot measure"):
-        Confusion(2).add(np.zeros((3, 4), np.uint8), np.zeros((4, 3), np.uint8))

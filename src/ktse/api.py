@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from ktse.checking import check_run
 from ktse.data.check import Checked, check_images
-from ktse.data.forms import open_data, open_masks
+from ktse.data.forms import open_data
 from ktse.data.frames import tags_as_file
+from ktse.data.masks import open_truth
 from ktse.data.scenes import make_scenes
 from ktse.disk import maps_need
 from ktse.errors import RunError
-from ktse.finished import OTHER_DATA, overtaken
 from ktse.pipeline import Job, run_all
 from ktse.prediction.files import predict_folder, predict_tagged
 from ktse.prediction.predictor import Predictor
@@ -27,8 +27,8 @@ from ktse.run_status import Status, read_status
 from ktse.runtime.device import Device, on_device
 from ktse.runtime.lock import refuse_locked
 from ktse.runtime.log import recording
-from ktse.settings import changed, given_data, given_recipe, load_recipe, merged, recipe_from_dict
-from ktse.using import keep_apart, model_file, say_doubts, say_end, say_overtaken
+from ktse.settings import changed, given_data, given_recipe, load_recipe
+from ktse.using import images_of, keep_apart, model_file, require_sound, say_end, say_verdict
 from ktse.working import do_stage, make_ready, refuse_strange, working
 
 Settings = Mapping[str, Any]
@@ -157,7 +157,7 @@ def check(
     with tempfile.TemporaryDirectory() as place, tags_as_file(tags, Path(place, "tags.csv")) as table:
         whole = changed(load_recipe(recipe, settings), {"data": given_data(images, table, skip_bad)})
         data = open_data(whole.data)
-        truth = open_masks(Path(masks), data) if masks is not None else None
+        truth = open_truth(Path(masks), data) if masks is not None else None
         checked = check_images(data, truth, skip_bad=whole.data.skip_bad)
     need = maps_need(checked.images, len(data.classes), checked.pixels, checked.tagged_pixels, whole)
     return dataclasses.replace(checked, disk=need)
@@ -302,8 +302,7 @@ def load(path: str | Path, *, device: Device = "auto", settings: Settings | None
         from ktse.prediction.onnx import OnnxModel
 
         exported = OnnxModel(path)
-        recipe = recipe_from_dict(merged({"predict": exported.settings}, settings or {})).predict
-        return Predictor(exported, recipe)
+        return Predictor(exported, exported.recipe(settings or {}))
     from ktse.stages.predict import TorchModel  # loads torch
 
     path, recipe = model_file(path, settings or {})
@@ -353,47 +352,55 @@ def status(run: str | Path) -> Status:
     return read_status(RunFolder.existing(run))
 
 
-def export(run: str | Path, *, format: Format = "onnx", out: str | Path | None = None, int8: bool = False) -> Path:
+def export(
+    run: str | Path,
+    *,
+    format: Format = "onnx",
+    out: str | Path | None = None,
+    int8: bool = False,
+    simplify: float = 0.0,
+    prefix: str | None = None,
+) -> Path:
     """Take the segmentation model of a run elsewhere (onnx), or its masks (the other formats).
 
-    Masks are the fused ones if the run has them. The ONNX model holds pre- and post-processing, takes any size and
-    batch, and is compared with the original first.
+    Masks are the fused ones if the run has them. The ONNX model does all that `ktse predict` does to a photo, takes any
+    size and batch, and is compared with `ktse predict` first.
 
     Args:
         run: run folder; for onnx also segment/model.safetensors of one.
         format: onnx, coco, voc, yolo, cvat or labelstudio.
         out: file of the ONNX model, or folder of the masks; without it, in the run folder.
         int8: quantise the ONNX model to eight bits; says how many labels that keeps.
+        simplify: pixels by which polygons may leave the edge of the mask, for fewer points; 0: exact. With coco and
+            cvat, polygons take the place of exact pixels.
+        prefix: what stands before the name of an image in Label Studio's tasks, such as s3://bucket/ (by default, the
+            place of local files).
 
     Returns:
         the file, of several the main one.
 
     Raises:
-        KtseError: there is nothing to export, or the exported model does not compute the same.
+        KtseError: there is nothing to export, a stage failed or is stale, the format cannot hold some names, or the
+            exported model does not give the same.
     """
-    from ktse.exporting.export import export_file, export_run
+    from ktse.exporting.export import Wishes, export_file, export_model, export_run_masks
 
-    place = None if out is None else Path(out)
+    place, wishes = None if out is None else Path(out), Wishes(int8, simplify, prefix)
+    wishes.check(format)
     if format == "onnx" and Path(run).suffix == ".safetensors":
         return export_file(Path(run), PredictRecipe(), place or Path(run).with_suffix(".onnx"), int8=int8)
-    job = Job(RunFolder.existing(run), RunFolder.existing(run).read_recipe())
-    predict = job.recipe.predict
-    say_overtaken(job.run, job.recipe, "segment" if format == "onnx" else "refine")
+    folder = RunFolder.existing(run)
+    job = Job(folder, folder.read_recipe())
     if format == "onnx":
-        say_doubts(job.run)
-    elif OTHER_DATA in overtaken(job.run, job.recipe, "refine"):
-        raise RunError(
-            "the masks are those of other images or tags", hint=f"Repeat ktse run --out {job.run.root} first."
-        )
-    return export_run(
-        job.run,
-        lambda: job.data,
-        predict,
-        format,
-        place,
-        int8,
-        lambda: _has_fused(job),
-    )
+        require_sound(folder, job.recipe, "segment")
+        say_verdict(folder)
+        where = place or folder.path("export", "model.onnx")
+        return export_model(folder, lambda: job.data, job.recipe.predict, where, int8)
+    data = images_of(job)
+    job.look_again()
+    require_sound(folder, job.recipe, "refine")
+    say_verdict(folder)
+    return export_run_masks(folder, data, format, place or folder.path("export", format), _has_fused(job), wishes)
 
 
 def import_weights(file: str | Path, *, out: str | Path) -> Path:
@@ -421,5 +428,4 @@ def _with(name: str, folder: str | Path | None, settings: Settings | None) -> Se
 
 
 def _has_fused(job: Job) -> bool:
-    job.look_again()
     return bool(job.recipe.predict.fuse) and job.state("predict") == "done"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ktse.data.check import Checked, check_images
+from ktse.data.masks import open_truth
 from ktse.pipeline import Job
 from ktse.run_folder import RunFolder
 from ktse.settings import changed
@@ -30,7 +31,9 @@ def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings
         raise error
     recipe = changed(changed(run.read_recipe(), settings), {"data": {"skip_bad": True}} if skip_bad else {})
     job = Job(run, changed(recipe, {"truth": {"masks": str(masks)}} if masks is not None else {}))
-    checked = check_images(job.opened, job.truth, skip_bad=job.recipe.data.skip_bad)
+    path = job.recipe.truth.masks
+    truth = open_truth(Path(path), job.opened) if path else None
+    checked = check_images(job.opened, truth, skip_bad=job.recipe.data.skip_bad)
     if checked.errors:
         return checked
     if not run.path("classify", "model.safetensors").is_file():

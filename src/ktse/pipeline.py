@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ktse.console import say, say_stage
-from ktse.data.calibration import Calibration, open_calibration
 from ktse.data.check import check_images, to_json
-from ktse.data.corrections import Corrections, find_corrections
-from ktse.data.forms import open_data, open_masks
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.forms import open_data
+from ktse.data.masks import Calibration, Corrections, Truth, open_calibration, open_corrections, open_truth
+from ktse.data.sample import TaggedImages
 from ktse.disk import check_disk, maps_need, networks_need
 from ktse.errors import RunError
 from ktse.finished import gone, stage_settings
@@ -49,7 +48,7 @@ TRAINED = ("classify", "affinity", "segment")
 ALONE = ("check", "evaluate", "report")
 """Stages that the first of many processes does alone."""
 
-LAYOUT = {"check": 2, "seed": 3, "refine": 2}
+LAYOUT = {"check": 2, "seed": 3, "refine": 2, "evaluate": 2}
 """Raised when what a stage stores changes, so that what an earlier version has stored counts as stale."""
 
 
@@ -92,7 +91,11 @@ class Job:
             DataError: they cannot be used.
         """
         masks = self.recipe.truth.masks
-        return open_masks(Path(masks), self.opened) if masks else None
+        if not masks:
+            return None
+        truth = open_truth(Path(masks), self.opened)
+        truth.say()
+        return truth
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -102,16 +105,25 @@ class Job:
             DataError: they cannot be used.
         """
         folder = self.recipe.refine.calibrate
-        return open_calibration(Path(folder), self.opened) if folder else None
+        if not folder:
+            return None
+        calibration = open_calibration(Path(folder), self.opened)
+        calibration.say()
+        return calibration
 
     @cached_property
     def corrections(self) -> Corrections:
         """Masks that a person has corrected, to learn from, if the user gave some.
 
         Raises:
-            DataError: the folder does not exist.
+            DataError: they cannot be used.
         """
-        return find_corrections(self.recipe.segment.corrections)
+        folder = self.recipe.segment.corrections
+        if not folder:
+            return Corrections()
+        corrections = open_corrections(Path(folder), self.opened)
+        corrections.say()
+        return corrections
 
     @cached_property
     def fingerprint(self) -> str:
@@ -181,8 +193,15 @@ class Job:
         if stage == "refine":
             parts["the masks to calibrate with"] = self.calibration.fingerprint() if self.calibration else ""
         for before in self.needs(stage):
-            parts |= {"the images or tags": self.content} if before == "check" else {before: self.key(before)}
+            parts |= (
+                {"the images or tags": self.content} if before == "check" else {before: self._before(stage, before)}
+            )
         return parts
+
+    def _before(self, stage: str, before: str) -> str:
+        """The key of an earlier stage; evaluate, which measures what there is, tells whether there was one."""
+        made = stage != "evaluate" or self.state(before) != "missing"
+        return self.key(before) if made else "not made yet"
 
     def key(self, stage: str) -> str:
         """Name for what a stage's result depends on: the one in the manifest, if it is still made from the same."""

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from ktse.batches import epoch_batches, share_of
 from ktse.console import say, time_left, track
 from ktse.errors import CollapseError
-from ktse.weights import load_tensors, save_tensors
+from ktse.weights import load_tensors, require_finite, save_tensors
 
 CHECKPOINT_SECONDS = 120.0
 
@@ -146,7 +146,7 @@ def fit(
         start: name under which a checkpoint from before the first step is kept, or empty.
 
     Raises:
-        CollapseError: the loss is no number, or the task says so.
+        CollapseError: the loss or a weight is no number, or the task says so.
     """
     torch.manual_seed(seed)
     lr = groups[0]["lr"]
@@ -188,6 +188,7 @@ def fit(
                     raise KeyboardInterrupt
             state.epoch, state.step = state.epoch + 1, 0
             state = _over_all_devices(state, fabric)
+            require_finite(task.module.state_dict())
             task.watch(state)
             end = task.end_epoch(state)
             if end.remark:

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from ktse.console import say
-from ktse.errors import RunError
-from ktse.finished import overtaken
+from ktse.data.sample import TaggedImages
+from ktse.errors import KtseError, RunError
+from ktse.finished import ONE, overtaken
+from ktse.pipeline import Job
 from ktse.recipe import PredictRecipe, Recipe
-from ktse.run_folder import RunFolder, read_json
+from ktse.run_folder import RunFolder
 from ktse.settings import changed, merged, recipe_from_dict
 from ktse.verdict import read_verdict
 
 SIGNS = 3
-"""Signs of a verdict that are said at the end of a run."""
+"""Signs of a verdict that are said; the report has all."""
 
 
 def model_file(path: Path, settings: Mapping[str, Any]) -> tuple[Path, PredictRecipe]:
@@ -32,8 +34,45 @@ def model_file(path: Path, settings: Mapping[str, Any]) -> tuple[Path, PredictRe
     if not folder.path("segment", "model.safetensors").is_file():
         raise RunError(f"{folder.root} has no segmentation model yet", hint=f"Do it first: ktse segment {folder.root}")
     say_overtaken(folder, recipe, "segment")
-    say_doubts(folder)
+    say_verdict(folder)
     return folder.path("segment", "model.safetensors"), changed(recipe, settings).predict
+
+
+def require_sound(run: RunFolder, recipe: Recipe, stage: str) -> None:
+    """Make sure that what a stage has made can leave the run.
+
+    Args:
+        run: the run folder.
+        recipe: its settings.
+        stage: "segment", whose model is wanted, or "refine", whose masks are.
+
+    Raises:
+        RunError: the stage has made nothing, failed, was interrupted, or what it has made no longer fits the run.
+    """
+    entry, what = run.manifest().get(stage, {}), {"segment": "segmentation model", "refine": "masks"}[stage]
+    again = f"Repeat it: ktse {stage} {run.root} (or ktse run as it was called first: what is done stays)"
+    if entry.get("state", "done") == "failed":
+        raise RunError(
+            f"{stage} of {run.root} failed: its {what} cannot be used", where=entry.get("message", ""), hint=again
+        )
+    if entry.get("state", "done") != "done":
+        raise RunError(f"{stage} of {run.root} is not finished", hint=again)
+    if not run.path(ONE[stage]).is_file():
+        raise RunError(f"{run.root} has no {what} yet", hint=f"Do it first: ktse {stage} {run.root}")
+    if why := overtaken(run, recipe, stage):
+        raise RunError(f"what {stage} of {run.root} has made is older than the run", where=why, hint=again)
+
+
+def images_of(job: Job) -> TaggedImages:
+    """Images and tags of a run.
+
+    Raises:
+        KtseError: they are no longer where they were, or cannot be used.
+    """
+    try:
+        return job.data
+    except KtseError as error:
+        raise moved_error(job.run, job.recipe) or error from error
 
 
 def run_again(run: RunFolder, recipe: Recipe, images: str = "", tags: str = "") -> str:
@@ -80,25 +119,27 @@ def say_overtaken(run: RunFolder, recipe: Recipe, stage: str) -> None:
         )
 
 
-def say_doubts(run: RunFolder) -> None:
-    """Repeat what segment has said against its model, where that model is used."""
-    path = run.path("segment", "summary.json")
-    for warning in read_json(path).get("warnings", []) if path.is_file() else []:
-        say(f"{run.root}: {warning}")
+def say_verdict(run: RunFolder) -> None:
+    """Say whether the results of a run should be used, where they are used, and the worst signs if not."""
+    _say_verdict(run, f"{run.root}: verdict")
 
 
 def say_end(run: RunFolder) -> None:
-    """At the end of a whole run: the verdict on it, the first signs behind that, and what comes next."""
+    """At the end of a whole run: the verdict on it, its worst signs, and what comes next."""
+    _say_verdict(run, "verdict")
+    say(f"next: look at {run.path('report.html')}; then ktse predict {shlex.quote(str(run.root))} IMAGES --out DIR")
+
+
+def _say_verdict(run: RunFolder, start: str) -> None:
     verdict = read_verdict(run)
     if verdict is None:
-        say_doubts(run)
-    else:
-        say(f"verdict: {verdict.sentence}")
-        for sign in verdict.signs[:SIGNS]:
-            say(f"  - {sign.about + ': ' if sign.about else ''}{sign.text} {sign.next}".rstrip())
-        if len(verdict.signs) > SIGNS:
-            say(f"  - ... and {len(verdict.signs) - SIGNS} more: ktse status {run.root}")
-    say(f"next: look at {run.path('report.html')}; then ktse predict {shlex.quote(str(run.root))} IMAGES --out DIR")
+        say(f"{start}: these results were not judged yet: ktse evaluate {run.root}")
+        return
+    say(f"{start}: {verdict.sentence}")
+    for sign in verdict.signs[:SIGNS]:
+        say(f"  - {sign.about + ': ' if sign.about else ''}{sign.text} Next: {sign.next}")
+    if len(verdict.signs) > SIGNS:
+        say(f"  - ... and {len(verdict.signs) - SIGNS} more: ktse status {run.root}")
 
 
 def keep_apart(images: Path, out: Path) -> None:

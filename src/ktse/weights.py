@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ktse import __version__
-from ktse.errors import RunError
+from ktse.errors import CollapseError, RunError
 from ktse.run_folder import atomic
 
 
@@ -22,6 +23,33 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any])
     metadata = {key: json.dumps(value) for key, value in {**header, "ktse_version": __version__}.items()}
     with atomic(path) as part:
         save_file(plain, part, metadata=metadata)
+
+
+def save_model(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write a network's weights; see `save_tensors`.
+
+    Raises:
+        CollapseError: a weight is NaN or infinite; nothing is written.
+    """
+    require_finite(tensors)
+    save_tensors(path, tensors, header)
+
+
+def require_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Make sure that training has left numbers.
+
+    Raises:
+        CollapseError: a tensor holds NaN or infinite values.
+    """
+    if broken := _broken(tensors):
+        raise CollapseError(
+            f"training collapsed: {broken[0]} holds NaN or infinite values", where=broken,
+            hint="Lower the learning rate (lr), or set clip, the largest norm of the gradient.",
+        )  # fmt: skip
+
+
+def _broken(tensors: Mapping[str, Tensor]) -> list[str]:
+    return [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -47,8 +75,13 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None
     """Load weights into a module that must fit them exactly.
 
     Raises:
-        RunError: names or shapes differ.
+        RunError: names or shapes differ, or a weight is NaN or infinite.
     """
+    if broken := _broken(tensors):
+        raise RunError(
+            f"{path} cannot be used: {len(broken)} of its tensors hold NaN or infinite values", where=broken,
+            hint="Its training collapsed. Remove it, and repeat the stage with a lower learning rate (lr).",
+        )  # fmt: skip
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:

@@ -37,12 +37,11 @@ def make_ready(job: Job) -> None:
     Raises:
         KtseError: what is wrong, where, and what to do next.
     """
-    _ = job.data, job.truth, job.calibration
+    _ = job.data, job.truth, job.calibration, job.corrections
     if other := of_other_images(job.run, job.data.ids):
         raise RunError(
             f"{job.run.root} is the run of other images", where=other, hint="Give another --out, or remove that run."
         )
-    job.corrections.check(job.opened)
     job.require_extras()
 
 
@@ -70,7 +69,7 @@ def do_stage(stage: str, run: str | Path, settings: Mapping[str, Any] | None, de
         if stage == "refine":
             _ = job.calibration  # bad input is said before anything is written
         if stage == "segment":
-            job.corrections.check(job.opened)  # before anything is written
+            _ = job.corrections
         if stage == "evaluate":
             _ = job.truth
         job.require_extras([stage])

@@ -15,10 +15,11 @@ from ktse import api
 from ktse.cli import main
 from ktse.data import look as look_module
 from ktse.data.check import check_images
-from ktse.data.folder import open_folder, open_truth
+from ktse.data.folder import open_folder
 from ktse.data.look import PART, look_at_all
+from ktse.data.masks import Truth, open_truth
 from ktse.data.page import show_checked
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.sample import TaggedImages
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_strange_class_names_are_warned_of_and_shown_as_they_are(
 @pytest.mark.parametrize(
     ("classes", "warned"),
     [
-        (("cat", "cow", "cat cow"), "several tags in one? If so, say what stands between tags: --data.separator ' '"),
+        (("cat", "cow", "cat cow"), "several tags in one? If so, give what stands between tags: --data.separator ' '"),
         (("cat", "cow", "Cow/cat"), "'Cow/cat': several tags in one?"),
         (("cat", "cow", "cat, clock"), "--data.separator ','"),
         (("cat", "cow", "cat food"), ""),

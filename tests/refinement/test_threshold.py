@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from ktse.refinement.threshold import (
+    MIDDLE,
     boundary_contrast,
     choose_threshold,
     colour_regions,
     explained_labels,
     explained_share,
     explained_threshold,
-    score_histogram,
 )
 
 
@@ -108,9 +108,32 @@ def test_no_threshold_where_colours_say_nothing() -> None:
     assert explained_threshold(explained_share(flat, np.zeros((0, 16, 16)))) is None
 
 
-def test_a_threshold_says_where_it_came_from() -> None:
-    nothing, histogram = np.zeros(256), score_histogram(np.random.default_rng(0).random((1, 8, 8)))
-    explained = np.eye(256)[77] * 9
-    assert choose_threshold(histogram, explained, 0.3) == (0.3, "set in the recipe")
-    assert choose_threshold(histogram, explained, "auto")[0] == pytest.approx(77 / 256, abs=1e-3)
-    assert choose_threshold(histogram, nothing, "auto")[1].startswith("Otsu")
+PEAK = np.exp(-((np.arange(256) / 256 - 0.3) ** 2) / 0.01)
+
+
+def test_a_clear_peak_is_found() -> None:
+    assert explained_threshold(PEAK) == pytest.approx(0.3, abs=0.02)
+    assert choose_threshold(PEAK, "auto").kind == "found"
+
+
+def test_of_thresholds_that_are_about_as_good_the_middle_is_taken() -> None:
+    """Nearly flat, as on small defects: the maximum of the curve is at the end of its range, and is chance."""
+    chosen = choose_threshold(0.23 + 0.01 * np.exp(-np.arange(256) / 8), "auto")
+    assert chosen.value == pytest.approx(MIDDLE, abs=0.1)
+    assert chosen.kind == "unclear"
+
+
+@given(st.floats(0.1, 0.9), st.floats(0.01, 0.03))
+def test_a_peak_that_stands_out_is_found_wherever_it_is(place: float, width: float) -> None:
+    curve = np.exp(-((np.arange(256) / 256 - place) ** 2) / width**2)
+    assert choose_threshold(curve, "auto").value == pytest.approx(place, abs=0.02)
+
+
+def test_without_anything_explained_the_threshold_is_fixed() -> None:
+    chosen = choose_threshold(np.zeros(256), "auto")
+    assert (chosen.value, chosen.kind) == (MIDDLE, "unclear")
+
+
+def test_a_threshold_of_the_recipe_is_taken_as_it_is() -> None:
+    assert choose_threshold(PEAK, 0.7).value == 0.7
+    assert choose_threshold(PEAK, 0.7).kind == "recipe"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ktse.data.corrections import Corrections, find_corrections
+from ktse.data.masks import Corrections, open_corrections
 from ktse.data.sample import TaggedImages
 from ktse.models.segmenter import Segmenter, describe
 from ktse.prediction.predictor import Predictor
@@ -82,7 +82,7 @@ def test_a_corrected_mask_stays_but_for_what_was_left_open(
     write_label_map(tmp_path / "fixed" / f"{name}.png", label)
     for image in data.ids:
         masks.prediction_path(image).unlink()
-    predict(masks, data, RECIPE, find_corrections(str(tmp_path / "fixed")))
+    predict(masks, data, RECIPE, open_corrections(tmp_path / "fixed", data))
     found = read_label_map(masks.fused_path(name))
     assert (found[40:] == 1).all() and np.array_equal(found[:40], before[:40])
 

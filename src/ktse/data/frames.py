@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ktse.data.table import IMAGE_COLUMNS
+from ktse.data.columns import IMAGE_COLUMNS
 from ktse.errors import DataError, KtseError
 
 

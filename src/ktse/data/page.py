@@ -29,6 +29,8 @@ def show_checked(checked: Checked) -> None:
     show(table)
     for name, (low, middle, high) in checked.sizes.items():
         show(f"{name}: {low} to {high} pixels, median {middle}")
+    if checked.true_masks:
+        show(checked.true_masks)
     if checked.disk:
         parts = ", ".join(f"{name} {in_words(count)}" for name, count in checked.disk.items())
         total = in_words(sum(checked.disk.values()))

@@ -2,54 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 from ktse.data.sample import TaggedImages
-from ktse.errors import ExportError, KtseError, RunError
-from ktse.exporting.masks import export_masks
+from ktse.errors import ExportError, KtseError
+from ktse.exporting.masks import LOCAL_FILES, export_masks
 from ktse.recipe import PredictRecipe
 from ktse.run_folder import RunFolder
 
+PHOTOS = 32
+"""Photos of the run on which the exported model is checked, and the ranges of int8 are measured."""
 
-def export_run(
-    run: RunFolder, data: Callable[[], TaggedImages], recipe: PredictRecipe, form: str, out: Path | None, int8: bool,
-    fused: Callable[[], bool] = lambda: False,
-) -> Path:  # fmt: skip
-    """Write the segmentation model of a run (onnx) or its masks (coco, voc, yolo, cvat, labelstudio).
 
-    Args:
-        run: the run folder.
-        data: opens the run's images.
-        recipe: how `ktse predict` applies the model.
-        form: onnx, or that of the masks.
-        out: file of the ONNX model, or folder of the masks; None: in the run folder.
+@dataclass(frozen=True)
+class Wishes:
+    """What a user may ask for beside the format.
+
+    Attributes:
         int8: quantise the ONNX model to eight bits.
-        fused: whether the run has fused masks, which then are the ones to write.
+        simplify: pixels by which polygons may leave the edge of the mask; 0: exact.
+        prefix: what stands before the name of an image in Label Studio's tasks; None: that of local files.
+    """
 
-    Returns:
-        the file, of several the main one.
+    int8: bool = False
+    simplify: float = 0.0
+    prefix: str | None = None
+
+    def check(self, form: str) -> None:
+        """Make sure that a format can do what is asked for.
+
+        Raises:
+            ExportError: it cannot.
+        """
+        problems = []
+        if self.int8 and form != "onnx":
+            problems.append("int8 is for onnx alone")
+        if not 0 <= self.simplify < math.inf:
+            problems.append(f"simplify is {self.simplify:g}, but must be 0 or more pixels")
+        if self.simplify and form in ("onnx", "voc"):
+            problems.append("simplify is for polygons: coco, yolo, cvat and labelstudio")
+        if self.prefix is not None and form != "labelstudio":
+            problems.append("prefix is for labelstudio alone")
+        if problems:
+            raise ExportError(f"--format {form} cannot be written like this", where=problems)
+
+
+def check_place(out: Path, form: str) -> None:
+    """Make sure that a place can hold what will be written.
 
     Raises:
-        KtseError: there is nothing to export, or the exported model does not compute the same.
+        ExportError: it is a folder where a file is needed, or the other way round.
     """
-    if form != "onnx":
-        if int8:
-            raise ExportError("int8 is for onnx alone", hint="Leave out --int8, or give --format onnx.")
-        return export_masks(run, data(), form, out or run.path("export", form), fused())
-    from ktse.exporting.onnx import CALIBRATION  # loads torch
+    if form == "onnx" and out.is_dir():
+        raise ExportError(f"{out} is a folder: give a file", hint=f"For example: --out {out / 'model.onnx'}")
+    if form != "onnx" and out.exists() and not out.is_dir():
+        raise ExportError(f"{out} is a file: give a folder")
 
+
+def export_model(
+    run: RunFolder, data: Callable[[], TaggedImages], recipe: PredictRecipe, out: Path, int8: bool
+) -> Path:
+    """Write the segmentation model of a run as ONNX; see `export_onnx`.
+
+    Args:
+        run: a run with a model.
+        data: opens the run's images; where they are gone, the model is checked on noise.
+        recipe: how `ktse predict` applies the model.
+        out: the file.
+        int8: quantise to eight bits.
+
+    Returns:
+        the file.
+    """
     photos: list[Path | BytesIO] = []
-    with suppress(KtseError):  # where the photos are gone, noise alone is compared
+    with suppress(KtseError):
         images = data()
-        step = max(1, len(images) // CALIBRATION)
-        photos = [images.source(index) for index in range(0, len(images), step)[:CALIBRATION]]
-    weights = run.path("segment", "model.safetensors")
-    if not weights.is_file():
-        raise RunError(f"{run.root} has no segmentation model yet", hint=f"Do it first: ktse segment {run.root}")
-    return export_file(weights, recipe, out or run.path("export", "model.onnx"), photos, int8)
+        step = max(1, len(images) // PHOTOS)
+        photos = [images.source(index) for index in range(0, len(images), step)[:PHOTOS]]
+    return export_file(run.path("segment", "model.safetensors"), recipe, out, photos, int8)
 
 
 def export_file(
@@ -64,6 +99,28 @@ def export_file(
     from ktse.models.segmenter import Portable
     from ktse.stages.segment import load_model
 
+    check_place(out, "onnx")
     model, classes = load_model(weights)
-    export_onnx(Portable(model), classes, recipe, out, photos, int8)
+    with _writing(out):
+        export_onnx(Portable(model), classes, recipe, out, photos, int8)
     return out
+
+
+def export_run_masks(run: RunFolder, data: TaggedImages, form: str, out: Path, fused: bool, wishes: Wishes) -> Path:
+    """Write the masks of a run; see `export_masks`."""
+    check_place(out, form)
+    with _writing(out):
+        prefix = LOCAL_FILES if wishes.prefix is None else wishes.prefix
+        return export_masks(run, data, form, out, fused, wishes.simplify, prefix)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Name the place where writing failed: the file itself has a temporary name that says nothing."""
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(
+            f"{error.strerror or error}: {out}",
+            hint="Nothing of this export can be used. Check the place and the disk.",
+        ) from error

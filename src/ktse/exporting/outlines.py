@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 RIGHT, DOWN, LEFT, UP = range(4)
@@ -68,26 +70,27 @@ def area(ring: np.ndarray) -> float:
     return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) / 2
 
 
-def polygons(mask: np.ndarray) -> list[np.ndarray]:
+def polygons(mask: np.ndarray, simplify: Callable[[np.ndarray], np.ndarray] = lambda ring: ring) -> list[np.ndarray]:
     """One polygon for each connected part of a mask (pixels that share an edge), largest first.
 
     Holes are joined to their outline by a line that is walked there and back, since many formats have no holes.
 
     Args:
         mask: (H, W) bool.
+        simplify: from a closed line to one with fewer corners.
 
     Returns:
         (N, 2) integer corners (x, y) each.
     """
     found = rings(mask)
     outlines = sorted((ring for ring in found if area(ring) > 0), key=area)
-    joined = list(outlines)
+    joined = [simplify(ring) for ring in outlines]
     for hole in (ring for ring in found if area(ring) < 0):
         # The smallest outline around it is its own: an island in the hole does not contain the hole's border.
         owner = next(number for number, ring in enumerate(outlines) if _contains(ring, hole))
-        nearest = int(np.abs(joined[owner] - hole[0]).sum(axis=1).argmin())
-        ring = joined[owner]
-        joined[owner] = np.concatenate([ring[: nearest + 1], hole, hole[:1], ring[nearest:]])
+        ring, inner = joined[owner], simplify(hole)
+        nearest = int(np.abs(ring - inner[0]).sum(axis=1).argmin())
+        joined[owner] = np.concatenate([ring[: nearest + 1], inner, inner[:1], ring[nearest:]])
     return joined[::-1]
 
 

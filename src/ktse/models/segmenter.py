@@ -126,7 +126,7 @@ class SegmenterPair(nn.Module):
 
 
 class Portable(nn.Module):
-    """A segmentation model with everything around it inside: plain images in, labels and probabilities out.
+    """A segmentation model with its normalisation: plain images in, logits out.
 
     Args:
         model: taken over, in evaluation mode.
@@ -142,21 +142,8 @@ class Portable(nn.Module):
         self.register_buffer("std", 255 * model.std.float().view(1, 3, 1, 1))
         self.eval()
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Segment images of any size.
-
-        Args:
-            image: (B, H, W, 3) uint8 RGB.
-
-        Returns:
-            (B, H, W) labels, uint8 up to 254 classes, else int32; (B, C+1, H, W) probabilities and logits, float32.
-        """
-        logits = self.logits(image)
-        label = logits.argmax(dim=1).to(torch.uint8 if logits.shape[1] <= 255 else torch.int32)
-        return label, logits.softmax(dim=1), logits
-
-    def logits(self, image: Tensor) -> Tensor:
-        """(B, H, W, 3) uint8 RGB to (B, C+1, H, W) float32 scores."""
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 RGB, of any size, to (B, C+1, H, W) float32 logits."""
         logits: Tensor = self.model((image.permute(0, 3, 1, 2).float() - self.mean) / self.std)
         return logits
 

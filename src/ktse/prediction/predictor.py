@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from ktse.data.image import at_most, read_image, to_rgb
 from ktse.errors import DataError
 from ktse.prediction.confidence import Confidence
+from ktse.prediction.scales import SMALLEST, Network, Whole, merged, seen
 from ktse.prediction.tiles import blend
 from ktse.recipe import PredictRecipe
 from ktse.refinement.dense_crf import crf_scores
@@ -27,25 +28,8 @@ NAMED = 5
 SHOWN = 1024
 """Longer side in pixels of what a notebook shows."""
 
-SMALLEST = 32
-"""Side in pixels below which nothing is given to a network."""
-
 BAND = 384 * 2**20
 """Bytes that the scores of a row of tiles may take; with more classes or wider images the tiles get lower."""
-
-
-class Model(Protocol):
-    """What a predictor needs of a network, whatever computes it."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes 1..C."""
-
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """(B, H, W, 3) uint8 RGB to (B, C+1, H, W) float32, 0..1."""
-
-    def logits(self, images: np.ndarray) -> np.ndarray:
-        """(B, H, W, 3) uint8 RGB to (B, C+1, H, W) float32, whose softmax the probabilities are."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,11 +97,11 @@ class Predictor:
     """A model with the settings of its use.
 
     Args:
-        model: computes probabilities.
+        model: computes scores at sizes that are chosen here, or resizes by itself.
         recipe: scales, mirror image, tiles.
     """
 
-    def __init__(self, model: Model, recipe: PredictRecipe) -> None:
+    def __init__(self, model: Network | Whole, recipe: PredictRecipe) -> None:
         self.model, self.recipe = model, recipe
 
     def __repr__(self) -> str:
@@ -184,50 +168,34 @@ class Predictor:
     def _at_once(self, image: Image.Image, factor: float) -> Iterator[tuple[int, np.ndarray]]:
         """The same for an image that the network sees as a whole.
 
-        Where it sees a large image much smaller, the scores of every pixel would take more memory than the network:
-        they are computed of a smaller image, and enlarged a band at a time.
+        Where the scores of every pixel would take too much memory, they are enlarged a band at a time, and a dense CRF
+        works on a smaller image.
         """
         width, height = image.size
+        parts, merge = self._seen(image, factor), self.recipe.merge
         room = BAND // (4 * (len(self.classes) + 1))
-        seen = math.ceil(width * height * min(1.0, factor * max(self.recipe.scales)) ** 2)
-        size = at_most(image.size, max(seen, room // 4)) if width * height > room else image.size
-        if size == image.size:
-            yield 0, self._score(image, factor)
-            return
-        scores = self._score(image.resize(size, Image.Resampling.BICUBIC), factor * width / size[0])
-        rows = max(1, room // 4 // width)
+        if self.recipe.crf.iterations:
+            reached = math.ceil(width * height * min(1.0, factor * max(self.recipe.scales)) ** 2)
+            small = at_most(image.size, max(reached, room // 4)) if width * height > room else image.size
+            smaller = image if small == image.size else image.resize(small, Image.Resampling.BICUBIC)
+            parts, merge = [self._finished(smaller, parts)], "mean"
+        rows = height if width * height <= room else max(1, room // 4 // width)
         for top in range(0, height, rows):
             bottom = min(top + rows, height)
-            box = (0.0, top * size[1] / height, float(size[0]), bottom * size[1] / height)
-            yield top, _resized(scores, (width, bottom - top), box)
+            yield top, merged(parts, (width, bottom - top), merge, (top / height, bottom / height))
+
+    def _seen(self, image: Image.Image, factor: float) -> list[np.ndarray]:
+        if isinstance(self.model, Whole):
+            return self.model.seen(image, factor)
+        return seen(self.model, image, factor, self.recipe)
+
+    def _finished(self, image: Image.Image, parts: list[np.ndarray]) -> np.ndarray:
+        """(C+1, H, W) probabilities of an image that fits into memory, after the dense CRF if the recipe has one."""
+        total = merged(parts, image.size, self.recipe.merge)
+        return crf_scores(np.asarray(image), total, self.recipe.crf) if self.recipe.crf.iterations else total
 
     def _score(self, image: Image.Image, factor: float) -> np.ndarray:
-        """(C+1, H, W) probabilities of an image that fits into memory, merged over scales and mirror images.
-
-        Mirror images are averaged; scales are averaged, or, as published, the maximum of their scores before the
-        softmax is taken pixel by pixel.
-        """
-        compute = self.model.logits if self.recipe.merge == "max" else self.model.probabilities
-        total: np.ndarray | None = None
-        for scale in self.recipe.scales:
-            width, height = (max(SMALLEST, round(side * factor * scale)) for side in image.size)
-            array = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
-            batch = np.stack([array, array[:, ::-1]] if self.recipe.flip else [array])
-            found = compute(batch)
-            mean = (found[0] + found[1, ..., ::-1]) / 2 if self.recipe.flip else found[0]
-            large = mean if (width, height) == image.size else _resized(mean, image.size)
-            if total is None:
-                total = large
-            else:
-                total = np.maximum(total, large) if self.recipe.merge == "max" else total + large
-        if total is None:
-            raise ValueError("at least one scale is needed")
-        if self.recipe.merge == "max":
-            total = np.exp(total - total.max(axis=0, keepdims=True))
-            total /= total.sum(axis=0, keepdims=True)
-        else:
-            total /= np.float32(len(self.recipe.scales))
-        return crf_scores(np.asarray(image), total, self.recipe.crf) if self.recipe.crf.iterations else total
+        return self._finished(image, self._seen(image, factor))
 
 
 def among(probabilities: np.ndarray, possible: np.ndarray) -> np.ndarray:
@@ -314,13 +282,3 @@ def _from_file(file: Any) -> Image.Image:
         raise DataError("an image cannot be read from a file that is open as text", hint='Open it with mode "rb".')
     name = getattr(file, "name", "")
     return read_image(BytesIO(content), name=name if isinstance(name, str) and name else "the image in memory")
-
-
-def _resized(
-    scores: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
-) -> np.ndarray:
-    """(K, h, w) float32, or a box (left, top, right, bottom) of it, brought bilinearly to (width, height)."""
-    large = np.empty((len(scores), size[1], size[0]), dtype=np.float32)
-    for target, plane in zip(large, np.ascontiguousarray(scores), strict=True):
-        target[:] = np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR, box=box))
-    return large

@@ -26,11 +26,16 @@ class DataRecipe:
             "auto": found out.
         image_column: column of image names in a table; empty: found by its name.
         tag_column: column of tags in a table, or several, joined by commas, with 0 and 1; empty: found by its name.
-        separator: what stands between tags in a cell; empty: the first of ; | , that occurs.
+        separator: what stands between tags in a cell, exactly; " " for any blanks; empty: line breaks, and the first
+            of ; | , that occurs.
+        rows: what a row of a table is: "image", or "tag" (an image may have several rows, whose tags are joined), or
+            "auto": found out.
+        no_tag: names, joined by commas, that mean that none of the classes is there, such as normal; they are no tags.
         classes: file with one class name a line, the only ones used and in this order; "voc": the 20 of PASCAL VOC.
         train_list: file with one image name a line: only these, and those for validation, are used.
         validation_list: file with one image name a line: these are kept out of all training.
-        validation: share of the images, 0..1, kept out of all training where no list says which.
+        validation: share of the images, 0..1, kept out of all training where nothing else says which, so that the
+            results on unseen images can be measured; 0: none.
         seed: seed of that choice.
         skip_bad: leave out images that cannot be read, instead of stopping.
     """
@@ -41,10 +46,12 @@ class DataRecipe:
     image_column: str = ""
     tag_column: str = ""
     separator: str = ""
+    rows: Literal["auto", "image", "tag"] = "auto"
+    no_tag: str = ""
     classes: str = ""
     train_list: str = ""
     validation_list: str = ""
-    validation: float = 0.0
+    validation: float = 0.1
     seed: int = 0
     skip_bad: bool = False
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 from PIL import Image, ImageFilter
 
@@ -13,47 +16,17 @@ COLOURS, BLUR = 32, 1 / 48
 OBJECT_POWER, LABEL_POWER = 0.8, 0.9
 """Powers of the entropy, of mask or of labels, that their information about colour is divided by."""
 
+PRIOR = 0.3
+"""How strongly thresholds near 0 and 1 are distrusted; from 0.1 to 0.8 the masks that were measured hardly change."""
+
+MIDDLE = 0.5
+"""The threshold where the images tell nothing."""
+
+MOVED = 0.1
+"""How far from the best explained threshold the chosen one may lie before the choice counts as unclear."""
+
 SMALLEST = 0.05
 """Entropy in bits of the smallest mask that says anything."""
-
-
-def score_histogram(scores: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Histogram of each pixel's largest score.
-
-    Args:
-        scores: (K, h, w) float in 0..1.
-        bins: number of equal bins on 0..1.
-
-    Returns:
-        (bins,) int64; zeros if K is 0.
-    """
-    if len(scores) == 0:
-        return np.zeros(bins, dtype=np.int64)
-    index = np.clip((scores.max(axis=0).astype(np.float32) * bins).astype(np.int64), 0, bins - 1)
-    return np.bincount(index.ravel(), minlength=bins)
-
-
-def otsu(histogram: np.ndarray) -> float:
-    """The threshold in 0..1 that splits a histogram into two classes of smallest spread (Otsu, 1979).
-
-    Args:
-        histogram: (bins,) counts over 0..1.
-
-    Returns:
-        0..1; 0.5 if all counts are in one bin.
-    """
-    weight = histogram.astype(np.float64)
-    values = (np.arange(len(weight)) + 0.5) / len(weight)
-    below, above = weight.cumsum()[:-1], weight[::-1].cumsum()[::-1][1:]
-    total = (weight * values).cumsum()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean_below, mean_above = total[:-1] / below, (total[-1] - total[:-1]) / above
-        between = np.where((below > 0) & (above > 0), below * above * (mean_below - mean_above) ** 2, 0.0)
-    if between.max() <= 0:
-        return 0.5
-    # Empty bins between two groups are all equally good: take the middle of them.
-    best = np.flatnonzero(between >= between.max() * (1 - 1e-12))
-    return float((best.mean() + 1) / len(weight))
 
 
 def boundary_contrast(image: np.ndarray, scores: np.ndarray, bins: int = BINS) -> np.ndarray:
@@ -160,8 +133,26 @@ def _entropy(counts: np.ndarray) -> np.ndarray:
     return entropy
 
 
+@dataclass(frozen=True)
+class Threshold:
+    """A background threshold.
+
+    Attributes:
+        value: 0..1.
+        source: where it comes from, in words.
+        kind: "found" in the images, "unclear" where many suit the images about equally well, or "recipe".
+    """
+
+    value: float
+    source: str
+    kind: Literal["found", "unclear", "recipe"]
+
+
 def explained_threshold(explained: np.ndarray) -> float | None:
-    """The threshold whose labels the colours of their images explain best.
+    """The threshold whose labels the colours of their images explain best; of about equal ones, one in the middle.
+
+    Where the curve is nearly flat, its maximum is chance. It may then lie at an end of the range, where every threshold
+    is bad. So the curve is weighted by (4 t (1 - t)) ** PRIOR, which falls only near the ends.
 
     Args:
         explained: (bins,), explained_labels or explained_share summed over images.
@@ -169,21 +160,26 @@ def explained_threshold(explained: np.ndarray) -> float | None:
     Returns:
         0..1, or None if colours explain no mask.
     """
-    best = int(explained.argmax())
-    return best / len(explained) if explained[best] > 0 else None
+    if explained.max() <= 0:
+        return None
+    thresholds = np.arange(len(explained)) / len(explained)
+    return float(thresholds[(explained * (4 * thresholds * (1 - thresholds)) ** PRIOR).argmax()])
 
 
-def choose_threshold(histogram: np.ndarray, explained: np.ndarray, setting: float | str) -> tuple[float, str]:
-    """The background threshold of a data set and where it came from.
+def choose_threshold(explained: np.ndarray, setting: float | str) -> Threshold:
+    """The background threshold of a data set.
 
     Args:
-        histogram: (bins,) counts of every pixel's largest score, over all images.
         explained: (bins,) share of the labels that colours explain, over all images (explained_labels).
         setting: a number, or "auto".
     """
     if setting != "auto":
-        return float(setting), "set in the recipe"
+        return Threshold(float(setting), "set in the recipe", "recipe")
     found = explained_threshold(explained)
-    if found is not None:
-        return round(found, 4), "where masks follow the colours of the images best, no truth used"
-    return round(otsu(histogram), 4), "Otsu on the scores of all images, no truth used"
+    if found is None:
+        return Threshold(MIDDLE, "a fixed one, as the images show no objects in the scores", "unclear")
+    if abs(found - explained.argmax() / len(explained)) > MOVED:
+        return Threshold(
+            round(found, 4), "far from both ends, as many thresholds suit the images about as well", "unclear"
+        )
+    return Threshold(round(found, 4), "where masks follow the colours of the images best, no truth used", "found")

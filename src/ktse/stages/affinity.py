@@ -25,7 +25,7 @@ from ktse.refinement.par import pixel_adaptive_refinement
 from ktse.run_folder import RunFolder, label_type, read_npz, write_label_map
 from ktse.stages.masked_images import MaskBatch, MaskedImages, collate
 from ktse.training import EpochEnd, EpochPlan, State, fit, parameter_groups, poly
-from ktse.weights import load_into, load_tensors, save_tensors
+from ktse.weights import load_into, load_tensors, save_model
 
 HALF = 0.5
 """Published weight of each loss term."""
@@ -181,7 +181,7 @@ def affinity(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe) -> None
         "std": network.std.tolist(),
     }  # fmt: skip
     if fabric.global_rank == 0:
-        save_tensors(folder / "model.safetensors", network.state_dict(), header)
+        save_model(folder / "model.safetensors", network.state_dict(), header)
     fabric.barrier()
 
 

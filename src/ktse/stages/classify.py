@@ -26,7 +26,7 @@ from ktse.run_folder import RunFolder
 from ktse.stages.background import around, background_threshold
 from ktse.stages.paired_images import PairedImages, collate
 from ktse.training import EpochEnd, EpochPlan, State, fit_with_retries, parameter_groups, poly
-from ktse.weights import load_into, load_tensors, save_tensors
+from ktse.weights import load_into, load_tensors, save_model
 
 COLLAPSED = 0.8
 """Share of the warm-up's F1 of the tags below which training has collapsed."""
@@ -211,7 +211,7 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None
         "mean": network.mean.tolist(), "std": network.std.tolist(), "long_side": list(recipe.long_side),
     }  # fmt: skip
     if fabric.global_rank == 0:
-        save_tensors(folder / "model.safetensors", network.state_dict(), header)
+        save_model(folder / "model.safetensors", network.state_dict(), header)
     fabric.barrier()
 
 

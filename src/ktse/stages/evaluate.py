@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 
 from ktse.console import say, track
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.masks import Truth
+from ktse.data.sample import TaggedImages
+from ktse.errors import RunError
 from ktse.metrics import THRESHOLDS, Confusion, ThresholdSweep, intersection_over_union, percent, tag_metrics
 from ktse.recipe import Recipe
 from ktse.refinement.bands import bands
 from ktse.refinement.confidence import rank_correlation
 from ktse.refinement.cutting import cut
-from ktse.refinement.threshold import BINS, choose_threshold, score_histogram
+from ktse.refinement.threshold import BINS, Threshold, choose_threshold
 from ktse.run_folder import RunFolder, atomic, label_type, read_json, read_label_map, read_npz, write_json
+from ktse.stages.facts import gather
+from ktse.verdict.judge import judge
 
 UNTAGGED_WARNED = 0.5
 """Share of the classes in true masks that must be tagged for the two to be believed to speak of the same classes."""
@@ -57,23 +61,32 @@ class Measure:
 def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Recipe) -> dict[str, Any]:
     """Write evaluation.json and evaluation_images.csv from what the other stages have left in the run folder.
 
-    Without true masks only the tags are measured.
+    Without true masks only the tags are measured; the verdict then rests on signs that need none.
 
     Returns:
         the content of evaluation.json; mIoU and IoU in percent.
+
+    Raises:
+        RunError: there is nothing to measure yet.
     """
-    result: dict[str, Any] = {"unit": "percent", "classes": list(data.classes), "tags": {}, "warnings": []}
-    if run.path("seeds").is_dir():
-        result["tags"] = _tags(run, data)
+    if not run.path("seeds").is_dir():
+        raise RunError(f"{run.root} has nothing to measure yet", hint=f"Do it first: ktse seed {run.root}")
+    result: dict[str, Any] = {"unit": "percent", "classes": list(data.classes), "warnings": []}
+    result["tags"] = _tags(run, data)
+    seed_threshold = _seed_threshold(run, data)
     summary = run.path("masks", "summary.json")
     masks = read_json(summary) if summary.is_file() else None
     if masks is not None:
         result["warnings"] += masks["warnings"]
         truth = _without_calibration(result, masks, truth)
-    measures, doubts = _measure(run, data, truth, masks) if truth is not None else ({}, [])
-    for doubt in doubts:
-        say(f"evaluate: {doubt}")
-    result["warnings"] += doubts
+    measures: dict[str, tuple[Measure, float | None, str | None]] = {}
+    doubts: list[str] = []
+    if truth is not None:
+        measures, shown, doubts = _measure(run, data, truth, masks, seed_threshold)
+        result["true_images"] = dict(zip(data.classes, shown.tolist(), strict=True))
+        for doubt in doubts:
+            say(f"evaluate: {doubt}")
+        result["warnings"] += doubts
     settings = {
         "seed": {"tags_used": True, "scales": list(recipe.seed.scales)},
         "mask": {"tags_used": True, "scales": list(recipe.seed.scales), "method": recipe.refine.chain},
@@ -93,6 +106,7 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     if "prediction" in measures:
         said = measures["prediction"][0].said
         result["prediction"] |= _confidence_correlation(run.path("predictions", "confidence.csv"), said)
+    result["verdict"] = judge(gather(run, data, recipe, result, seed_threshold.value, doubts)).to_json()
     write_json(run.path("evaluation.json"), result)
     _write_images(run, data, {stage: measure for stage, (measure, _, _) in measures.items()})
     return result
@@ -137,16 +151,15 @@ def _tags(run: RunFolder, data: TaggedImages) -> dict[str, Any]:
 
 
 def _measure(
-    run: RunFolder, data: TaggedImages, truth: Truth, summary: dict[str, Any] | None
-) -> tuple[dict[str, tuple[Measure, float | None, str | None]], list[str]]:
-    """What is counted about each stage, its threshold and where that came from; and what is odd about the truth."""
+    run: RunFolder, data: TaggedImages, truth: Truth, summary: dict[str, Any] | None, seed_threshold: Threshold
+) -> tuple[dict[str, tuple[Measure, float | None, str | None]], np.ndarray, list[str]]:
+    """Counts, threshold and its source of each stage; (C,) true masks that show a class; doubts about the truth."""
     classes = len(data.classes)
     labels = {"mask": run.mask_path, "fused": run.fused_path, "prediction": run.prediction_path}
-    tagged, there = 0, 0
+    tagged, shown = 0, np.zeros(classes, dtype=np.int64)
     measured = [index for index, name in enumerate(data.ids) if name in truth.paths]
     found: dict[str, tuple[Measure, float | None, str | None]] = {}
-    if run.path("seeds").is_dir():
-        found["seed"] = (Measure.new(classes, sweep=True), *_seed_threshold(run, data))
+    found["seed"] = (Measure.new(classes, sweep=True), seed_threshold.value, seed_threshold.source)
     if summary is not None:
         found["mask"] = (Measure.new(classes, sweep=True), summary["threshold"], summary["threshold_source"])
     if run.path("fused").is_dir():
@@ -158,7 +171,8 @@ def _measure(
         true = truth.read(name)
         split = "validation" if data.validation[index] else "train"
         present = [value - 1 for value in np.unique(true).tolist() if 0 < value <= classes]
-        tagged, there = tagged + int(data.tags[index, present].sum()), there + len(present)
+        tagged += int(data.tags[index, present].sum())
+        shown[present] += 1
         for stage, (measure, limit, _) in found.items():
             if stage == "seed":
                 said = np.empty(true.shape, dtype=label_type(classes))
@@ -171,12 +185,14 @@ def _measure(
                     if stage == "seed" and limit is not None:
                         said[rows] = cut(keys, scores, limit, 0.0, classes)
             measure.add(name, split, true, said)
-    return found, _doubts(tagged, there)
+    return found if shown.any() else {}, shown, _doubts(tagged, int(shown.sum()))
 
 
 def _doubts(tagged: int, there: int) -> list[str]:
     """A warning if the tags do not know most of what the true masks hold: then their classes are hardly the same."""
-    if there == 0 or tagged >= UNTAGGED_WARNED * there:
+    if there == 0:
+        return ["no class occurs in the true masks: not measured"]
+    if tagged >= UNTAGGED_WARNED * there:
         return []
     return [
         f"Of {there} classes in the true masks, image by image, only {tagged} are among the image's tags. Value k of "
@@ -185,13 +201,11 @@ def _doubts(tagged: int, there: int) -> list[str]:
     ]
 
 
-def _seed_threshold(run: RunFolder, data: TaggedImages) -> tuple[float, str]:
-    histogram, explained = score_histogram(np.zeros((0, 1, 1))), np.zeros(BINS)
+def _seed_threshold(run: RunFolder, data: TaggedImages) -> Threshold:
+    explained = np.zeros(BINS)
     for name in data.ids:
-        stored = read_npz(run.seed_path(name))
-        histogram += score_histogram(stored["cam"])
-        explained += stored["explained"]
-    return choose_threshold(histogram, explained, "auto")
+        explained += read_npz(run.seed_path(name))["explained"]
+    return choose_threshold(explained, "auto")
 
 
 def _scores(run: RunFolder, name: str, stage: str) -> tuple[np.ndarray, np.ndarray]:
@@ -215,7 +229,7 @@ def _entry(measure: Measure, classes: tuple[str, ...], threshold: float | None, 
         "by_split": {
             split: {"miou": percent(part.miou), "images": part.images}
             for split, part in measure.parts.items()
-            if split != "all" and part.counts.sum() + part.missed.sum() > 0
+            if split != "all" and part.counts[1:].sum() + part.missed[1:].sum() > 0
         },
     }
     if measure.sweep is not None and np.isfinite(measure.sweep.miou).any():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ktse.data.corrections import Corrections
+from ktse.data.masks import Corrections
 from ktse.data.sample import TaggedImages
 from ktse.devices import make_fabric
 from ktse.models.folding import fold_batch_norms
@@ -54,7 +54,8 @@ class TorchModel:
     @torch.inference_mode()
     def _logits(self, images: np.ndarray) -> torch.Tensor:
         with self.fabric.autocast():
-            return self.network.logits(torch.from_numpy(images).to(self.fabric.device))
+            logits: torch.Tensor = self.network(torch.from_numpy(images).to(self.fabric.device))
+            return logits
 
 
 def predict(run: RunFolder, data: TaggedImages, recipe: PredictRecipe, corrections: Corrections | None = None) -> None:

@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from ktse.console import say, track
-from ktse.data.calibration import Calibration
 from ktse.data.image import image_size
+from ktse.data.masks import Calibration
 from ktse.data.sample import TaggedImages
 from ktse.devices import make_fabric
 from ktse.errors import CollapseError
@@ -32,7 +32,6 @@ from ktse.refinement.threshold import (
     choose_threshold,
     colour_regions,
     explained_labels,
-    score_histogram,
 )
 from ktse.run_folder import RunFolder, atomic, label_type, read_json, read_npz, write_json, write_label_map, write_npz
 from ktse.stages.affinity import load_affinity
@@ -82,29 +81,38 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, calibration
     """
     with_crf = "crf" in recipe.method
     path = run.soft_scores_path if with_crf else run.mask_scores_path
-    histogram, explained = _refine_all(run, data, recipe, path)
-    threshold, source = choose_threshold(histogram, explained, recipe.threshold)
+    explained = _refine_all(run, data, recipe, path)
+    chosen = choose_threshold(explained, recipe.threshold)
+    threshold, source, kind = chosen.value, chosen.source, str(chosen.kind)
     calibrated = None
     if calibration is not None:
         found = calibrated_threshold(data, calibration, path)
         calibrated = {**asdict(found), "images": calibrated_images(data, calibration), "instead_of": threshold}
-        threshold, source = found.threshold, found.source
+        threshold, source, kind = found.threshold, found.source, "calibrated"
     place = min(BINS - 1, int(threshold * BINS))
     if with_crf:
         _crf_all(run, data, recipe, threshold)
         wait_for_all()
         source = f"where the dense CRF decides, given the background score {threshold:.2f} ({source})"
-        threshold = CRF_THRESHOLD
+        threshold, kind = CRF_THRESHOLD, "crf"
     rows = _cut_all(run, data, recipe, threshold, lambda name: read_npz(path(name))["contrast"][:, place])
     if rank() > 0:
         return
     tagged = [row for row in rows if row.signs.tags]
-    chosen = run.path("seeds", "source.json")
-    seeds = read_json(chosen) if chosen.is_file() else {"warnings": []}
+    origin = run.path("seeds", "source.json")
+    seeds = read_json(origin) if origin.is_file() else {"warnings": []}
     warnings = seeds.pop("warnings") + _judge(sum(row.signs.foreground == 0 for row in tagged), len(tagged))
     _write_confidence(run, rows, tagged)
-    summary = {"threshold": threshold, "threshold_source": source, "warnings": warnings}
-    write_json(run.path("masks", "summary.json"), {**summary, "calibration": calibrated, "seed_source": seeds})
+    summary = {
+        "threshold": threshold,
+        "threshold_source": source,
+        "threshold_kind": kind,
+        "explained": explained.round(5).tolist(),
+        "warnings": warnings,
+        "calibration": calibrated,
+        "seed_source": seeds,
+    }
+    write_json(run.path("masks", "summary.json"), summary)
     say(f"refine: threshold {threshold:.2f} ({source})")
 
 
@@ -170,10 +178,8 @@ def _write_confidence(run: RunFolder, rows: list[Row], tagged: list[Row]) -> Non
             writer.writerow((name, *(f"{value:.4f}" for value in (found.get(name, 1.0), *values))))
 
 
-def _refine_all(
-    run: RunFolder, data: TaggedImages, recipe: RefineRecipe, path: Callable[[str], Path]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Soft refinement of every image that has none yet; histogram and explained share of the scores of all."""
+def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, path: Callable[[str], Path]) -> np.ndarray:
+    """Soft refinement of every image that has none yet; (bins,) mean of explained_labels over images with tags."""
     fabric = make_fabric(recipe.precision)
     network = load_affinity(run).to(fabric.device) if "irn" in recipe.method else None
     sam = load_sam(recipe.sam_weights).to(fabric.device) if "sam" in recipe.method else None
@@ -191,12 +197,10 @@ def _refine_all(
             explained=explained.astype(np.float32),
         )  # fmt: skip
     wait_for_all()
-    histogram, explained = score_histogram(np.zeros((0, 1, 1))), np.zeros(BINS)
+    total = np.zeros(BINS)
     for name in data.ids:
-        stored = read_npz(path(name))
-        histogram += score_histogram(stored["scores"].astype(np.float32) / 255)
-        explained += stored["explained"]
-    return histogram, explained
+        total += read_npz(path(name))["explained"]
+    return total / max(1, int(data.tags.any(axis=1).sum()))
 
 
 def _crf_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, background: float) -> None:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from ktse.batches import epoch_batches, make_loader
 from ktse.console import say
-from ktse.data.corrections import Corrections
+from ktse.data.masks import Corrections
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform
 from ktse.devices import make_fabric
@@ -32,7 +32,7 @@ from ktse.segmentation.soundness import LEAST_CONTRAST, Agreement, contrast
 from ktse.segmentation.targets import pixel_loss, pixel_weights, presence_loss, weighted_mean
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
 from ktse.training import EpochEnd, EpochPlan, State, fit_with_retries, parameter_groups, poly
-from ktse.weights import load_into, load_tensors, save_tensors
+from ktse.weights import load_into, load_tensors, require_finite, save_model
 
 COMPARED = 64
 """Crops of training images on which the model is compared with the masks that it has learned from."""
@@ -196,9 +196,10 @@ def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, correctio
         seed=recipe.seed, clip=recipe.clip, start=START if recipe.retries else "",
     )  # fmt: skip
     result = learner.result()
+    require_finite(result.state_dict())
     if fabric.global_rank == 0:
         write_json(folder / "summary.json", {**_compare(task, result, fabric), "repeated": repeated})
-        save_tensors(folder / "model.safetensors", result.state_dict(), describe(recipe, result, data.classes))
+        save_model(folder / "model.safetensors", result.state_dict(), describe(recipe, result, data.classes))
         (folder / START).unlink(missing_ok=True)
     fabric.barrier()
 

@@ -1,0 +1,109 @@
+"""A network as ONNX, by torch: normalised images in, logits out, nothing around it."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any, cast
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from ktse.console import say
+from ktse.errors import ExportError
+from ktse.models.segmenter import DIVISOR, Portable, SegmenterPair
+
+OPSET = 18
+"""The first operator set whose Resize has a filter that widens where it shrinks."""
+
+IMAGES, LOGITS = "images", "logits"
+EXAMPLE = (2, 3, 3 * DIVISOR, 4 * DIVISOR)
+
+
+class _Bare(nn.Module):
+    """The network of a model without the padding around it; of two networks, the mean of their logits."""
+
+    def __init__(self, model: Portable) -> None:
+        super().__init__()
+        inner = model.model
+        models = (inner.first, inner.second) if isinstance(inner, SegmenterPair) else (inner,)
+        self.networks = nn.ModuleList(one.network for one in models)
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: list[Tensor] = [network(images).float() for network in self.networks]
+        return scores[0] if len(scores) == 1 else (scores[0] + scores[1]) / 2
+
+
+def network_graph(model: Portable) -> onnx.ModelProto:
+    """Write the network of a model as ONNX: (B, 3, H, W) normalised float32 to (B, C+1, H, W) logits, any B, H and W.
+
+    H and W must be multiples of 32. torch's newer exporter writes it; what that cannot express, the older one does.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+
+    Raises:
+        ExportError: neither can.
+    """
+    bare = _Bare(model).eval()
+    with _quiet(), torch.no_grad():
+        try:
+            graph, reason = _by_dynamo(bare), ""
+        except Exception as error:  # torch's exporter raises whatever its parts raise
+            reason = _first_line(error)
+            try:
+                graph = _by_tracing(bare)
+            except Exception as second:
+                raise ExportError(
+                    "this model cannot be written as ONNX", where=[reason, _first_line(second)],
+                    hint="Architectures whose layers pool to a fixed size (pspnet, upernet) cannot; unet, fpn, "
+                    "deeplabv3plus and deeplabv2 can.",
+                ) from second  # fmt: skip
+    if reason:
+        say(f"export: written by torch's older exporter, as the newer one cannot express this network: {reason}")
+    return graph
+
+
+def _by_dynamo(bare: nn.Module) -> onnx.ModelProto:
+    dim = torch.export.Dim
+    shapes = {0: dim("batch"), 2: DIVISOR * dim("rows", min=1), 3: DIVISOR * dim("columns", min=1)}
+    program = torch.export.export(bare, (torch.zeros(EXAMPLE),), dynamic_shapes=(shapes,), strict=False)
+    written = torch.onnx.export(
+        program, dynamo=True, opset_version=OPSET, input_names=[IMAGES], output_names=[LOGITS], verbose=False
+    )
+    if written is None:
+        raise TypeError("torch has written nothing")
+    return written.model_proto
+
+
+def _by_tracing(bare: nn.Module) -> onnx.ModelProto:
+    file, free = BytesIO(), {0: "batch", 2: "rows", 3: "columns"}
+    torch.onnx.export(
+        bare, (torch.zeros(EXAMPLE),), cast(Any, file), dynamo=False, opset_version=OPSET, input_names=[IMAGES],
+        output_names=[LOGITS], dynamic_axes={IMAGES: free, LOGITS: free},
+    )  # fmt: skip
+    return onnx.load_model_from_string(file.getvalue())
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporters' remarks to themselves, which speak to people who write networks."""
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
