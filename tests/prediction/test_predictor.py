@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -273,3 +274,56 @@ def test_an_interrupted_folder_goes_on_and_keeps_its_table(photos: Path, tmp_pat
     assert len(model.shapes) == 2
     predict_folder(Predictor(model, PredictRecipe(flip=False, overlay=True)), photos, out)
     assert len(model.shapes) == 5
+
+
+def test_open_files_and_bytes_are_images(picture: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(picture).save(path)
+    label, _ = expected(picture)
+    predictor = Predictor(Colours(), ONCE)
+    with path.open("rb") as file:
+        assert np.array_equal(predictor.predict(file).label, label)
+    assert np.array_equal(predictor.predict(BytesIO(path.read_bytes())).label, label)
+    with path.open(encoding="latin-1") as text, pytest.raises(DataError, match="open as text") as caught:
+        predictor.predict(text)
+    assert '"rb"' in caught.value.hint
+    with pytest.raises(DataError, match="the image in memory cannot be read"):
+        predictor.predict(BytesIO(b"no image"))
+
+
+def test_a_prediction_shows_itself(picture: np.ndarray) -> None:
+    picture[:, :60], picture[:, 60:] = (200, 20, 20), (20, 200, 30)
+    found = Predictor(Colours(), ONCE).predict(picture)
+    shown = found.overlay()
+    assert (shown.mode, shown.size) == ("RGB", (120, 90))
+    pixels = np.asarray(shown)
+    assert np.array_equal(pixels[:, :50], picture[:, :50])  # background stays as it is
+    assert (pixels[:, 60:] != picture[:, 60:]).any(axis=-1).all()
+    assert np.array_equal(np.asarray(found.overlay(Image.fromarray(picture))), pixels)
+    assert not np.array_equal(np.asarray(found.overlay(alpha=0.1)), pixels)
+    png = found._repr_png_()
+    assert png is not None
+    with Image.open(BytesIO(png)) as image:
+        assert np.array_equal(np.asarray(image), pixels)
+    bare = module.Prediction(found.label, found.confidence)
+    assert bare._repr_png_() is None
+    with pytest.raises(DataError, match="does not hold its photo"):
+        bare.overlay()
+
+
+def test_a_large_prediction_is_shown_smaller(monkeypatch: pytest.MonkeyPatch, picture: np.ndarray) -> None:
+    monkeypatch.setattr(module, "SHOWN", 60)
+    png = Predictor(Colours(), ONCE).predict(picture)._repr_png_()
+    assert png is not None
+    with Image.open(BytesIO(png)) as image:
+        assert image.size == (60, 45)
+
+
+def test_models_and_predictions_say_what_they_are_in_one_line(picture: np.ndarray) -> None:
+    predictor = Predictor(Colours(), ONCE)
+    assert repr(predictor) == "<Predictor of 2 classes: green, blue>"
+    picture[:, :60], picture[:, 60:90], picture[:, 90:] = (0, 0, 255), (0, 255, 0), (255, 0, 0)
+    found = predictor.predict(picture)
+    assert repr(found) == (f"<Prediction of 120x90 pixels: blue 50 %, green 25 %; confidence {found.confidence:.2f}>")
+    picture[:] = (255, 0, 0)
+    assert "background alone" in repr(predictor.predict(picture))
