@@ -33,7 +33,7 @@ def opened(path: Path) -> COCO:
 def checked(root: Path, masks: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     """Exit code and text of a check, on one line."""
     code = main(["check", str(root / "photos"), "--tags", str(root / "tags.csv"), "--masks", str(masks)])
-    return code, " ".join(capsys.readouterr().err.split())
+    return code, " ".join("".join(capsys.readouterr()).split())
 
 
 def change(path: Path, **lists: Any) -> None:
@@ -161,7 +161,7 @@ def test_images_are_found_by_their_names_as_for_tags(
     for number, row in enumerate(SEVERAL):
         np.testing.assert_array_equal(truth.read(str(number)), label_map(row, number))
     assert main(["check", str(tmp_path / "photos"), "--tags", str(path), "--masks", str(path)]) == 0
-    assert "true masks: 5 of 5 images" in capsys.readouterr().err
+    assert "true masks: 5 of 5 images" in "".join(capsys.readouterr())
 
 
 def test_names_that_fit_no_image_are_named_and_bounded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,7 +197,7 @@ def test_entries_of_the_same_image_are_joined_as_tags_and_as_masks(
     code, text = checked(tmp_path, path, capsys)
     assert code == 1 and message in text
     assert main(["check", str(tmp_path / "photos"), "--tags", str(path)]) == 1
-    assert message in " ".join(capsys.readouterr().err.split())
+    assert message in " ".join("".join(capsys.readouterr()).split())
 
 
 def test_sizes_are_whole_numbers_however_they_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -182,7 +182,11 @@ def test_other_pictures_beside_the_masks_are_left_aside_and_two_masks_of_one_ima
     data = tagged(tmp_path, SEVERAL)
     folder = masks(tmp_path / "masks", SEVERAL)
     save(folder / "seen" / "2.png", np.zeros((9, 9, 3), np.uint8))  # how somebody looked at it
-    same(open_truth(folder, data), SEVERAL)
+    found = open_truth(folder, data)
+    same(found, SEVERAL)
+    assert found.notes == ("left aside, 1 more mask of the same images: seen/2.png",)
+    with pytest.raises(DataError, match=r"seen/2\.png: the mask of 2\.jpg is 2\.png"):
+        open_corrections(folder, data)
     (folder / "one").mkdir()
     (folder / "3.png").rename(folder / "one" / "3.png")
     save(folder / "two" / "3.png", label_map(SEVERAL[3], 3))

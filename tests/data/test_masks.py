@@ -27,7 +27,7 @@ def checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Checked:
         code = main(
             [verb, str(tmp_path / "photos"), "--tags", str(tmp_path / "tags.csv"), *(str(part) for part in more)]
         )
-        return code, " ".join(capsys.readouterr().err.split())
+        return code, " ".join("".join(capsys.readouterr()).split())
 
     return check
 

@@ -95,8 +95,10 @@ def test_where_the_initial_weights_are_from(blind: Any, weights: str, said: str)
 
 
 def test_corrected_masks_are_counted_without_those_kept_out(blind: Any, tmp_path: Path) -> None:
-    for name in blind.data.ids[:3]:  # the first one is kept out
-        write_label_map(tmp_path / "fixed" / f"{name}.png", np.zeros((4, 4), np.uint8))
+    for index, name in enumerate(blind.data.ids[:3]):  # the first one is kept out
+        width, height = blind.data.read(index).size
+        label = np.full((height, width), np.flatnonzero(blind.data.tags[index])[0] + 1, np.uint8)
+        write_label_map(tmp_path / "fixed" / f"{name}.png", label)
     recipe = dataclasses.replace(
         Recipe(), segment=SegmentRecipe(corrections=str(tmp_path / "fixed"), correction_weight=3.0)
     )

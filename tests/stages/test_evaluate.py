@@ -11,7 +11,8 @@ from PIL import Image
 from ktse.data.masks import Truth
 from ktse.data.sample import TaggedImages
 from ktse.recipe import Recipe
-from ktse.run_folder import RunFolder, read_json, write_label_map
+from ktse.refinement.threshold import BINS
+from ktse.run_folder import RunFolder, read_json, write_label_map, write_npz
 from ktse.stages.evaluate import evaluate
 
 
@@ -31,6 +32,11 @@ def measured(root: Path, data: TaggedImages, values: dict[str, int]) -> dict:
         label = np.zeros((4, 6), np.uint8)
         label[:2, :3] = 1
         write_label_map(run.prediction_path(name), label)
+        cam = np.zeros((1, 2, 3), np.uint8)
+        write_npz(
+            run.seed_path(name), keys=np.array([0], np.uint8), cam=cam, logits=np.ones(1, np.float32),
+            explained=np.ones(BINS),
+        )  # fmt: skip
         label[:2, :3] = values[name]
         truth[name] = root / "true" / f"{name}.png"
         write_label_map(truth[name], label)

@@ -101,7 +101,7 @@ def read_coco(path: Path, data: TaggedImages) -> Reading:
     labels = _labels(instances, data)
     images, found = Images(data), Reading()
     entries, unfit, found.problems = entries_by_file(instances, lambda name: _file(images, data, name))
-    found.unfit = {name: f"the image {name!r} {images.why(name)}" for name in unfit.values()}
+    found.unfit = {name: name for name in unfit.values()}
     index = {file: number for number, file in enumerate(data.files)}
     fitting = {index[file]: entry for file, entry in entries.items()}
     shapes = {

@@ -113,9 +113,9 @@ class _Folder:
         stem = _stem(name)
         index = self.images.find(stem)
         if index is None:
-            self.found.unfit[name] = f"the image {stem!r} {self.images.why(stem)}"
+            self.found.unfit[name] = stem
         elif index in exact and stem != self.data.ids[index]:
-            self.found.unfit[name] = f"the mask of {self.data.files[index]} is {named[index]}"
+            self.found.spare[name] = f"the mask of {self.data.files[index]} is {named[index]}"
         elif index in named or self.data.ids[index] in self.found.paths:
             other = named.get(index) or self.found.paths[self.data.ids[index]]
             self.found.problems.append(f"{self.folder / name}: {other} is a mask of the same image too")

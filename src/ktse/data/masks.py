@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ import numpy as np
 from ktse.console import say
 from ktse.data.coco_masks import read_coco
 from ktse.data.mask_folder import read_folder
-from ktse.data.reading import Drawing, Reading, examples, many
+from ktse.data.reading import Drawing, Images, Reading, examples, many
 from ktse.data.sample import TaggedImages
-from ktse.errors import DataError
+from ktse.errors import DataError, KtseError
 from ktse.run_folder import read_label_map, undecided
 
 HOW = (
@@ -130,7 +131,7 @@ def open_truth(path: Path, data: TaggedImages) -> Truth:
         raise DataError(f"some true masks in {path} cannot be used", where=reading.problems, hint=HOW)
     _require_any(reading, path, data)
     _require_a_class(reading, path)
-    notes = [*reading.notes, *_skipped(reading), *_doubts(reading, data)]
+    notes = [*reading.notes, *_left_aside(reading), *_doubts(reading, data)]
     found = f"true masks: {len(reading.paths)} of {many(len(data), 'image')}"
     if reading.unfit:
         fit = "fits" if len(reading.unfit) == 1 else "fit"
@@ -145,7 +146,7 @@ def open_calibration(path: Path, data: TaggedImages) -> Calibration:
         DataError: there is none, one of them cannot be used or fits no image, or none shows a class.
     """
     reading = _read(path, data, "--calibrate")
-    if problems := _all_problems(reading):
+    if problems := _all_problems(reading, data):
         raise DataError(f"the masks in {path} cannot be calibrated with", where=problems, hint=HOW)
     _require_any(reading, path, data)
     _require_a_class(reading, path)
@@ -160,7 +161,7 @@ def open_corrections(path: Path, data: TaggedImages) -> Corrections:
         DataError: there is none, one of them cannot be used, fits no image, or shows none of the tags of its image.
     """
     reading = _read(path, data, "--corrections")
-    problems = _all_problems(reading)
+    problems = _all_problems(reading, data)
     tags = _tags(data, reading)
     wrong = [name for name, labels in tags.items() if labels and not labels & reading.shown[name]]
     problems += [
@@ -203,17 +204,26 @@ def _require_a_class(reading: Reading, path: Path) -> None:
         )  # fmt: skip
 
 
-def _all_problems(reading: Reading) -> list[str]:
+def _all_problems(reading: Reading, data: TaggedImages) -> list[str]:
     """What is wrong with masks that were given on purpose, one by one."""
-    unfit = [f"{name}: {why}" for name, why in reading.unfit.items()]
-    return [*reading.problems, *unfit, *(f"{file} {why}" for file, why in reading.skipped.items())]
+    images = Images(data)
+    unfit = [
+        f"{name}: the image {wanted!r} {images.why(wanted)}"
+        for name, wanted in islice(reading.unfit.items(), KtseError.shown)  # why takes time
+    ]
+    unfit += [f"{name}: there is no such image" for name in islice(reading.unfit, KtseError.shown, None)]
+    spare = [f"{name}: {why}" for name, why in reading.spare.items()]
+    return [*reading.problems, *unfit, *spare, *(f"{file} {why}" for file, why in reading.skipped.items())]
 
 
-def _skipped(reading: Reading) -> list[str]:
-    if not reading.skipped:
-        return []
-    some = examples([f"{file} {why}" for file, why in reading.skipped.items()])
-    return [f"not measured, {many(len(reading.skipped), 'image')}: {some}"]
+def _left_aside(reading: Reading) -> list[str]:
+    skipped = [f"{file} {why}" for file, why in reading.skipped.items()]
+    notes = [f"not measured, {many(len(skipped), 'image')}: {examples(skipped)}"] if skipped else []
+    if reading.spare:
+        notes.append(
+            f"left aside, {many(len(reading.spare), 'more mask')} of the same images: {examples(reading.spare)}"
+        )
+    return notes
 
 
 def _tags(data: TaggedImages, reading: Reading) -> dict[str, set[int]]:

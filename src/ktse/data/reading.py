@@ -40,7 +40,8 @@ class Reading:
         drawn: how masks are drawn that are not label maps in a file of their own.
         shown: the labels 1..C that each mask shows.
         unknown: images whose mask is undecided everywhere.
-        unfit: names of masks that fit no image, and why.
+        unfit: names of masks that fit no image, and the name that was looked for.
+        spare: other masks of images that have one under their very name.
         problems: what makes masks useless, each with its file.
         skipped: images whose mask is not complete, and why; they have none.
         notes: how the masks were read, where that is not plain.
@@ -51,6 +52,7 @@ class Reading:
     shown: dict[str, frozenset[int]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     unfit: dict[str, str] = field(default_factory=dict)
+    spare: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
