@@ -45,7 +45,6 @@ def test_the_device_is_the_chosen_one_and_said_once(
         loader = make_loader([0, 1], [[0, 1]], workers=-1)  # type: ignore[arg-type]
         assert not loader.pin_memory
     assert capsys.readouterr().err == f"device: cpu, {torch.get_num_threads()} threads\n"
-    make_fabric.__doc__  # outside of a verb nothing is said
     monkeypatch.undo()
     with on_device("cpu"):
         make_fabric("fp32")
