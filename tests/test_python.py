@@ -45,17 +45,15 @@ def test_the_device_is_the_chosen_one_and_said_once(
         loader = make_loader([0, 1], [[0, 1]], workers=-1)  # type: ignore[arg-type]
         assert not loader.pin_memory
     assert capsys.readouterr().err == f"device: cpu, {torch.get_num_threads()} threads\n"
-    monkeypatch.undo()
+    # Outside of a verb nothing is said.
     with on_device("cpu"):
         make_fabric("fp32")
     assert capsys.readouterr().err == ""
 
 
 def test_a_device_that_is_not_there_is_a_message() -> None:
-    missing = [
-        name for name, module in (("cuda", torch.cuda), ("mps", torch.backends.mps)) if not module.is_available()
-    ]
-    for name in missing:
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    for name in (name for name, found in there.items() if not found):
         with on_device(name), pytest.raises(RunError, match=f"no device '{name}'") as caught:  # type: ignore[arg-type]
             make_fabric("fp32")
         assert "--device" in caught.value.hint

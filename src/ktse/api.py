@@ -275,7 +275,7 @@ def _predict_new(
     first, data = images[0], None
     if tags is not None:
         with tempfile.TemporaryDirectory() as place, tags_as_file(tags, Path(place, "tags.csv")) as table:
-            data = open_data(DataRecipe(images=str(first), tags=str(table)))
+            data = open_data(_read_alike(run, first, table))
     predictor = load(run, device=device, settings=settings)
     if data is not None:
         return predict_tagged(predictor, data, out)
@@ -284,6 +284,20 @@ def _predict_new(
     if first.is_file() and is_video(first):
         return predict_video(predictor, first, out)
     return predict_folder(predictor, first, out)
+
+
+def _read_alike(run: str | Path, images: Path, tags: str | Path | None) -> DataRecipe:
+    """Other images and tags, read like those of the run: the same columns, separators and names that mean no tag."""
+    given = RunFolder(run).read_recipe().data if (Path(run) / "recipe.yaml").is_file() else DataRecipe()
+    return DataRecipe(
+        images=str(images),
+        tags=str(tags),
+        rows=given.rows,
+        separator=given.separator,
+        no_tag=given.no_tag,
+        image_column=given.image_column,
+        tag_column=given.tag_column,
+    )
 
 
 def load(path: str | Path, *, device: Device = "auto", settings: Settings | None = None) -> Predictor:

@@ -24,6 +24,7 @@ from ktse.processes import rank
 from ktse.run_folder import RunFolder, read_json
 from ktse.run_status import Status
 from ktse.runtime.log import Log, recording
+from ktse.terminal.completion import completion_script, wants_completion
 from ktse.terminal.help import settings_help, wants_settings
 from ktse.terminal.tables import MEASURED, show_evaluation, show_status
 from ktse.terminal.verbs import VERBS, make_parser
@@ -62,8 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(words: list[str], name: str) -> int:
-    if not words and "_ARGCOMPLETE" not in os.environ:
+    if not words:
         make_parser(only="none").print_help()
+        return 0
+    if wants_completion(words):
+        print(completion_script(words))
         return 0
     if wants_settings(words):
         print(settings_help(words))
@@ -71,7 +75,7 @@ def _main(words: list[str], name: str) -> int:
     helped = "-h" in words or "--help" in words
     only = name if name in VERBS else "none" if helped else ""
     # Without defaults, only what the user gave overrides the recipe.
-    given = make_parser(only=only, settings=not helped).parse_args(words or None, defaults=False)
+    given = make_parser(only=only, settings=not helped).parse_args(words, defaults=False)
     with recording(shlex.join(["ktse", *words])) as log:
         return _do(given.pop("subcommand"), given[name], log)
 

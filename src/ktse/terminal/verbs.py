@@ -21,6 +21,8 @@ SKIP_BAD = {"skip_bad": "leave out images that cannot be read"}
 GIVEN = ("data.images", "data.tags", "data.skip_bad")
 """Settings that are arguments of the verb."""
 
+COMPLETION = "--completion"
+
 TRAINING = ("classify", "seed", "affinity", "refine", "segment", "predict")
 
 
@@ -96,6 +98,9 @@ def make_parser(*, only: str = "", settings: bool = True) -> ArgumentParser:
         version=__version__,
         exit_on_error=False,
         formatter_class=Layout,
+    )
+    parser.add_argument(
+        COMPLETION, metavar="SHELL", help='print the completion for a shell, such as eval "$(ktse --completion bash)"'
     )
     commands = parser.add_subcommands(required=False, title="verbs", metavar="VERB", description=None)
     for name, verb in VERBS.items():
