@@ -75,7 +75,7 @@ def exported(weights: Path, photos: list[Path], folder: Path) -> dict[str, Path]
     for name, int8 in (("onnxruntime fp32", False), ("onnxruntime int8", True)):
         model, classes = load_model(weights)
         found[name] = folder / f"{name.split()[1]}.onnx"
-        export_onnx(Portable(model), classes, PredictRecipe(), found[name], photos, int8)
+        export_onnx(Portable(model), classes, PredictRecipe(flip=False), found[name], photos, int8)
     return found
 
 

@@ -535,11 +535,12 @@ def test_two_networks_that_teach_each_other_predict_together_and_are_exported(
     assert done.returncode == 0, done.stderr
     assert ktse("segment", run, *settings, "--segment.targets", "soft").returncode == 1
     names = ("--predict.merge", "max", "--predict.scales", "[0.75,1.0]", "--predict.precision", "fp32")
+    assert ktse("predict", run, *names).returncode == 0  # the settings that are exported are the run's
     exported = ktse("export", run, "--out", tmp_path / "m.onnx")
     assert exported.returncode == 0, exported.stderr
     labels = []
     for model, out in ((run, "a"), (tmp_path / "m.onnx", "b")):
-        said = ktse("predict", model, scenes / "images" / "0003.jpg", "--out", tmp_path / out, *names)
+        said = ktse("predict", model, scenes / "images" / "0003.jpg", "--out", tmp_path / out)
         assert said.returncode == 0, said.stderr
         labels.append(np.asarray(Image.open(tmp_path / out / "0003.png")))
     assert (labels[0] == labels[1]).mean() > 0.999

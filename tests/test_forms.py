@@ -83,7 +83,7 @@ def test_a_form_becomes_masks(form: str, tmp_path: Path, capsys: pytest.CaptureF
     if form == "datasets":
         # Images without a file of their own are good enough for the exported model's check too.
         assert main(["export", str(tmp_path / "run")]) == 0
-        assert "over 8 batches" in capsys.readouterr().err
+        assert "over 9 photos" in capsys.readouterr().err
     if masks:
         evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
         assert evaluation["mask"]["images"] == (9 if form == "voc" else 7)

@@ -43,9 +43,10 @@ def require_finite(tensors: Mapping[str, Tensor]) -> None:
     """
     if broken := _broken(tensors):
         raise CollapseError(
-            f"training collapsed: {broken[0]} holds NaN or infinite values", where=broken,
+            f"training collapsed: {broken[0]} holds NaN or infinite values",
+            where=broken,
             hint="Lower the learning rate (lr), or set clip, the largest norm of the gradient.",
-        )  # fmt: skip
+        )
 
 
 def _broken(tensors: Mapping[str, Tensor]) -> list[str]:
@@ -79,9 +80,10 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None
     """
     if broken := _broken(tensors):
         raise RunError(
-            f"{path} cannot be used: {len(broken)} of its tensors hold NaN or infinite values", where=broken,
+            f"{path} cannot be used: {len(broken)} of its tensors hold NaN or infinite values",
+            where=broken,
             hint="Its training collapsed. Remove it, and repeat the stage with a lower learning rate (lr).",
-        )  # fmt: skip
+        )
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:

@@ -151,7 +151,8 @@ def test_what_is_in_the_graph_cannot_be_set_otherwise(portable: Portable, tmp_pa
     export_onnx(portable, CLASSES, RECIPES["long side"], tmp_path / "m.onnx")
     assert load(tmp_path / "m.onnx", settings={"predict.overlay": True, "predict.flip": True}).recipe.overlay
     with pytest.raises(RecipeError) as caught:
-        load(tmp_path / "m.onnx", settings={"predict.flip": False, "predict.scales": [2.0], "predict.tile": 100})
+        changes = {"predict.flip": False, "predict.scales": [2.0], "predict.tile": 130, "predict.overlap": 9}
+        load(tmp_path / "m.onnx", settings=changes)
     assert len(caught.value.where) == 3
 
 
@@ -231,8 +232,9 @@ def test_a_file_of_an_earlier_version_is_to_be_exported_again(tmp_path: Path) ->
     values = [helper.make_tensor_value_info(name, kind, [1]) for name in ("image", "label")]
     old = helper.make_model(
         helper.make_graph([helper.make_node("Identity", ["image"], ["label"])], "g", values[:1], values[1:]),
-        opset_imports=[helper.make_opsetid("", 17)], ir_version=8,
-    )  # fmt: skip
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
     helper.set_model_props(old, {"classes": '["a"]', "predict": "{}", "ktse_version": "0.0.9"})
     onnx.save(old, str(tmp_path / "old.onnx"))
     with pytest.raises(Exception, match=r"0\.0\.9.*[\s\S]*Export it again"):

@@ -40,9 +40,12 @@ def test_images_are_refused_by_name_all_at_once(tmp_path: Path, form: str, refus
     ("form", "refused"),
     [
         ("voc", {"a:b", "#c", "tab\there", " d", "background", "undecided"}),
-        ("cvat", {"tab\there", " d"}), ("labelstudio", {"tab\there", " d"}), ("yolo", set()), ("coco", set()),
+        ("cvat", {"tab\there", " d"}),
+        ("labelstudio", {"tab\there", " d"}),
+        ("yolo", set()),
+        ("coco", set()),
     ],
-)  # fmt: skip
+)
 def test_classes_are_refused_by_name(form: str, refused: set[str]) -> None:
     classes = ("a:b", "#c", "tab\there", " d", "background", "undecided", "fine", "so & so", "鳥")
     found = unfit(form, ["a.jpg"], ["a"], classes)
@@ -68,11 +71,15 @@ def test_yolo_refuses_photos_whose_labels_would_be_one_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("file", "label"),
     [
-        ("a.jpg", "labels/a.txt"), ("a.b.jpg", "labels/a.b.txt"), ("sub/a.png", "labels/sub/a.txt"),
-        ("train/images/a.jpg", "images/train/labels/a.txt"), ("images/images/a.jpg", "images/images/labels/a.txt"),
-        ("images/x/a.jpg", "images/labels/x/a.txt"), ("myimages/a.jpg", "labels/myimages/a.txt"),
+        ("a.jpg", "labels/a.txt"),
+        ("a.b.jpg", "labels/a.b.txt"),
+        ("sub/a.png", "labels/sub/a.txt"),
+        ("train/images/a.jpg", "images/train/labels/a.txt"),
+        ("images/images/a.jpg", "images/images/labels/a.txt"),
+        ("images/x/a.jpg", "images/labels/x/a.txt"),
+        ("myimages/a.jpg", "labels/myimages/a.txt"),
     ],
-)  # fmt: skip
+)
 def test_yolo_labels_lie_where_readers_look(file: str, label: str) -> None:
     assert yolo_label(file) == label
 

@@ -87,11 +87,14 @@ def test_simplified_coco_has_polygons_and_exact_coco_run_lengths(tmp_path: Path)
 @pytest.mark.parametrize(
     ("form", "wishes", "text"),
     [
-        ("voc", Wishes(simplify=1), "for polygons"), ("onnx", Wishes(simplify=1), "for polygons"),
-        ("yolo", Wishes(simplify=-1), "0 or more"), ("yolo", Wishes(simplify=float("nan")), "0 or more"),
-        ("coco", Wishes(prefix="x"), "for labelstudio alone"), ("coco", Wishes(int8=True), "for onnx alone"),
+        ("voc", Wishes(simplify=1), "for polygons"),
+        ("onnx", Wishes(simplify=1), "for polygons"),
+        ("yolo", Wishes(simplify=-1), "0 or more"),
+        ("yolo", Wishes(simplify=float("nan")), "0 or more"),
+        ("coco", Wishes(prefix="x"), "for labelstudio alone"),
+        ("coco", Wishes(int8=True), "for onnx alone"),
     ],
-)  # fmt: skip
+)
 def test_what_a_format_cannot_do_is_said(form: str, wishes: Wishes, text: str) -> None:
     with pytest.raises(ExportError, match=text):
         wishes.check(form)

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from ktse.errors import ExportError, RecipeError
-from ktse.exporting import onnx
-from ktse.exporting.onnx import compare, export_onnx
+from ktse.exporting import network, parity
+from ktse.exporting.onnx import export_onnx
 from ktse.models.deeplab import Aspp
 from ktse.models.segmenter import Portable, Segmenter, describe
 from ktse.prediction.onnx import OnnxModel
@@ -46,11 +47,16 @@ def randomised(model: Segmenter) -> Segmenter:
     return model.eval()
 
 
+def refuse(_: nn.Module) -> None:
+    """In place of torch's newer exporter, which takes half a minute a network; tests/exporting tries that."""
+    raise NotImplementedError
+
+
 @pytest.mark.parametrize(("architecture", "encoder"), PAIRS, ids=["-".join(pair) for pair in PAIRS])
 def test_contract(architecture: str, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    if encoder in LARGE:
-        monkeypatch.setattr(onnx, "SHAPES", ((1, 40, 64), (2, 33, 41)))
+    monkeypatch.setattr(parity, "SIZES", ((64, 40), (41, 33)) if encoder in LARGE else ((128, 96), (77, 131)))
+    monkeypatch.setattr(network, "_by_dynamo", refuse)
     model = randomised(Segmenter(architecture, encoder, len(CLASSES), "none"))
     for shape in ((2, 3, 65, 33), (1, 3, 32, 97)):
         with torch.no_grad():
@@ -66,32 +72,15 @@ def test_contract(architecture: str, encoder: str, tmp_path: Path, monkeypatch: 
         assert torch.equal(loaded(image), model(image))
     del model
     result = export_onnx(Portable(loaded), CLASSES, PredictRecipe(scales=(0.5, 1.0)), tmp_path / "m.onnx")
-    assert result["logit_error"] <= 1e-3
-    assert result["equal_labels"] >= 0.999
+    assert min(result.equal, result.foreground) >= 0.99
     exported = OnnxModel(tmp_path / "m.onnx")
     assert exported.classes == CLASSES
     assert exported.settings["scales"] == [0.5, 1.0]
-    found = exported.probabilities(np.random.default_rng(0).integers(0, 256, (3, 45, 83, 3), dtype=np.uint8))
-    assert found.shape == (3, 4, 45, 83)
-    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-4)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (45, 83, 3), dtype=np.uint8))
+    half, full = exported.seen(picture, 1.0)
+    assert half.shape == (4, 32, 42) and full.shape == (4, 45, 83)
+    np.testing.assert_allclose(full.sum(axis=0), 1, atol=1e-4)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "model.safetensors"]
-
-
-def test_an_export_that_computes_something_else_fails_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The graph is traced with weights that then change, as if the exporter had been wrong."""
-    model = Portable(randomised(Segmenter("unet", "resnet10t", 2, "none")))
-    trace = torch.onnx.export
-
-    def wrong(*arguments: object, **others: object) -> None:
-        trace(*arguments, **others)
-        model.mean += 5
-
-    monkeypatch.setattr(torch.onnx, "export", wrong)
-    with pytest.raises(ExportError, match="does not compute the same"):
-        export_onnx(model, CLASSES[:2], PredictRecipe(), tmp_path / "m.onnx")
-    assert not list(tmp_path.iterdir())
 
 
 def test_an_architecture_that_cannot_be_exported_is_a_message(tmp_path: Path) -> None:
@@ -102,16 +91,6 @@ def test_an_architecture_that_cannot_be_exported_is_a_message(tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
-def test_the_comparison_sees_a_difference(tmp_path: Path) -> None:
-    model = Portable(randomised(Segmenter("unet", "resnet10t", 2, "none")))
-    export_onnx(model, CLASSES[:2], PredictRecipe(), tmp_path / "m.onnx")
-    images = [np.full((1, 40, 50, 3), 99, np.uint8)]
-    before = compare(model, tmp_path / "m.onnx", images)
-    model.std *= 1.5
-    after = compare(model, tmp_path / "m.onnx", images)
-    assert before["logit_error"] < 1e-4 < 1e-3 < after["logit_error"]
-
-
 def test_pre_processing_is_that_of_training() -> None:
     """Plain pixels through the portable model equal images normalised by mean and std in 0..1."""
     model = randomised(Segmenter("unet", "resnet10t", 2, "none"))
@@ -119,10 +98,7 @@ def test_pre_processing_is_that_of_training() -> None:
     pixels = torch.randint(0, 256, (1, 48, 40, 3), dtype=torch.uint8)
     normalised = (pixels.permute(0, 3, 1, 2) / 255 - model.mean.view(3, 1, 1)) / model.std.view(3, 1, 1)
     with torch.no_grad():
-        label, probability, logits = Portable(model)(pixels)
-        torch.testing.assert_close(logits, model(normalised), atol=1e-5, rtol=1e-5)
-    assert torch.equal(label, logits.argmax(dim=1))
-    torch.testing.assert_close(probability.sum(dim=1), torch.ones(1, 48, 40))
+        torch.testing.assert_close(Portable(model)(pixels), model(normalised), atol=1e-5, rtol=1e-5)
 
 
 def test_aspp_is_the_sum_of_four_dilated_convolutions_of_one_kernel_each() -> None:

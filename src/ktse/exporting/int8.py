@@ -64,10 +64,15 @@ def quantised(
             path = Path(folder) / "network.onnx"
             onnx.save(network, str(path))
             quantize_static(
-                str(path), str(path.with_name("int8.onnx")), Photos(), quant_format=QuantFormat.QDQ, per_channel=True,
-                op_types_to_quantize=["Conv", "MatMul", "Gemm"], activation_type=QuantType.QUInt8,
+                str(path),
+                str(path.with_name("int8.onnx")),
+                Photos(),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+                activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-            )  # fmt: skip
+            )
             return onnx.load(str(path.with_name("int8.onnx")))
     finally:
         logging.getLogger().setLevel(level)

@@ -26,8 +26,12 @@ PALETTE_CLASSES = 254
 """Classes beside background and undecided that a palette of 256 colours holds."""
 
 FORMATS: dict[str, Callable[[Iterator[Masked], Style, Path], Path]] = {
-    "coco": coco, "voc": voc, "yolo": yolo, "cvat": cvat, "labelstudio": label_studio,
-}  # fmt: skip
+    "coco": coco,
+    "voc": voc,
+    "yolo": yolo,
+    "cvat": cvat,
+    "labelstudio": label_studio,
+}
 
 
 def export_masks(
@@ -61,9 +65,10 @@ def export_masks(
     missing = [name for name in data.ids if not path(name).is_file()]
     if missing:
         raise RunError(
-            f"{len(missing)} of {len(data)} images have no mask", where=missing,
+            f"{len(missing)} of {len(data)} images have no mask",
+            where=missing,
             hint=f"Make them first: ktse {'predict' if fused else 'refine'} {run.root}",
-        )  # fmt: skip
+        )
     _check_fit(data, form, out)
     verdict, simplifier = read_verdict(run), Simplifier(simplify)
     style = Style(data.classes, verdict, simplifier, prefix)
@@ -82,15 +87,17 @@ def _check_fit(data: TaggedImages, form: str, out: Path) -> None:
     if problems:
         others = ", ".join(other for other in FORMATS if not unfit(other, data.files, data.ids, data.classes))
         raise ExportError(
-            f"--format {form} cannot hold these {len(problems)} names; nothing was written", where=problems,
+            f"--format {form} cannot hold these {len(problems)} names; nothing was written",
+            where=problems,
             hint="Rename them and repeat ktse run" + (f", or give another --format: {others}." if others else "."),
-        )  # fmt: skip
+        )
     inside = any(f"/{file}".count("/images/") for file in data.files)
     if form == "yolo" and inside and (out / "images").is_symlink():
         raise ExportError(
             f"{out / 'images'} is a link, and labels of photos in a folder called images would be written through it "
-            "into your photos", hint="Remove the link, repeat, and copy the photos to images/.",
-        )  # fmt: skip
+            "into your photos",
+            hint="Remove the link, repeat, and copy the photos to images/.",
+        )
 
 
 def _read(run: RunFolder, path: Callable[[str], Path], data: TaggedImages) -> Iterator[Masked]:

@@ -24,9 +24,12 @@ def unfit(form: str, files: Sequence[str], ids: Sequence[str], classes: Sequence
     """
     images = {"voc": _all(_text, _control, _edges, _comment), "cvat": _all(_text, _control), "yolo": _nothing}
     labels = {
-        "voc": _all(_text, _control, _edges, _comment, _colon, _taken), "coco": _text, "yolo": _text,
-        "cvat": _all(_text, _control, _edges), "labelstudio": _all(_text, _control, _edges),
-    }  # fmt: skip
+        "voc": _all(_text, _control, _edges, _comment, _colon, _taken),
+        "coco": _text,
+        "yolo": _text,
+        "cvat": _all(_text, _control, _edges),
+        "labelstudio": _all(_text, _control, _edges),
+    }
     found = _problems("image", ids if form == "voc" else files, images.get(form, _text))
     found += _problems("class", classes, labels[form])
     if form == "yolo":

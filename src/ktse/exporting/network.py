@@ -23,6 +23,11 @@ OPSET = 18
 IMAGES, LOGITS = "images", "logits"
 EXAMPLE = (2, 3, 3 * DIVISOR, 4 * DIVISOR)
 
+UNFIT = (
+    "Architectures whose layers pool to a fixed size (pspnet, upernet) cannot; unet, fpn, deeplabv3plus and deeplabv2 "
+    "can."
+)
+
 
 class _Bare(nn.Module):
     """The network of a model without the padding around it; of two networks, the mean of their logits."""
@@ -59,10 +64,10 @@ def network_graph(model: Portable) -> onnx.ModelProto:
                 graph = _by_tracing(bare)
             except Exception as second:
                 raise ExportError(
-                    "this model cannot be written as ONNX", where=[reason, _first_line(second)],
-                    hint="Architectures whose layers pool to a fixed size (pspnet, upernet) cannot; unet, fpn, "
-                    "deeplabv3plus and deeplabv2 can.",
-                ) from second  # fmt: skip
+                    "this model cannot be written as ONNX",
+                    where=[reason, _first_line(second)],
+                    hint=UNFIT,
+                ) from second
     if reason:
         say(f"export: written by torch's older exporter, as the newer one cannot express this network: {reason}")
     return graph
@@ -83,9 +88,15 @@ def _by_dynamo(bare: nn.Module) -> onnx.ModelProto:
 def _by_tracing(bare: nn.Module) -> onnx.ModelProto:
     file, free = BytesIO(), {0: "batch", 2: "rows", 3: "columns"}
     torch.onnx.export(
-        bare, (torch.zeros(EXAMPLE),), cast(Any, file), dynamo=False, opset_version=OPSET, input_names=[IMAGES],
-        output_names=[LOGITS], dynamic_axes={IMAGES: free, LOGITS: free},
-    )  # fmt: skip
+        bare,
+        (torch.zeros(EXAMPLE),),
+        cast(Any, file),
+        dynamo=False,
+        opset_version=OPSET,
+        input_names=[IMAGES],
+        output_names=[LOGITS],
+        dynamic_axes={IMAGES: free, LOGITS: free},
+    )
     return onnx.load_model_from_string(file.getvalue())
 
 

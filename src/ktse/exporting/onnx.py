@@ -106,11 +106,12 @@ def export_onnx(
 
 def _metadata(classes: Sequence[str], recipe: PredictRecipe) -> dict[str, str]:
     return {
-        "classes": json.dumps(list(classes), ensure_ascii=False), "ktse_version": __version__,
+        "classes": json.dumps(list(classes), ensure_ascii=False),
+        "ktse_version": __version__,
         "predict": json.dumps(to_dict(recipe)),
         "outside": "tiles of photos larger than predict.tile pixels (at scale 1); the dense CRF (predict.crf); "
         "ktse predict FILE.onnx does both",
-    }  # fmt: skip
+    }
 
 
 def _say_outside(out: Path, recipe: PredictRecipe) -> None:

@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 
 from ktse.data.image import read_image
+from ktse.errors import ExportError
+from ktse.exporting.network import UNFIT
 from ktse.models.segmenter import Portable
 from ktse.prediction.onnx import INPUT, LABEL
 from ktse.prediction.predictor import Predictor
@@ -96,17 +98,32 @@ def compare(
         recipe: how `ktse predict` applies it.
         content: the exported model, or its path.
         images: RGB.
-    """
-    import onnxruntime
 
-    session: Any = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    Raises:
+        ExportError: the exported model cannot be computed for all of them.
+    """
     # Tiles are for photos that are too large for this check, unless a recipe has very small ones.
     original = Predictor(_Float32(model, classes), replace(recipe, tile=0, crf=CrfRecipe(iterations=0)))
     equal = pixels = same = either = 0
-    for image in images:
+    for image, found in zip(images, _labels(content, images), strict=True):
         expected = original.predict(image).label
-        found = session.run([LABEL], {INPUT: np.asarray(image)[None]})[0][0]
         equal, pixels = equal + int((found == expected).sum()), pixels + expected.size
         foreground = (found > 0) | (expected > 0)
         same, either = same + int((found == expected)[foreground].sum()), either + int(foreground.sum())
     return Parity(equal / pixels, same / either if either else 1.0, len(images))
+
+
+def _labels(content: bytes | str, images: Sequence[Image.Image]) -> Iterator[np.ndarray]:
+    """(H, W) labels of each image, used as documented."""
+    import onnxruntime
+
+    try:
+        session: Any = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        for image in images:
+            yield session.run([LABEL], {INPUT: np.asarray(image)[None]})[0][0]
+    except Exception as error:  # onnxruntime's errors share no base class
+        raise ExportError(
+            "this model cannot be written as ONNX: what torch has written cannot be computed for photos of every size",
+            where=str(error).splitlines()[0][:300],
+            hint=UNFIT,
+        ) from error

@@ -61,9 +61,13 @@ def label_studio(items: Iterator[Masked], style: Style, out: Path) -> Path:
 def _results(item: Masked, style: Style) -> list[dict[str, Any]]:
     height, width = item.size
     shared = {
-        "type": "polygonlabels", "from_name": "label", "to_name": "image", "original_width": width,
-        "original_height": height, "image_rotation": 0,
-    }  # fmt: skip
+        "type": "polygonlabels",
+        "from_name": "label",
+        "to_name": "image",
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+    }
     return [
         {
             **shared,
