@@ -48,7 +48,7 @@ def finished(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "run", scenes / "images", "--tags", scenes / "tags.csv", "--masks", scenes / "masks", "--out", run, *TINY
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(run / "report.html")
+    assert done.stdout.splitlines()[-1] == str(run / "report.html")
     return run
 
 
@@ -179,7 +179,7 @@ def test_a_few_masks_choose_the_threshold_and_are_not_measured(finished: Path, s
     assert summary["threshold"] == summary["calibration"]["threshold"] == evaluation["mask"]["threshold"]
     assert evaluation["mask"]["threshold_source"] == summary["threshold_source"]
     assert evaluation["mask"]["images"] == evaluation["prediction"]["images"] == 11
-    printed = {words[1].strip(): words[2] for line in measured.stderr.splitlines() if len(words := line.split("│")) > 2}
+    printed = {words[1].strip(): words[2] for line in measured.stdout.splitlines() if len(words := line.split("│")) > 2}
     for stage in ("seed", "mask", "fused", "prediction"):
         assert f"{evaluation[stage]['miou']:.3g}" in printed[stage]
     assert evaluation["calibration_left_out"] == 3

@@ -78,7 +78,7 @@ def test_a_form_becomes_masks(form: str, tmp_path: Path, capsys: pytest.CaptureF
         assert found_in["doubtful_judge"] == "trained"  # there were no weights to start from, and that is said
         assert any("judged by the network that was trained on these very tags" in one for one in found_in["warnings"])
         assert main(["check", str(tmp_path / "run")]) == 0
-        assert "says the trained network, which has seen them" in capsys.readouterr().err
+        assert "says the trained network, which has seen them" in capsys.readouterr().out
         assert all(set(entry) == {"id", "class", "tagged", "score"} for entry in doubtful)
     if form == "datasets":
         # Images without a file of their own are good enough for the exported model's check too.

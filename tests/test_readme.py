@@ -14,6 +14,7 @@ from PIL import Image
 
 import ktse
 from ktse.cli import main
+from ktse.terminal.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -76,6 +77,8 @@ def test_commands_in_the_text_exist_with_their_flags(arguments: list[str], capsy
     with pytest.raises(SystemExit) as end:
         main([arguments[0], "--help"])
     assert end.value.code == 0
+    if VERBS[arguments[0]].settings:
+        assert main([arguments[0], "--help-settings", "all"]) == 0
     text = capsys.readouterr().out
     for flag in arguments[1:]:
         assert not flag.startswith("--") or flag in text

@@ -59,7 +59,7 @@ def test_strange_class_names_are_warned_of_and_shown_as_they_are(
     assert "a class is called 'NaN': an image without tags has an empty cell" in text
     assert "['a' 'b']\" and '[/red]' look like several tags" in text
     show_checked(checked)
-    shown = capsys.readouterr().err
+    shown = capsys.readouterr().out
     assert all(name in shown for name in names)
     bits = check_images(dataclasses.replace(data, classes=("0", "1"), tags=tags[:, :2]))
     assert any("the tags are 0 and 1" in warning for warning in bits.warnings)
@@ -97,7 +97,8 @@ def test_many_rare_classes_are_one_warning_and_one_page(data: TaggedImages, caps
     assert checked.warnings[1].startswith("2000 classes have less than 10 images")
     assert max(map(len, checked.warnings)) < 1000
     show_checked(dataclasses.replace(checked, errors=[f"{number}.jpg cannot be read" for number in range(99)]))
-    shown = capsys.readouterr().err
+    captured = capsys.readouterr()
+    shown = captured.out + captured.err
     assert "... and 69 more errors: --json prints all" in shown
     assert len(shown.splitlines()) < 120
 
@@ -150,7 +151,7 @@ def test_the_command_says_what_is_wrong_with_files_and_goes_on_only_if_told_to(
 ) -> None:
     arguments = ["check", *table(tmp_path, ".csv")]
     assert main(arguments) == 0
-    assert "10 images, 1 without tags" in capsys.readouterr().err
+    assert "10 images, 1 without tags" in capsys.readouterr().out
     photo = tmp_path / "images" / "003.jpg"
     photo.write_bytes(photo.read_bytes()[:700])
     (tmp_path / "images" / "004.jpg").write_bytes(b"")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -90,10 +91,12 @@ def test_voc(run: tuple[RunFolder, TaggedImages], labels: dict[str, np.ndarray],
             assert image.mode == "P"
             np.testing.assert_array_equal(np.asarray(image), labels[name])
     lines = (tmp_path / "out" / "labelmap.txt").read_text().splitlines()[1:]
-    assert [line.split(":")[0] for line in lines] == ["background", *CLASSES]
+    assert [line.split(":")[0] for line in lines] == ["background", *CLASSES, "undecided"]
     colour = tuple(map(int, lines[1].split(":")[1].split(",")))
+    void = tuple(map(int, lines[-1].split(":")[1].split(",")))
     with Image.open(tmp_path / "out" / "SegmentationClass" / "a.png") as image:
         assert image.convert("RGB").getpixel((4, 3)) == colour
+        assert image.convert("RGB").getpixel((0, 22)) == void == (224, 224, 192)
 
 
 def drawn(points: np.ndarray) -> np.ndarray:
@@ -120,7 +123,7 @@ def test_yolo(run: tuple[RunFolder, TaggedImages], labels: dict[str, np.ndarray]
 
 def test_label_studio(run: tuple[RunFolder, TaggedImages], labels: dict[str, np.ndarray], tmp_path: Path) -> None:
     tasks = json.loads(export_masks(*run, "labelstudio", tmp_path / "out").read_text())
-    assert [task["data"]["image"].rpartition("=")[2] for task in tasks] == [f"{name}.jpg" for name in labels]
+    assert [unquote(task["data"]["image"].rpartition("=")[2]) for task in tasks] == [f"{name}.jpg" for name in labels]
     config = ET.fromstring((tmp_path / "out" / "config.xml").read_text())
     assert [label.get("value") for label in config.iter("Label")] == list(CLASSES)
     found = np.zeros(SIZE, np.uint8)
@@ -133,7 +136,7 @@ def test_label_studio(run: tuple[RunFolder, TaggedImages], labels: dict[str, np.
 
 def test_cvat(run: tuple[RunFolder, TaggedImages], labels: dict[str, np.ndarray], tmp_path: Path) -> None:
     root = ET.fromstring(export_masks(*run, "cvat", tmp_path / "out").read_bytes())
-    assert [name.text for name in root.iter("name")] == list(CLASSES)
+    assert [name.text for name in root.iterfind("meta/task/labels/label/name")] == list(CLASSES)
     for image, label in zip(root.iter("image"), labels.values(), strict=True):
         found = np.zeros(SIZE, np.uint8)
         for mask in image.iter("mask"):

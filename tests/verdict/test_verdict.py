@@ -37,6 +37,8 @@ def test_a_run_without_signs_is_good() -> None:
         ({"threshold": 0.0117}, "do-not-use"),
         ({"threshold": 0.97}, "do-not-use"),
         ({"threshold_kind": "unclear"}, "look"),
+        ({"threshold_kind": "unclear", "explained": 0.3}, "do-not-use"),
+        ({"threshold_kind": "unclear", "explained": 0.6}, "look"),
         ({"full": 0.8}, "do-not-use"),
         ({"empty": 0.4}, "do-not-use"),
         ({"empty": 0.15}, "look"),
@@ -71,6 +73,7 @@ def test_a_fact_about_the_run_speaks_against_all_of_it(change: dict[str, object]
         ({"agreement": 0.05}, "do-not-use"),
         ({"seed_agreement": 0.2}, "look"),
         ({"true_masks": 9, "iou": 0.8}, "do-not-use"),
+        ({"calibrating": 1, "calibrated_iou": 0.8}, "do-not-use"),
     ],
 )
 def test_a_fact_about_a_class_speaks_against_that_class(change: dict[str, object], level: str) -> None:

@@ -78,7 +78,11 @@ def tags_as_file(tags: Any, path: Path) -> Iterator[Any]:
 def _renamed(error: KtseError, path: Path) -> KtseError:
     """The error with words for a file that the user has never seen."""
     texts = (error.what, *error.where, error.hint)
-    what, *where, hint = (text.replace(str(path), "made of the table") for text in texts)
+    # The longer path first, as the other one may be its end.
+    what, *where, hint = (
+        text.replace(str(path.absolute()), "made of the table").replace(str(path), "made of the table")
+        for text in texts
+    )
     return type(error)(what, where=where, hint=hint)
 
 

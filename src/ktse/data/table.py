@@ -162,14 +162,14 @@ def _read_columns(path: Path, columns: Columns) -> tuple[Table, _Entries]:
     first = list(islice(rows, 20))
     fitting = [cells for cells in (fit(cells, len(names)) for _, cells in first) if not isinstance(cells, str)]
     image, chosen, bits = choose_columns(path, names, columns, fitting)
-    lower = [name.lower() for name in names]
+    lower, called = [name.lower() for name in names], list(map(cut, names))
     certainty = lower.index(CERTAINTY) if CERTAINTY in lower and lower.index(CERTAINTY) not in chosen else None
     entries.objects = not OBJECTS.isdisjoint(lower)
     raw: list[Any] = []
     seen: dict[Any, Any] = {}
     for number, found in chain(first, rows):
         cells = fit(found, len(names))
-        problem = cells if isinstance(cells, str) else _problem(cells, names, image, chosen, bits)
+        problem = cells if isinstance(cells, str) else _problem(cells, called, image, chosen, bits)
         if isinstance(cells, str) or problem:
             table.problems.append(f"{table.word} {number}: {problem}")
             if not isinstance(found, str) and image < len(found):
@@ -226,8 +226,8 @@ def _problem(cells: list[Any], names: list[str], image: int, chosen: list[int], 
     if is_empty(name):
         return "the image name is empty"
     if not bits:
-        return tag_problem(cut(names[chosen[0]]), cells[chosen[0]])
-    wrong = [f"{cut(names[column])} is {short(cells[column])}" for column in chosen if bit(cells[column]) is None]
+        return tag_problem(names[chosen[0]], cells[chosen[0]])
+    wrong = [f"{names[column]} is {short(cells[column])}" for column in chosen if bit(cells[column]) is None]
     text = f"{', '.join(wrong[:3])}{' ...' if len(wrong) > 3 else ''}, but must be 0 or 1"
     return text + "; data.tag_column names the columns that are classes" if wrong else ""
 

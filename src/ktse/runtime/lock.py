@@ -109,7 +109,7 @@ def _read(path: Path) -> Holder | None:
     while True:
         try:
             return Holder(**json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, TypeError):  # just created, or left behind empty
             if time.monotonic() > until:

@@ -89,9 +89,13 @@ def gather(
     return Facts(
         root=str(run.root),
         training=len(data.training),
-        classes=tuple(_class_facts(data, index, looked, result) for index in range(len(data.classes))),
+        classes=tuple(
+            _class_facts(data, index, looked, result, summary.get("calibration") or {})
+            for index in range(len(data.classes))
+        ),
         threshold=summary.get("threshold"),
         threshold_kind=summary.get("threshold_kind", "recipe"),
+        explained=max(summary.get("explained", []), default=None),
         covered=_median(looked.covered),
         full=_share([value > FULL for value in looked.covered]),
         empty=_share([value == 0 for value in looked.covered]),
@@ -135,12 +139,15 @@ def _cells(size: tuple[int, int], recipe: Recipe) -> float:
     return width * height * scale**2
 
 
-def _class_facts(data: TaggedImages, index: int, looked: MaskFacts, result: dict[str, Any]) -> ClassFacts:
+def _class_facts(
+    data: TaggedImages, index: int, looked: MaskFacts, result: dict[str, Any], calibration: dict[str, Any]
+) -> ClassFacts:
     name, areas = data.classes[index], looked.areas[index]
     known, unseen = _known(name, result["tags"])
     stage = result.get("fused") or result.get("mask") or {}
     shown = result.get("true_images", {}).get(name, 0)
     both, first, second = looked.model[:, index]
+    calibrated = calibration.get("iou", [None] * (index + 2))[index + 1]
     return ClassFacts(
         name=name,
         images=int(data.tags[data.training, index].sum()),
@@ -157,6 +164,8 @@ def _class_facts(data: TaggedImages, index: int, looked: MaskFacts, result: dict
         iou=stage.get("iou", {}).get(name),
         prediction_iou=result.get("prediction", {}).get("iou", {}).get(name),
         true_masks=shown,
+        calibrated_iou=None if calibrated is None else 100 * calibrated,
+        calibrating=calibration.get("shown", [0] * (index + 2))[index + 1],
     )
 
 

@@ -15,7 +15,8 @@ class Layout(DefaultHelpFormatter):
     """Help of one verb."""
 
     def _expand_help(self, action: Action) -> str:  # argparse has no public place to change this
-        return plain_notes(super()._expand_help(action))
+        text = plain_notes(super()._expand_help(action))
+        return text.removesuffix(" (required)") if action.nargs == "*" else text
 
 
 def plain_notes(text: str) -> str:
