@@ -106,7 +106,7 @@ def test_a_correction_that_shows_none_of_the_tags_is_refused(tmp_path: Path, cha
     folder = masks(tmp_path / "fixed", ALONE, change)
     with pytest.raises(DataError) as caught:
         open_corrections(folder, data)
-    assert "0.png: a corrected mask of a tagged image shows none of its tags: dog" in str(caught.value)
+    assert "0.png: a corrected mask of a tagged image shows none of its tags: 0 (dog)" in str(caught.value)
     assert "1.png" not in str(caught.value)
 
 

@@ -221,7 +221,13 @@ class _Folder:
         return 1 if 2 * sum(others) > len(others) and SHARE * sum(others) >= len(alone.keys() & lit.keys()) else 0
 
     def _take_black_and_white(self, index: int, picture: Picture) -> None:
-        tags = self._tags(index) if len(self.data.classes) > 1 else [1]
+        tags = self._tags(index)
+        if not tags and picture.values == (picture.top,):
+            self.found.problems.append(
+                f"{picture.path}: white everywhere, but its image has no tag: is black the object?"
+            )
+            return
+        tags = tags if len(self.data.classes) > 1 else [1]
         if len(tags) == 1:
             self._draw(index, [(picture.path, tags[0])], {tags[0]})
         elif tags:

@@ -146,9 +146,9 @@ def open_calibration(path: Path, data: TaggedImages) -> Calibration:
         DataError: there is none, one of them cannot be used or fits no image, or none shows a class.
     """
     reading = _read(path, data, "--calibrate")
+    _require_any(reading, path, data)
     if problems := _all_problems(reading, data):
         raise DataError(f"the masks in {path} cannot be calibrated with", where=problems, hint=HOW)
-    _require_any(reading, path, data)
     _require_a_class(reading, path)
     found = f"masks to calibrate with: {len(reading.paths)}"
     return Calibration(reading.paths, reading.drawn, found, (*reading.notes, *_doubts(reading, data)))
@@ -161,12 +161,13 @@ def open_corrections(path: Path, data: TaggedImages) -> Corrections:
         DataError: there is none, one of them cannot be used, fits no image, or shows none of the tags of its image.
     """
     reading = _read(path, data, "--corrections")
+    _require_any(reading, path, data)
     problems = _all_problems(reading, data)
     tags = _tags(data, reading)
     wrong = [name for name, labels in tags.items() if labels and not labels & reading.shown[name]]
     problems += [
-        f"{reading.paths[name]}: a corrected mask of a tagged image shows none of its tags: "
-        f"{', '.join(data.classes[label - 1] for label in sorted(tags[name]))}"
+        f"{reading.paths[name]}: a corrected mask of a tagged image shows none of its tags: {name} "
+        f"({', '.join(data.classes[label - 1] for label in sorted(tags[name]))})"
         for name in wrong
     ]
     if problems:
@@ -174,7 +175,6 @@ def open_corrections(path: Path, data: TaggedImages) -> Corrections:
             f"{len(problems)} of the corrected masks in {path} cannot be used", where=problems,
             hint=f"{HOW} If a tag is wrong, correct the tag.",
         )  # fmt: skip
-    _require_any(reading, path, data)
     return Corrections(reading.paths, reading.drawn, f"corrected masks: {len(reading.paths)}", tuple(reading.notes))
 
 
@@ -188,7 +188,7 @@ def _read(path: Path, data: TaggedImages, flag: str) -> Reading:
 
 
 def _require_any(reading: Reading, path: Path, data: TaggedImages) -> None:
-    if reading.paths:
+    if reading.paths or reading.problems:
         return
     where = [f"{file} {why}" for file, why in reading.skipped.items()]
     if reading.unfit:

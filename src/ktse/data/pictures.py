@@ -135,10 +135,10 @@ def _values(image: Image.Image) -> np.ndarray:
             raise ValueError("its values are not within 0..65535")
         return values.astype(np.uint16)
     if image.mode not in ("RGB", "RGBA", "LA"):
-        raise ValueError(f"a {image.mode} image, but masks hold class numbers (8-bit palette or grey)")
+        raise ValueError(f"its mode is {image.mode}, but masks hold class numbers (8-bit palette or grey)")
     if image.mode != "RGB":
         if (values[..., -1] < 255).any():
-            raise ValueError(f"a {image.mode} image with transparent pixels: export the masks without transparency")
+            raise ValueError("it has transparent pixels: export the masks without transparency")
         values = values[..., :-1]
     if (values == values[..., :1]).all():
         return np.ascontiguousarray(values[..., 0])

@@ -61,7 +61,7 @@ class TruthRecipe:
     """True masks, for measuring only.
 
     Attributes:
-        masks: folder of mask PNGs (0 background, k class k, 255 ignored), or empty.
+        masks: folder of mask PNGs (0 background, k class k, 255 undecided), or a COCO file; empty: none.
     """
 
     masks: str = ""
