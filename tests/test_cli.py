@@ -84,6 +84,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
         said = process.communicate(timeout=300)[1]
     assert process.returncode == 130, said
     assert "goes on from here" in said and "Traceback" not in said
+    assert not list(run.glob(".lock*"))
+    assert "interrupted" in (run / "log.txt").read_text()
     assert not (run / "classify" / "model.safetensors").exists()
     again = ktse(*job)
     assert again.returncode == 0, again.stderr
@@ -91,6 +93,17 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     for name in ("classify/model.safetensors", "segment/model.safetensors"):
         once, twice = load_file(finished / name), load_file(run / name)
         assert all(np.array_equal(once[key], twice[key]) for key in once)
+
+
+def test_progress_is_lines_in_a_pipe_and_in_the_log(finished: Path) -> None:
+    text = (finished / "log.txt").read_text(encoding="utf-8")
+    assert text.splitlines()[0].endswith("--weights none")  # what was typed
+    stages = ("check", "classify", "seed", "refine", "segment", "predict", "evaluate", "report")
+    for number, stage in enumerate(stages, start=1):
+        assert f" stage {number} of 8: {stage}" in text
+    for line in ("classify: epoch 2 of 2", "segment: epoch 1 of 1", "device: ", "verdict: ", "next: look at"):
+        assert f" {line}" in text
+    assert all(letter.isprintable() for line in text.splitlines() for letter in line)
 
 
 def test_every_term_is_logged_by_name_after_the_warm_up(finished: Path) -> None:

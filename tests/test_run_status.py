@@ -73,7 +73,7 @@ def test_the_verdict_is_shown_with_its_signs_and_what_to_do(run: Path, capsys: p
     # The same at the end of a run.
     assert main(["run", "scenes/images", "--tags", "scenes/tags.csv", "--out", "run"]) == 0
     captured = capsys.readouterr()
-    assert "verdict: look at it" in captured.err and "dog: Its masks are thin. ktse check run" in captured.err
+    assert "verdict: look at it" in captured.err and "dog: Its masks are thin. Next: ktse check run" in captured.err
     assert captured.out.splitlines() == ["run/report.html"]
     assert "verdict: look at it" in (run / "log.txt").read_text()
 

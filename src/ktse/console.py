@@ -21,11 +21,12 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from ktse.processes import rank
 from ktse.runtime.log import current_log
-from ktse.runtime.progress import current_run
+from ktse.runtime.progress import about, current_run
 
 T = TypeVar("T")
 
@@ -51,8 +52,8 @@ class _RunLeft(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Return the estimate in words; nothing while there is none."""
         run = current_run()
-        words = run.words if run is not None else ""
-        return Text(f"({words})" if words else "", style="dim")
+        left = run.left if run is not None else None
+        return Text("" if left is None else f"{about(left)} left", style="dim", no_wrap=True)
 
 
 def track(
@@ -67,17 +68,8 @@ def track(
         done: how many of them an earlier, interrupted call has finished.
         turn: which time these items are gone through, from 0, and how many times in all, where that is the whole stage.
     """
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        _RunLeft(),
-    )
     run = current_run()
+    columns = _columns(run is not None)
     if run is not None:
         label = f"{run.place}, {label}"
         if turn is None:
@@ -91,6 +83,14 @@ def track(
             bar.advance(task)
             if run is not None:
                 run.advance() if turn is None else run.at((turn[0] + number / max(1, total)) / turn[1])
+
+
+def _columns(whole: bool) -> tuple[ProgressColumn, ...]:
+    """What stands in a bar: of a whole run, what is left of that; it all fits into 80 columns."""
+    start = (TextColumn("{task.description}", table_column=Column(no_wrap=True)), BarColumn(10), MofNCompleteColumn())
+    if whole:
+        return (*start, _RunLeft())
+    return (*start, _Rate(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
 
 
 def say(text: str) -> None:

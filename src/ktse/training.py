@@ -171,7 +171,7 @@ def fit(
             module.train()
             every = epoch_batches(task.images(), plan.batch_size, seed, state.epoch)
             mine = share_of(every, fabric.global_rank, fabric.world_size)[state.step :]
-            title = f"{label} epoch {state.epoch + 1} of {plan.epochs} ({plan.phase})"
+            title = f"{label} epoch {state.epoch + 1} of {plan.epochs}"
             turn = (state.epoch, max(plan.epochs, state.epoch + 1))
             for batch in track(plan.loader(mine), title, total=len(every), done=state.step, turn=turn):
                 progress = state.step / len(every)

@@ -127,7 +127,10 @@ def say_verdict(run: RunFolder) -> None:
 def say_end(run: RunFolder) -> None:
     """At the end of a whole run: the verdict on it, its worst signs, and what comes next."""
     _say_verdict(run, "verdict")
-    say(f"next: look at {run.path('report.html')}; then ktse predict {shlex.quote(str(run.root))} IMAGES --out DIR")
+    verdict = read_verdict(run)
+    bad = verdict is not None and verdict.run == "do-not-use"
+    then = "" if bad else f"; then ktse predict {shlex.quote(str(run.root))} IMAGES --out DIR"
+    say(f"next: look at {run.path('report.html')}{then}")
 
 
 def _say_verdict(run: RunFolder, start: str) -> None:
