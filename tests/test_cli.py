@@ -535,7 +535,7 @@ def test_corrected_masks_are_learned_from_and_a_changed_one_repeats_what_follows
     assert again.returncode == 0, again.stderr
     assert "2 corrected masks" in again.stderr and "seed: done already" in again.stderr
     assert "predict: done already" not in again.stderr
-    assert "2 masks that a person has corrected" in (run / "model_card.md").read_text()
+    assert "2 masks corrected by a person" in (run / "model_card.md").read_text()
 
 
 def test_two_networks_that_teach_each_other_predict_together_and_are_exported(
