@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ktse.data.forms import open_masks
+from ktse.data.masks import open_truth
 from ktse.metrics import Confusion
 from ktse.pipeline import Job
 from ktse.prediction.predictor import Predictor
@@ -26,7 +26,7 @@ def measure(root: Path, images: int, masks: Path | None) -> None:
     """Print a row of the table."""
     run = RunFolder.existing(root)
     job = Job(run, run.read_recipe())
-    data, truth = job.data, open_masks(masks, job.opened) if masks else job.truth
+    data, truth = job.data, open_truth(masks, job.opened) if masks else job.truth
     if truth is None:
         raise SystemExit(f"{root} was made without true masks: give --masks")
     kept_out = data.validation.any()

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ktse.data.forms import open_masks
+from ktse.data.masks import open_truth
 from ktse.metrics import Confusion
 from ktse.pipeline import Job
 from ktse.prediction.predictor import Predictor
@@ -38,7 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     run = RunFolder.existing(arguments.run)
     job = Job(run, run.read_recipe())
-    data, truth = job.data, open_masks(arguments.masks, job.opened) if arguments.masks else job.truth
+    data, truth = job.data, open_truth(arguments.masks, job.opened) if arguments.masks else job.truth
     if truth is None:
         raise SystemExit("the run has no true masks: give --masks")
     known = [index for index, name in enumerate(data.ids) if name in truth.paths and data.tags[index].any()]

@@ -27,8 +27,8 @@ import numpy as np
 import torch
 import yaml
 
-from ktse.data.forms import open_masks
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.masks import Truth, open_truth
+from ktse.data.sample import TaggedImages
 from ktse.metrics import Confusion
 from ktse.pipeline import Job
 from ktse.recipe import Recipe, SegmentRecipe
@@ -131,7 +131,7 @@ def main() -> None:
     job = Job(run, recipe_from_dict(merged(to_dict(run.read_recipe()), given)))
     data, truth = job.data, job.truth
     if arguments.masks:
-        truth = open_masks(arguments.masks, job.opened)
+        truth = open_truth(arguments.masks, job.opened)
     kept_out = data.take(np.flatnonzero(data.validation))
     if truth is None or not truth.take(kept_out.ids).paths:
         raise SystemExit("no image that was kept out of training has a true mask")

@@ -12,20 +12,25 @@ import base64
 import io
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ktse.pipeline import Job
-from ktse.reporting.gallery import Row, gallery
+from ktse.reporting.gallery import image_scores
+from ktse.reporting.pictures import Painter, Picture
 from ktse.run_folder import RunFolder
 
 WIDTH, GAP, LINE = 168, 6, 18
 """Pixels: a picture's width, the space between two, the height of a line of words."""
 
+ALLOWANCE = 1_000_000
+"""Characters that a picture may take: enough for its largest size."""
 
-def drawn(rows: list[tuple[str, Row]]) -> Image.Image:
-    """Rows of pictures, their columns named once, each row with its group, its tags and its mIoU."""
-    columns = [picture.name for picture in rows[0][1].pictures]
-    decoded = [[_decoded(picture.source) for picture in row.pictures] for _, row in rows]
+
+def drawn(rows: list[tuple[str, list[Picture]]]) -> Image.Image:
+    """Rows of pictures, their columns named once, each row with its words."""
+    columns = [picture.name for picture in rows[0][1]]
+    decoded = [[_decoded(picture.source) for picture in pictures] for _, pictures in rows]
     heights = [max(image.height for image in images) for images in decoded]
     size = (len(columns) * (WIDTH + GAP) - GAP, LINE + sum(height + GAP + LINE for height in heights))
     sheet = Image.new("RGB", size, "white")
@@ -33,12 +38,10 @@ def drawn(rows: list[tuple[str, Row]]) -> Image.Image:
     for place, name in enumerate(columns):
         draw.text((place * (WIDTH + GAP), 1), name, "black", font)
     top = LINE
-    for (group, row), images, height in zip(rows, decoded, heights, strict=True):
+    for (words, _), images, height in zip(rows, decoded, heights, strict=True):
         for place, image in enumerate(images):
             sheet.paste(image, (place * (WIDTH + GAP), top))
-        tags = ", ".join(name for name, _ in row.tags)
-        scores = "   ".join(f"{name} {score:.0f} %" for name, score in row.scores.items())
-        draw.text((0, top + height + 1), f"{group}. Tags: {tags}.   mIoU: {scores}", "black", font)
+        draw.text((0, top + height + 1), words, "black", font)
         top += height + GAP + LINE
     return sheet
 
@@ -56,10 +59,17 @@ def main() -> None:
     arguments = parser.parse_args()
     run = RunFolder.existing(arguments.run)
     job = Job(run, run.read_recipe())
-    found = gallery(run, job.data, job.truth)
-    if found.by != "fused":
+    data, scores = job.data, image_scores(run, job.data.ids)
+    fused = np.where(data.tags.any(axis=1), scores["fused"], np.nan)
+    order = [int(index) for index in np.argsort(-fused, kind="stable") if np.isfinite(fused[index])]
+    if len(order) < 3:
         raise SystemExit(f"{run.root} has no measured fused masks: give ktse run --masks DIR, or repeat it")
-    sheet = drawn([(group, rows[0]) for group, rows in found.groups])
+    painter, rows = Painter(run, data, job.truth), []
+    for group, index in (("Best", order[0]), ("Around the median", order[len(order) // 2]), ("Worst", order[-1])):
+        tags = ", ".join(data.classes[k] for k in np.flatnonzero(data.tags[index]))
+        measured = "   ".join(f"{name} {column[index]:.0f} %" for name, column in scores.items())
+        rows.append((f"{group}. Tags: {tags}.   mIoU: {measured}", painter.row(index, ALLOWANCE)))
+    sheet = drawn(rows)
     sheet.save(arguments.out, quality=90, optimize=True)
     print(f"{arguments.out}: {sheet.width} x {sheet.height} pixels, {arguments.out.stat().st_size / 1000:.0f} kB")
 

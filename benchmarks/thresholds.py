@@ -5,7 +5,8 @@
 A run needs true masks and the stages up to refine; the true masks measure, and choose nothing. With --quick, ideas that
 need the network (scales, tags) are left out. Rows:
 
-- labels: how well colours explain the labels; the one that ktse uses.
+- labels: how well colours explain the labels, thresholds near the ends distrusted; the one that ktse uses.
+- labels, no prior: the same, no threshold distrusted.
 - objects: how well they explain what is object and what background.
 - edges, sum and mean: contrast of the image along the boundaries of the masks, all of it, or per boundary.
 - Otsu; mixture: where two normal distributions fitted to all scores cross.
@@ -38,6 +39,7 @@ from ktse.refinement.threshold import (
     colour_regions,
     explained_labels,
     explained_share,
+    explained_threshold,
 )
 from ktse.run_folder import RunFolder, read_npz
 from ktse.stages.classify import load_network
@@ -166,7 +168,9 @@ def compare(root: Path, images: int, *, quick: bool) -> None:
     kept = above[2 * step :] / np.maximum(1, above[: -2 * step])
     usual = slice(step, BINS - 3 * step)  # neither end: there, nothing is left to change
     found = {
-        "labels": explained[0].argmax() / BINS,
+        "labels": explained_threshold(explained[0]) or 0.0,
+        "labels, no prior": explained[0].argmax() / BINS,
+        "always 0.4": 0.4,
         "objects": explained[1].argmax() / BINS,
         "edges, sum": edges[0].argmax() / BINS,
         "edges, mean": np.where(edges[1] > 0.02 * edges[1].max(), edges[0] / np.maximum(1, edges[1]), -9).argmax()

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ktse import pipeline
 from ktse.data.coco import COCO_CLASSES
+from ktse.finished import EACH, ONE
 
 COLOURS = {"dog": (200, 60, 40), "cat": (40, 90, 200), "person": (230, 190, 60)}
 TAGS: tuple[tuple[str, ...], ...] = (
@@ -237,3 +239,17 @@ FORMS: dict[str, Callable[[Path], list[str]]] = {
     "kaggle": kaggle, "subfolders": subfolders, "voc": voc, "coco": coco, "datasets": saved,
 }  # fmt: skip
 """Each form with what writes it and returns the command line's arguments for it."""
+
+
+def fake_stage(stage: str) -> Any:
+    """In place of pipeline.stage_function: each stage but check writes the files that it would, empty."""
+    if stage == "check":
+        return pipeline.check
+
+    def write(job: pipeline.Job) -> None:
+        each = [kind.format(image_id) for kind in EACH.get(stage, ()) for image_id in job.data.ids]
+        for name in [*each, *([ONE[stage]] if stage in ONE else [])]:
+            job.run.path(name).parent.mkdir(parents=True, exist_ok=True)
+            job.run.path(name).write_text("{}" if name.endswith(".json") else "")
+
+    return write

@@ -48,7 +48,7 @@ def finished(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "run", scenes / "images", "--tags", scenes / "tags.csv", "--masks", scenes / "masks", "--out", run, *TINY
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(run / "report.html")
+    assert done.stdout.splitlines()[-1] == str(run / "report.html")
     return run
 
 
@@ -84,6 +84,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
         said = process.communicate(timeout=300)[1]
     assert process.returncode == 130, said
     assert "goes on from here" in said and "Traceback" not in said
+    assert not list(run.glob(".lock*"))
+    assert "interrupted" in (run / "log.txt").read_text()
     assert not (run / "classify" / "model.safetensors").exists()
     again = ktse(*job)
     assert again.returncode == 0, again.stderr
@@ -91,6 +93,17 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     for name in ("classify/model.safetensors", "segment/model.safetensors"):
         once, twice = load_file(finished / name), load_file(run / name)
         assert all(np.array_equal(once[key], twice[key]) for key in once)
+
+
+def test_progress_is_lines_in_a_pipe_and_in_the_log(finished: Path) -> None:
+    text = (finished / "log.txt").read_text(encoding="utf-8")
+    assert text.splitlines()[0].endswith("--weights none")  # what was typed
+    stages = ("check", "classify", "seed", "refine", "segment", "predict", "evaluate", "report")
+    for number, stage in enumerate(stages, start=1):
+        assert f" stage {number} of 8: {stage}" in text
+    for line in ("classify: epoch 2 of 2", "segment: epoch 1 of 1", "device: ", "verdict: ", "next: look at"):
+        assert f" {line}" in text
+    assert all(letter.isprintable() for line in text.splitlines() for letter in line)
 
 
 def test_every_term_is_logged_by_name_after_the_warm_up(finished: Path) -> None:
@@ -179,7 +192,7 @@ def test_a_few_masks_choose_the_threshold_and_are_not_measured(finished: Path, s
     assert summary["threshold"] == summary["calibration"]["threshold"] == evaluation["mask"]["threshold"]
     assert evaluation["mask"]["threshold_source"] == summary["threshold_source"]
     assert evaluation["mask"]["images"] == evaluation["prediction"]["images"] == 11
-    printed = {words[1].strip(): words[2] for line in measured.stderr.splitlines() if len(words := line.split("│")) > 2}
+    printed = {words[1].strip(): words[2] for line in measured.stdout.splitlines() if len(words := line.split("│")) > 2}
     for stage in ("seed", "mask", "fused", "prediction"):
         assert f"{evaluation[stage]['miou']:.3g}" in printed[stage]
     assert evaluation["calibration_left_out"] == 3
@@ -225,7 +238,7 @@ def test_wrong_masks_to_calibrate_with_are_said_before_any_work(finished: Path, 
     for arguments in ([*new, "--calibrate", few], [*again, "--calibrate", few]):
         done = ktse(*arguments)
         assert done.returncode == 1
-        assert "there is no image nobody" in done.stderr and "3x3 pixels" in done.stderr
+        assert "the image 'nobody'" in done.stderr and "3x3 pixels" in done.stderr
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "new").exists()
     assert (finished / "recipe.yaml").read_text() == recipe
@@ -500,7 +513,7 @@ def test_corrected_masks_are_learned_from_and_a_changed_one_repeats_what_follows
     Image.new("L", (96, 80)).save(fixed / "stranger.png")
     wrong = ktse("segment", run, "--corrections", fixed)
     assert wrong.returncode == 1
-    for part in ("0003.png: 7x9 pixels", "0004.png: values [77]", "no image 'stranger'"):
+    for part in ("0003.png: 7x9 pixels", "0004.png: values [77]", "the image 'stranger'"):
         assert part in wrong.stderr
     assert "Traceback" not in wrong.stderr
     assert ((run / "manifest.json").read_text(), (run / "recipe.yaml").read_text()) == before
@@ -522,7 +535,7 @@ def test_corrected_masks_are_learned_from_and_a_changed_one_repeats_what_follows
     assert again.returncode == 0, again.stderr
     assert "2 corrected masks" in again.stderr and "seed: done already" in again.stderr
     assert "predict: done already" not in again.stderr
-    assert "2 masks that a person has corrected" in (run / "model_card.md").read_text()
+    assert "2 masks corrected by a person" in (run / "model_card.md").read_text()
 
 
 def test_two_networks_that_teach_each_other_predict_together_and_are_exported(

@@ -42,7 +42,7 @@ def check(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, o
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_checked_and_counted(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = check(capsys, *written(form, tmp_path))
-    images, classes, validation = SHAPES.get(form, (10, 3, 0))
+    images, classes, validation = SHAPES.get(form, (10, 3, 1))
     assert (found["images"], len(found["classes"]), found["validation"]) == (images, classes, validation)
     used = [tags for tags in TAGS if form != "subfolders" or len(tags) == 1]
     used = used[:9] if form == "voc" else used
@@ -78,7 +78,7 @@ def test_a_form_becomes_masks(form: str, tmp_path: Path, capsys: pytest.CaptureF
         assert found_in["doubtful_judge"] == "trained"  # there were no weights to start from, and that is said
         assert any("judged by the network that was trained on these very tags" in one for one in found_in["warnings"])
         assert main(["check", str(tmp_path / "run")]) == 0
-        assert "says the trained network, which has seen them" in capsys.readouterr().err
+        assert "says the trained network, which has seen them" in capsys.readouterr().out
         assert all(set(entry) == {"id", "class", "tagged", "score"} for entry in doubtful)
     if form == "datasets":
         # Images without a file of their own are good enough for the exported model's check too.

@@ -14,6 +14,7 @@ from PIL import Image
 
 import ktse
 from ktse.cli import main
+from ktse.terminal.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,7 +51,11 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_commands_on_ones_own_photos_do_what_they_promise(photos: Path) -> None:
     verbs = [arguments[0] for arguments in TYPED]
-    assert verbs == ["demo", "check", "run", "predict"]
+    assert verbs == ["demo", "check", "run", "refine", "predict"]
+    mask = np.zeros((48, 40), dtype=np.uint8)
+    mask[10:20, 10:20], mask[30:40, 10:20] = 1, 2
+    (photos / "five-masks" / "beach").mkdir(parents=True)
+    Image.fromarray(mask).save(photos / "five-masks" / "beach" / "001.png")
     for arguments in TYPED[1:]:
         small = [*TINY, "--weights", "none"] if arguments[0] == "run" else []
         assert main([*arguments, *small]) == 0, arguments
@@ -72,6 +77,8 @@ def test_commands_in_the_text_exist_with_their_flags(arguments: list[str], capsy
     with pytest.raises(SystemExit) as end:
         main([arguments[0], "--help"])
     assert end.value.code == 0
+    if VERBS[arguments[0]].settings:
+        assert main([arguments[0], "--help-settings", "all"]) == 0
     text = capsys.readouterr().out
     for flag in arguments[1:]:
         assert not flag.startswith("--") or flag in text

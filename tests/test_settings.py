@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ktse.errors import RecipeError
-from ktse.settings import RECIPES, load_recipe, recipe_from_dict, to_dict
+from ktse.runtime.log import recording
+from ktse.settings import RECIPES, changed, load_recipe, recipe_from_dict, to_dict
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -80,3 +81,36 @@ def test_a_base_that_does_not_exist_or_leads_in_a_circle_is_a_message(tmp_path: 
         load_recipe(tmp_path / "a.yaml")
     with pytest.raises(RecipeError, match="no recipe 'quick'"):
         load_recipe(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize(
+    ("settings", "warmup"),
+    [
+        ({"classify.epochs": 5}, 3),  # fast: 6 of 9
+        ({"classify": {"epochs": 6}}, 4),
+        ({"classify.epochs": 2}, 1),
+        ({"classify.epochs": 1}, 1),
+        ({"classify.epochs": 9}, 6),
+        ({"classify.epochs": 30}, 6),  # a longer training is a longer rest
+        ({"classify.epochs": 5, "classify.warmup": 1}, 1),
+        ({"classify": {"epochs": 7, "warmup": 7}}, 7),
+        ({"classify.lr": 0.1}, 6),
+    ],
+)
+def test_fewer_epochs_have_a_shorter_warm_up(settings: dict[str, object], warmup: int) -> None:
+    assert load_recipe("fast", settings).classify.warmup == warmup
+
+
+def test_a_plain_cam_stays_one_and_no_warm_up_stays_none() -> None:
+    plain = changed(load_recipe("fast", {"classify.warmup": 9}), {"classify.epochs": 4})
+    assert (plain.classify.epochs, plain.classify.warmup) == (4, 4)
+    none = changed(load_recipe("fast", {"classify.warmup": 0}), {"classify.epochs": 4})
+    assert (none.classify.epochs, none.classify.warmup) == (4, 0)
+
+
+def test_a_shorter_warm_up_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with recording():
+        for _ in range(2):
+            load_recipe("fast", {"classify.epochs": 5})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "classify.epochs is 5" in line and "3, not 6" in line and "classify.warmup" in line

@@ -11,12 +11,46 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "ktse"
 # From the roof to the ground: a part may import what stands below it.
-ORDER = (
-    "cli", "api", "using", "checking", "ablation", "pipeline", "finished", "disk", "reporting", "exporting",
-    "importing", "stages", "training", "batches", "devices", "weights", "method", "segmentation", "models",
-    "prediction", "refinement", "verdict", "metrics", "data", "run_folder", "visual", "settings", "ranges", "recipe",
-    "console", "processes", "provenance", "errors",
-)  # fmt: skip
+ORDER = [
+    "__main__",
+    "cli",
+    "terminal",
+    "api",
+    "working",
+    "run_status",
+    "checking",
+    "using",
+    "ablation",
+    "pipeline",
+    "finished",
+    "disk",
+    "reporting",
+    "exporting",
+    "importing",
+    "stages",
+    "training",
+    "batches",
+    "devices",
+    "weights",
+    "method",
+    "segmentation",
+    "models",
+    "prediction",
+    "refinement",
+    "verdict",
+    "metrics",
+    "data",
+    "run_folder",
+    "visual",
+    "settings",
+    "ranges",
+    "recipe",
+    "console",
+    "provenance",
+    "runtime",
+    "processes",
+    "errors",
+]
 
 
 def imports(path: Path) -> set[str]:

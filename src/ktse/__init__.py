@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 __all__ = [
     "ablate", "affinity", "check", "classify", "demo", "evaluate", "export", "import_weights", "load", "phenomenon",
-    "predict", "refine", "report", "run", "seed", "segment",
+    "predict", "refine", "report", "run", "seed", "segment", "status",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         run,
         seed,
         segment,
+        status,
     )
 
 
@@ -41,3 +42,8 @@ def __getattr__(name: str) -> Any:
         part = f"ktse.ablation.{name}" if name in ("ablate", "phenomenon") else "ktse.api"
         return getattr(import_module(part), name)
     raise AttributeError(f"module 'ktse' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The verbs, and the version."""
+    return sorted([*__all__, "__version__"])

@@ -3,41 +3,52 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from ktse.checking import check_run
 from ktse.data.check import Checked, check_images
-from ktse.data.forms import open_data, open_masks
+from ktse.data.forms import open_data
+from ktse.data.frames import tags_as_file
+from ktse.data.masks import open_truth
 from ktse.data.scenes import make_scenes
 from ktse.disk import maps_need
 from ktse.errors import RunError
-from ktse.finished import of_other_images
-from ktse.pipeline import Job, meet, run_all
+from ktse.pipeline import Job, run_all
 from ktse.prediction.files import predict_folder, predict_tagged
 from ktse.prediction.predictor import Predictor
+from ktse.prediction.several import check_several, predict_several
 from ktse.prediction.video import is_video, predict_video
-from ktse.processes import rank
 from ktse.recipe import DataRecipe, PredictRecipe
 from ktse.run_folder import RunFolder, read_json
-from ktse.settings import absolute, changed, given_data, given_recipe, load_recipe
-from ktse.using import images_of, keep_apart, model_file, require_sound, say_verdict
+from ktse.run_status import Status, read_status
+from ktse.runtime.device import Device, on_device
+from ktse.runtime.lock import refuse_locked
+from ktse.runtime.log import recording
+from ktse.settings import changed, given_data, given_recipe, load_recipe
+from ktse.using import images_of, keep_apart, model_file, require_sound, say_end, say_verdict
+from ktse.working import do_stage, make_ready, refuse_strange, working
 
 Settings = Mapping[str, Any]
+Tags = Any
+"""A file of tags as str or Path, or a table in memory with columns, such as a pandas DataFrame; or None."""
+
 Format = Literal["onnx", "coco", "voc", "yolo", "cvat", "labelstudio"]
 
 
 def run(
     images: str | Path,
     *,
-    tags: str | Path | None = None,
+    tags: Tags = None,
     out: str | Path,
     recipe: str | Path = "fast",
     weights: str | None = None,
     masks: str | Path | None = None,
     calibrate: str | Path | None = None,
     corrections: str | Path | None = None,
+    device: Device = "auto",
     skip_bad: bool = False,
     settings: Settings | None = None,
 ) -> RunFolder:
@@ -49,7 +60,8 @@ def run(
 
     Args:
         images: folder of images, or the root of a data set (class subfolders, VOC, COCO).
-        tags: file of tags (CSV, TSV, JSON, list, COCO); without it, the folder must say what is in its images.
+        tags: file of tags (CSV, TSV, JSON, list, COCO), or a DataFrame, which is kept in the run folder as tags.csv;
+            without it, the folder must say what is in its images.
         out: run folder; made if it does not exist.
         recipe: fast, demo, one of the paper's (voc12, voc12-official, coco14 ...), or the path of a YAML file.
         weights: initial weights of the backbone: a file, hub (timm's download) or none.
@@ -57,6 +69,7 @@ def run(
         calibrate: folder of a handful of true masks that choose the background threshold; they are not measured with.
         corrections: folder of masks that you have corrected (named like those in the run's masks/), which the
             segmentation model learns from in place of the run's own.
+        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         skip_bad: leave out images that cannot be read, instead of stopping.
         settings: changes to the recipe, such as {"classify.epochs": 5}.
 
@@ -67,31 +80,28 @@ def run(
         KtseError: what is wrong, where, and what to do next.
     """
     folder = RunFolder(out)
-    used = folder.root.exists() and (not folder.root.is_dir() or any(folder.root.iterdir()))
-    if used and not (folder.root / "recipe.yaml").is_file():
-        raise RunError(f"{folder.root} exists and is not a run folder", hint="Give another --out, or remove it.")
     changes = _with("segment.corrections", corrections, _with("refine.calibrate", calibrate, settings))
-    job = Job(folder, given_recipe(recipe, changes, images, tags, masks, weights, skip_bad))
-    _ = job.data, job.truth, job.calibration  # bad input is said before anything is written
-    if other := of_other_images(folder, job.data.ids):
-        raise RunError(
-            f"{folder.root} is the run of other images", where=other, hint="Give another --out, or remove that run."
-        )
-    job.corrections.check(job.opened)
-    job.require_extras()
-    _begin(job)
-    run_all(job)
-    if rank() == 0:
-        say_verdict(folder)
+    with recording() as log, on_device(device):
+        refuse_locked(folder.root)
+        refuse_strange(folder.root)
+        with tags_as_file(tags, folder.path("tags.csv")) as table:
+            job = Job(folder, given_recipe(recipe, changes, images, table, masks, weights, skip_bad))
+            make_ready(job)
+        with working(job, log):
+            run_all(job)
+        log.at_end(lambda: say_end(folder))
     return folder
 
 
-def demo(*, out: str | Path = "runs/demo", images: int = 240, settings: Settings | None = None) -> RunFolder:
+def demo(
+    *, out: str | Path = "runs/demo", images: int = 240, device: Device = "auto", settings: Settings | None = None
+) -> RunFolder:
     """Do the whole job on drawn scenes, without any download.
 
     Args:
         out: run folder; the scenes are drawn beside it.
         images: number of scenes.
+        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe, such as {"classify.epochs": 5}.
 
     Raises:
@@ -99,21 +109,24 @@ def demo(*, out: str | Path = "runs/demo", images: int = 240, settings: Settings
     """
     if images < 2:
         raise RunError(f"images is {images}, but must be 2 or more")
+    refuse_locked(Path(out))
     scenes = Path(out).parent / f"{Path(out).name}-scenes"
     try:
         make_scenes(scenes, images=images)
     except FileExistsError as error:
         raise RunError(str(error), hint=f"Remove {scenes}, or give another --out.") from error
     return run(
-        scenes / "images", tags=scenes / "tags.csv", out=out, recipe="demo", masks=scenes / "masks", settings=settings
-    )
+        scenes / "images", tags=scenes / "tags.csv", out=out, recipe="demo", masks=scenes / "masks", device=device,
+        settings=settings,
+    )  # fmt: skip
 
 
 def check(
     images: str | Path,
     *,
-    tags: str | Path | None = None,
+    tags: Tags = None,
     masks: str | Path | None = None,
+    device: Device = "auto",
     skip_bad: bool = False,
     recipe: str | Path = "fast",
     settings: Settings | None = None,
@@ -122,8 +135,10 @@ def check(
 
     Args:
         images: folder of images, or the root of a data set (class subfolders, VOC, COCO), or a run folder.
-        tags: file of tags (CSV, TSV, JSON, list, COCO); without it, the folder must say what is in its images.
+        tags: file of tags (CSV, TSV, JSON, list, COCO), or a DataFrame; without it, the folder must say what is in its
+            images.
         masks: folder of true masks, or a COCO file, to compare with the tags.
+        device: what finds doubtful tags: auto (a GPU if there is one), cpu, cuda or mps.
         skip_bad: images that cannot be read are warnings, not errors.
         recipe: whose run's need of disk is estimated.
         settings: changes to the recipe's data settings, such as {"data.separator": " "}.
@@ -137,112 +152,160 @@ def check(
     if (Path(images) / "recipe.yaml").is_file():
         if tags is not None:
             raise RunError(f"{images} is a run folder, which knows its tags", hint="Leave --tags out.")
-        return check_run(RunFolder(images), masks, skip_bad, settings or {})
-    whole = changed(load_recipe(recipe, settings), {"data": given_data(images, tags, skip_bad)})
-    data = open_data(whole.data)
-    truth = open_masks(Path(masks), data) if masks is not None else None
-    checked = check_images(data, truth, skip_bad=whole.data.skip_bad)
+        with recording(), on_device(device):
+            return check_run(RunFolder(images), masks, skip_bad, settings or {})
+    with tempfile.TemporaryDirectory() as place, tags_as_file(tags, Path(place, "tags.csv")) as table:
+        whole = changed(load_recipe(recipe, settings), {"data": given_data(images, table, skip_bad)})
+        data = open_data(whole.data)
+        truth = open_truth(Path(masks), data) if masks is not None else None
+        checked = check_images(data, truth, skip_bad=whole.data.skip_bad)
     need = maps_need(checked.images, len(data.classes), checked.pixels, checked.tagged_pixels, whole)
     return dataclasses.replace(checked, disk=need)
 
 
-def classify(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
+def classify(run: str | Path, *, device: Device = "auto", settings: Settings | None = None) -> RunFolder:
     """Train the classification network on the tags of a run.
 
     Args:
         run: run folder.
+        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe.
     """
-    return _stage("classify", run, settings)
+    return do_stage("classify", run, settings, device)
 
 
-def seed(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
+def seed(run: str | Path, *, device: Device = "auto", settings: Settings | None = None) -> RunFolder:
     """Compute the class activation maps of a run's images.
 
     Args:
         run: run folder.
+        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe.
     """
-    return _stage("seed", run, settings)
+    return do_stage("seed", run, settings, device)
 
 
-def affinity(run: str | Path, *, settings: Settings | None = None) -> RunFolder:
+def affinity(run: str | Path, *, device: Device = "auto", settings: Settings | None = None) -> RunFolder:
     """Train the boundary network that the refiner irn needs on the confident seeds of a run.
 
     Args:
         run: run folder.
+        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe.
     """
-    return _stage("affinity", run, settings)
+    return do_stage("affinity", run, settings, device)
 
 
-def refine(run: str | Path, *, calibrate: str | Path | None = None, settings: Settings | None = None) -> RunFolder:
+def refine(
+    run: str | Path, *, calibrate: str | Path | None = None, device: Device = "auto", settings: Settings | None = None
+) -> RunFolder:
     """Make masks from the class activation maps of a run.
 
     Args:
         run: run folder.
         calibrate: folder of a handful of true masks that choose the background threshold; they are not measured with.
+        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe.
     """
-    return _stage("refine", run, _with("refine.calibrate", calibrate, settings))
+    return do_stage("refine", run, _with("refine.calibrate", calibrate, settings), device)
 
 
-def segment(run: str | Path, *, corrections: str | Path | None = None, settings: Settings | None = None) -> RunFolder:
+def segment(
+    run: str | Path, *, corrections: str | Path | None = None, device: Device = "auto", settings: Settings | None = None
+) -> RunFolder:
     """Train the segmentation model on the masks of a run.
 
     Args:
         run: run folder.
         corrections: folder of masks that you have corrected (named like those in the run's masks/), which the
             segmentation model learns from in place of the run's own.
+        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe.
     """
-    return _stage("segment", run, _with("segment.corrections", corrections, settings))
+    return do_stage("segment", run, _with("segment.corrections", corrections, settings), device)
 
 
 def predict(
     run: str | Path,
-    images: str | Path | None = None,
+    images: str | Path | Sequence[str | Path] | None = None,
     *,
     out: str | Path | None = None,
-    tags: str | Path | None = None,
+    tags: Tags = None,
+    device: Device = "auto",
     settings: Settings | None = None,
 ) -> list[Path]:
-    """Segment images without tags: any image or folder, or, without one, the run's own images.
+    """Segment images without tags: any images or a folder of them, or, without any, the run's own images.
 
     The run's own images, which have tags and masks, get fused masks besides (fused/ID.png).
 
     Args:
         run: run folder, segment/model.safetensors of one, or an exported .onnx (which needs no torch).
-        images: an image, a folder of images, or a video (which needs the extra video).
+        images: an image or several, a folder of images, or a video (which needs the extra video).
         out: folder for the predictions; what is finished there is left alone.
-        tags: file of the tags of these images, if they are known: no image gets a class that it is not tagged with.
+        tags: file (or DataFrame) of the tags of the images in a folder, if they are known: no image gets a class that
+            it is not tagged with.
+        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe; given together with images they hold for this call only.
 
     Returns:
         the prediction files.
     """
-    if images is None:
+    given = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images or ()]
+    if not given:
         if tags is not None:
             raise RunError("the tags of the run's own images are known", hint="Give images, or leave --tags out.")
-        folder = _stage("predict", run, settings)
+        folder = do_stage("predict", run, settings, device)
         return sorted(folder.path("predictions").rglob("*.png"))
     if out is None:
         raise RunError("a folder for the predictions is missing", hint="Give --out DIR.")
-    keep_apart(Path(images), Path(out))
-    data = None if tags is None else open_data(DataRecipe(images=str(images), tags=str(tags)))
-    predictor, given = load(run, settings=settings), Path(images)
+    with recording():
+        return _predict_new(run, given, Path(out), tags, device, settings)
+
+
+def _predict_new(
+    run: str | Path, images: list[Path], out: Path, tags: Tags, device: Device, settings: Settings | None
+) -> list[Path]:
+    """Segment images that are not those of the run."""
+    if len(images) > 1:
+        check_several(images)
+        if tags is not None:
+            raise RunError("tags are those of a folder of images", hint="Give one folder, or leave --tags out.")
+    for path in images:
+        keep_apart(path, out)
+    first, data = images[0], None
+    if tags is not None:
+        with tempfile.TemporaryDirectory() as place, tags_as_file(tags, Path(place, "tags.csv")) as table:
+            data = open_data(_read_alike(run, first, table))
+    predictor = load(run, device=device, settings=settings)
     if data is not None:
-        return predict_tagged(predictor, data, Path(out))
-    if given.is_file() and is_video(given):
-        return predict_video(predictor, given, Path(out))
-    return predict_folder(predictor, given, Path(out))
+        return predict_tagged(predictor, data, out)
+    if len(images) > 1:
+        return predict_several(predictor, images, out)
+    if first.is_file() and is_video(first):
+        return predict_video(predictor, first, out)
+    return predict_folder(predictor, first, out)
 
 
-def load(path: str | Path, *, settings: Settings | None = None) -> Predictor:
+def _read_alike(run: str | Path, images: Path, tags: str | Path | None) -> DataRecipe:
+    """Other images and tags, read like those of the run: the same columns, separators and names that mean no tag."""
+    given = RunFolder(run).read_recipe().data if (Path(run) / "recipe.yaml").is_file() else DataRecipe()
+    return DataRecipe(
+        images=str(images),
+        tags=str(tags),
+        rows=given.rows,
+        separator=given.separator,
+        no_tag=given.no_tag,
+        image_column=given.image_column,
+        tag_column=given.tag_column,
+    )
+
+
+def load(path: str | Path, *, device: Device = "auto", settings: Settings | None = None) -> Predictor:
     """Open a segmentation model: ktse.load("runs/photos").predict("new.jpg").label.
 
     Args:
         path: run folder, segment/model.safetensors of one, or an exported .onnx (which needs no torch).
+        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to how it is applied, such as {"predict.flip": False}.
 
     Raises:
@@ -257,7 +320,8 @@ def load(path: str | Path, *, settings: Settings | None = None) -> Predictor:
     from ktse.stages.predict import TorchModel  # loads torch
 
     path, recipe = model_file(path, settings or {})
-    return Predictor(TorchModel(path, recipe.precision), recipe)
+    with on_device(device):
+        return Predictor(TorchModel(path, recipe.precision), recipe)
 
 
 def evaluate(run: str | Path, *, masks: str | Path | None = None) -> dict[str, Any]:
@@ -271,7 +335,7 @@ def evaluate(run: str | Path, *, masks: str | Path | None = None) -> dict[str, A
         the content of evaluation.json.
     """
     settings = None if masks is None else {"truth": {"masks": str(masks)}}
-    folder = _stage("evaluate", run, settings)
+    folder = do_stage("evaluate", run, settings)
     content: dict[str, Any] = read_json(folder.path("evaluation.json"))
     return content
 
@@ -285,7 +349,21 @@ def report(run: str | Path) -> Path:
     Returns:
         the HTML file.
     """
-    return _stage("report", run, None).path("report.html")
+    return do_stage("report", run, None).path("report.html")
+
+
+def status(run: str | Path) -> Status:
+    """Say of each stage of a run whether it is done, what is stale and why; the verdict; and what comes next.
+
+    Nothing is computed or changed; the images need not be there.
+
+    Args:
+        run: run folder.
+
+    Raises:
+        RunError: it is not a run folder, or it is damaged.
+    """
+    return read_status(RunFolder.existing(run))
 
 
 def export(
@@ -358,27 +436,6 @@ def import_weights(file: str | Path, *, out: str | Path) -> Path:
 
     convert_file(Path(file), Path(out))
     return Path(out)
-
-
-def _stage(stage: str, run: str | Path, settings: Settings | None) -> RunFolder:
-    folder = RunFolder.existing(run)
-    job = Job(folder, absolute(changed(folder.read_recipe(), settings or {})))
-    if stage == "refine":
-        _ = job.calibration  # bad input is said before anything is written
-    if stage == "segment":
-        job.corrections.check(job.opened)  # before anything is written
-    if stage == "evaluate":
-        _ = job.truth
-    job.require_extras([stage])
-    _begin(job)
-    job.do(stage)
-    return folder
-
-
-def _begin(job: Job) -> None:
-    meet()  # every process has looked at the run folder before the first one writes
-    if rank() == 0:
-        job.run.write_recipe(job.recipe)
 
 
 def _with(name: str, folder: str | Path | None, settings: Settings | None) -> Settings:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from ktse.devices import find_device
 from ktse.processes import own_cores
 
 
@@ -39,7 +40,8 @@ def make_loader(dataset: Dataset[Any], batches: list[list[int]], workers: int, c
     Without a GPU, two cores are better off without a worker, which would take its time from the network.
     """
     cores = own_cores()
-    spare = 0 if cores <= 2 and not torch.cuda.is_available() else cores - 1
+    cuda = find_device() == "cuda"
+    spare = 0 if cores <= 2 and not cuda else cores - 1
     count = min(8, spare) if workers < 0 else workers
     # A generator of its own: making a loader draws a number, which must not disturb dropout after a resume.
     return DataLoader(
@@ -48,5 +50,5 @@ def make_loader(dataset: Dataset[Any], batches: list[list[int]], workers: int, c
         generator=torch.Generator(),
         num_workers=count,
         collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=cuda,
     )

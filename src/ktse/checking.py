@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ktse.data.check import Checked, check_images
+from ktse.data.masks import open_truth
 from ktse.pipeline import Job
 from ktse.run_folder import RunFolder
 from ktse.settings import changed
+from ktse.using import moved_error
 
 
 def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings: Mapping[str, Any]) -> Checked:
@@ -25,9 +27,13 @@ def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings
     Raises:
         KtseError: the data or the masks cannot be used.
     """
+    if error := moved_error(run, run.read_recipe()):
+        raise error
     recipe = changed(changed(run.read_recipe(), settings), {"data": {"skip_bad": True}} if skip_bad else {})
     job = Job(run, changed(recipe, {"truth": {"masks": str(masks)}} if masks is not None else {}))
-    checked = check_images(job.opened, job.truth, skip_bad=job.recipe.data.skip_bad)
+    path = job.recipe.truth.masks
+    truth = open_truth(Path(path), job.opened) if path else None
+    checked = check_images(job.opened, truth, skip_bad=job.recipe.data.skip_bad)
     if checked.errors:
         return checked
     if not run.path("classify", "model.safetensors").is_file():

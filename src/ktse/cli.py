@@ -1,87 +1,34 @@
-"""The command line: a thin shell over the verbs of ktse.api."""
+"""The command line: a thin shell over the verbs of ktse.api.
+
+Results go to standard output, everything else to standard error.
+"""
 
 from __future__ import annotations
 
 import json
-import re
+import os
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
-from rich.table import Column, Table
+from jsonargparse import ArgumentError, Namespace
 
-from ktse import __version__, api
-from ktse.ablation.ablate import ablate
-from ktse.ablation.phenomenon import phenomenon
-from ktse.console import console, say
+from ktse.console import say
 from ktse.data.check import Checked, to_json
 from ktse.data.page import show_checked
 from ktse.errors import KtseError
 from ktse.processes import rank
-from ktse.recipe import DataRecipe
-from ktse.run_folder import RunFolder
-from ktse.settings import add_recipe_arguments
-
-SETTINGS = ("data", "classify", "seed", "affinity", "refine", "segment", "predict")
-VERBS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
-    "run": (api.run, SETTINGS),
-    "demo": (api.demo, SETTINGS),
-    "check": (api.check, ("data",)),
-    "classify": (api.classify, ("classify",)),
-    "seed": (api.seed, ("seed",)),
-    "affinity": (api.affinity, ("affinity",)),
-    "refine": (api.refine, ("refine",)),
-    "segment": (api.segment, ("segment",)),
-    "predict": (api.predict, ("predict",)),
-    "evaluate": (api.evaluate, ()),
-    "report": (api.report, ()),
-    "export": (api.export, ()),
-    "ablate": (ablate, ("data", "classify", "seed", "affinity", "refine")),
-    "phenomenon": (phenomenon, ()),
-    "import-weights": (api.import_weights, ()),
-}
-"""Each verb with the settings that its command line takes."""
-
-OPTIONAL = {"predict": {"images": "an image, a folder of images or a video; without it, the run's own images"}}
-"""Positional arguments that may be left out."""
-
-FLAGS = {
-    "run": {"skip_bad": "leave out images that cannot be read"},
-    "check": {"skip_bad": "leave out images that cannot be read", "json": "print JSON"},
-    "ablate": {
-        "skip_bad": "leave out images that cannot be read",
-        "pseudo_masks": "also refine, and measure the pseudo-masks",
-    },
-    "export": {"int8": "quantise the ONNX model to eight bits; says how many labels that keeps"},
-}
-"""Switches, which take no value."""
-
-
-def make_parser() -> ArgumentParser:
-    """The parser of all verbs; arguments and help come from the functions' signatures and docstrings."""
-    parser = ArgumentParser(
-        prog="ktse", description="Pixel masks from image-level tags.", version=__version__, exit_on_error=False
-    )
-    commands = parser.add_subcommands()
-    for name, (verb, stages) in VERBS.items():
-        summary = (verb.__doc__ or "").partition("\n")[0]
-        command = ArgumentParser(description=summary, exit_on_error=False)
-        command.add_function_arguments(
-            verb, as_group=False, as_positional=True,
-            skip={"settings", *OPTIONAL.get(name, {}), *FLAGS.get(name, {})},
-        )  # fmt: skip
-        for argument, text in OPTIONAL.get(name, {}).items():
-            command.add_argument(argument, nargs="?", help=text)
-        add_recipe_arguments(command, tuple(stage for stage in stages if stage != "data"))
-        if "data" in stages:
-            command.add_class_arguments(DataRecipe, "data", skip={"images", "tags", "skip_bad"})
-        for argument, text in FLAGS.get(name, {}).items():
-            command.add_argument(f"--{argument.replace('_', '-')}", action="store_true", help=text)
-        commands.add_subcommand(name, command, help=summary)
-    return parser
+from ktse.run_folder import RunFolder, read_json
+from ktse.run_status import Status
+from ktse.runtime.log import Log, recording
+from ktse.terminal.completion import completion_script, wants_completion
+from ktse.terminal.help import settings_help, wants_settings
+from ktse.terminal.tables import MEASURED, show_evaluation, show_status
+from ktse.terminal.verbs import VERBS, make_parser
+from ktse.terminal.wrong import in_plain_words
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,20 +38,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 if all went well, 1 for an error of the input, 2 for wrong arguments, 130 if interrupted.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    parser = make_parser()
-    # Without defaults, only what the user gave overrides the recipe.
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = words[0] if words else ""
     try:
-        given = parser.parse_args(argv, defaults=False)
+        return _main(words, name)
     except ArgumentError as error:
-        say(f"ktse: {_plain(str(error))}\nAll arguments: ktse --help, ktse VERB --help")
+        verb = name if name in VERBS else "VERB"
+        say(f"ktse{f' {name}' if name in VERBS else ''}: {in_plain_words(str(error), name)}")
+        say(f"All arguments: ktse {verb} --help")
         return 2
-    name = given.pop("subcommand")
-    arguments: Namespace = given[name]
-    try:
-        return _do(name, arguments)
     except KtseError as error:
         say(f"ktse {name}: {error}")
         return 1
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:  # a full disk, or a place where nothing may be written; input that is damaged says more
         place = f"{error.filename}: " if error.filename else ""
         say(f"ktse {name}: {place}{error.strerror or error}\nWhat is finished stays. Check the place and the disk.")
@@ -114,54 +62,58 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _plain(text: str) -> str:
-    """What the parser says, in one line and without the names of Python's types."""
-    text = " ".join(text.split())
-    for pattern, words in (
-        (r'Parser key "([^"]+)": ', r"--\1: "),
-        (r"<class 'int'>", "whole number"), (r"<class 'float'>", "number"), (r"<class 'bool'>", "true or false"),
-        (r"<class 'tuple'>", "list, such as '[a, b]'"), (r"<class 'str'>", "text"),
-        (r"a typing\.Literal\[(.*?)\]", r"one of \1"), (r"typing\.Literal\[(.*?)\]", r"\1"),
-        (r"Does not validate against any of the Union subtypes Subtypes: \[(.*?)\] Errors: .*Given value: (.*)",
-         r"Expected one of \1. Got value: \2"),
-    ):  # fmt: skip
-        text = re.sub(pattern, words, text)
-    return text
-
-
-def _do(name: str, arguments: Namespace) -> int:
-    verb, stages = VERBS[name]
-    values = arguments.as_dict()
-    as_json = values.pop("json", False)
-    settings = {stage: values.pop(stage) for stage in stages if values.get(stage) is not None}
-    if stages:
-        values["settings"] = settings
-    result = verb(**values)
-    if rank() > 0:
+def _main(words: list[str], name: str) -> int:
+    if not words:
+        make_parser(only="none").print_help()
         return 0
+    if wants_completion(words):
+        print(completion_script(words))
+        return 0
+    if wants_settings(words):
+        print(settings_help(words))
+        return 0
+    helped = "-h" in words or "--help" in words
+    only = name if name in VERBS else "none" if helped else ""
+    # Without defaults, only what the user gave overrides the recipe.
+    given = make_parser(only=only, settings=not helped).parse_args(words, defaults=False)
+    with recording(shlex.join(["ktse", *words])) as log:
+        return _do(given.pop("subcommand"), given[name], log)
+
+
+def _do(name: str, arguments: Namespace, log: Log) -> int:
+    verb, values = VERBS[name], arguments.as_dict()
+    as_json = values.pop("json", False)
+    settings = {group: values.pop(group) for group in verb.settings if values.get(group) is not None}
+    if verb.settings:
+        values["settings"] = settings
+    result = verb.function(**values)
+    return 0 if rank() > 0 else _show(name, result, as_json, log)
+
+
+def _show(name: str, result: Any, as_json: bool, log: Log) -> int:
     if isinstance(result, Checked):
         print(json.dumps(to_json(result), ensure_ascii=False)) if as_json else show_checked(result)
         return 1 if result.errors else 0
-    if name in ("run", "demo") and isinstance(result, RunFolder):
-        print(result.path("report.html"))
+    if isinstance(result, Status):
+        show_status(result)
+    elif name in ("run", "demo") and isinstance(result, RunFolder):
+        _show_run(result, log)
     elif isinstance(result, RunFolder | Path):
         print(result.root if isinstance(result, RunFolder) else result)
     elif name == "evaluate":
-        _show_evaluation(result)
+        show_evaluation(result)
     elif isinstance(result, list):
         print(f"{len(result)} predictions")
     return 0
 
 
-def _show_evaluation(result: dict[str, Any]) -> None:
-    table = Table(Column("stage", no_wrap=True), "mIoU %", "threshold", "oracle mIoU %", "at", "images", "tags used")
-    for stage in ("seed", "mask", "fused", "prediction"):
-        if stage in result:
-            entry, oracle = result[stage], result[stage]["oracle"] or {}
-            cells = (entry["miou"], entry["threshold"], oracle.get("miou"), oracle.get("threshold"), entry["images"])
-            texts = ["-" if cell is None else f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in cells]
-            table.add_row(stage, *texts, "yes" if entry["tags_used"] else "no")
-    console.print(table if table.row_count else "no true masks were given: only the tags are measured")
+def _show_run(run: RunFolder, log: Log) -> None:
+    """What was measured, then the verdict on standard error, and the path of the report as the last line."""
+    measured = read_json(run.path("evaluation.json"))
+    if any(stage in measured for stage in MEASURED):
+        show_evaluation(measured)
+    log.finish()
+    print(run.path("report.html"))
 
 
 def _interrupt(*_: object) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import timedelta
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
+
+from ktse.console import say_once
+from ktse.errors import RunError
+from ktse.runtime.device import chosen_device
 
 PATIENCE = timedelta(days=30)
 """How long a process waits for the others, as the first of them may look at a million images alone meanwhile.
@@ -17,15 +22,20 @@ If one ends with an error, torchrun stops all of them.
 
 
 def make_fabric(precision: str) -> Fabric:
-    """A Fabric on the device at hand; under torchrun on all of its processes.
+    """A Fabric on the device at hand, or the chosen one; under torchrun on all of its processes.
 
     Args:
         precision: "fp32", "bf16", or "auto": bfloat16 where the device computes it natively.
+
+    Raises:
+        RunError: the chosen device is not there.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world > 1 else 1
-    accelerator = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    accelerator = find_device()
     mixed = precision == "bf16" or (precision == "auto" and native_bf16(accelerator))
+    # Its remarks on precision and devices are for those who wrote the script.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator=accelerator,
         devices=here,
@@ -35,7 +45,33 @@ def make_fabric(precision: str) -> Fabric:
         precision="bf16-mixed" if mixed else "32-true",
     )
     fabric.launch()
+    say_once(f"device: {_in_words(accelerator)}{', bfloat16' if mixed and precision == 'auto' else ''}")
     return fabric
+
+
+def find_device() -> str:
+    """The chosen device, or, if none was chosen, a GPU if there is one: "cpu", "cuda" or "mps".
+
+    Raises:
+        RunError: the chosen device is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    chosen = chosen_device()
+    found = [name for name, fine in there.items() if fine]
+    if chosen == "auto":
+        return found[0]
+    if chosen not in found:
+        raise RunError(
+            f"there is no device {chosen!r} that this PyTorch ({torch.__version__}) can use",
+            hint=f"Give --device {found[0]}, or leave it out.",
+        )
+    return chosen
+
+
+def _in_words(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"cpu, {torch.get_num_threads()} threads" if device == "cpu" else "Apple GPU (mps)"
 
 
 def native_bf16(accelerator: str) -> bool:

@@ -11,12 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ktse.console import say
-from ktse.data.calibration import Calibration, open_calibration
+from ktse.console import say, say_stage
 from ktse.data.check import check_images, to_json
-from ktse.data.corrections import Corrections, find_corrections
-from ktse.data.forms import open_data, open_masks
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.forms import open_data
+from ktse.data.masks import Calibration, Corrections, Truth, open_calibration, open_corrections, open_truth
+from ktse.data.sample import TaggedImages
 from ktse.disk import check_disk, maps_need, networks_need
 from ktse.errors import RunError
 from ktse.finished import gone, stage_settings
@@ -25,6 +24,8 @@ from ktse.provenance import changes, resources, short_hash, versions
 from ktse.recipe import Recipe
 from ktse.refinement.dense_crf import require_crf
 from ktse.run_folder import RunFolder, read_json, write_json
+from ktse.runtime.progress import whole_run
+from ktse.stages.effort import effort
 
 ORDER = ("check", "classify", "seed", "affinity", "refine", "segment", "predict", "evaluate", "report")
 NEEDS = {
@@ -90,7 +91,11 @@ class Job:
             DataError: they cannot be used.
         """
         masks = self.recipe.truth.masks
-        return open_masks(Path(masks), self.opened) if masks else None
+        if not masks:
+            return None
+        truth = open_truth(Path(masks), self.opened)
+        truth.say()
+        return truth
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -100,16 +105,25 @@ class Job:
             DataError: they cannot be used.
         """
         folder = self.recipe.refine.calibrate
-        return open_calibration(Path(folder), self.opened) if folder else None
+        if not folder:
+            return None
+        calibration = open_calibration(Path(folder), self.opened)
+        calibration.say()
+        return calibration
 
     @cached_property
     def corrections(self) -> Corrections:
         """Masks that a person has corrected, to learn from, if the user gave some.
 
         Raises:
-            DataError: the folder does not exist.
+            DataError: they cannot be used.
         """
-        return find_corrections(self.recipe.segment.corrections)
+        folder = self.recipe.segment.corrections
+        if not folder:
+            return Corrections()
+        corrections = open_corrections(Path(folder), self.opened)
+        corrections.say()
+        return corrections
 
     @cached_property
     def fingerprint(self) -> str:
@@ -257,6 +271,7 @@ class Job:
             state = "unfinished"
             for name in lost:
                 self.run.path(name).unlink(missing_ok=True)
+        say_stage(stage)
         started, clock = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.monotonic()
         before = self.run.manifest().get(stage, {})
         spent = before.get("seconds", 0.0) if state == "unfinished" else 0.0
@@ -390,8 +405,10 @@ def meet() -> None:
 def run_all(job: Job) -> None:
     """All stages in order; what is done already is left alone."""
     job.require_extras()
-    stages = [stage for stage in ORDER if stage != "affinity" or stage in job.needs("refine")]
-    for stage in stages:
-        job.do(stage)
-        if stage == "check" and rank() == 0 and any(job.state(later) != "done" for later in stages):
-            job.check_disk()
+    stages = tuple(stage for stage in ORDER if stage != "affinity" or stage in job.needs("refine"))
+    with whole_run(effort(job.recipe, len(job.data), len(job.data.training), stages)) as whole:
+        for stage in stages:
+            whole.begin(stage)
+            job.do(stage)
+            if stage == "check" and rank() == 0 and any(job.state(later) != "done" for later in stages):
+                job.check_disk()

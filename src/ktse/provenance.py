@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ktse import __version__
+from ktse.runtime.device import chosen_device
 
 
 def flat(settings: Mapping[str, Any], start: str) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def versions() -> dict[str, str]:
 def resources() -> dict[str, Any]:
     """Peak memory of this process (of the GPU where there is one) and the device."""
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
+    if torch is not None and torch.cuda.is_available() and chosen_device() in ("auto", "cuda"):
         return {
             "device": torch.cuda.get_device_name(),
             "peak_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20, 1),

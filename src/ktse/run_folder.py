@@ -13,6 +13,9 @@ segment/          model.safetensors, checkpoint.safetensors, metrics.jsonl, summ
 predictions/ID.png
 fused/ID.png      mask and segmentation model together, limited to the image's tags
 evaluation.json   report.html   model_card.md
+tags.csv          the tags, if they were given as a table in memory
+log.txt           what ktse has said, with times
+.lock             the process that works here now
 """
 
 from __future__ import annotations
@@ -150,6 +153,14 @@ class RunFolder:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+
+    def __repr__(self) -> str:
+        try:
+            manifest = self.manifest()
+        except RunError:
+            return f"<RunFolder {self.root}: manifest.json is damaged>"
+        done = [stage for stage in STAGES if manifest.get(stage, {}).get("state") == "done"]
+        return f"<RunFolder {self.root}: {', '.join(done) or 'nothing'} done>"
 
     @classmethod
     def existing(cls, root: str | Path) -> RunFolder:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
+from ktse.console import say_once
 from ktse.errors import RecipeError
 from ktse.ranges import validate
 from ktse.recipe import Recipe, TruthRecipe
@@ -135,8 +136,23 @@ def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Re
 
 
 def changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """A recipe with changes, which may be nested or dotted."""
-    return recipe_from_dict(merged(to_dict(recipe), settings))
+    """A recipe with changes, which may be nested or dotted; with fewer epochs, its warm-up is shorter, too."""
+    return recipe_from_dict(merged(to_dict(recipe), _with_warmup(recipe, settings)))
+
+
+def _with_warmup(recipe: Recipe, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings that shorten the training shorten its warm-up with it, unless they say how long that is."""
+    given, former = merged({}, settings).get("classify", {}), recipe.classify
+    epochs = given.get("epochs") if isinstance(given, Mapping) and "warmup" not in given else None
+    if not isinstance(epochs, int) or not 1 <= epochs < former.epochs or former.warmup == 0:
+        return settings
+    rest = 1 if former.warmup < former.epochs else 0  # what follows the warm-up keeps an epoch
+    warmup = max(1, min(round(epochs * former.warmup / former.epochs), epochs - rest))
+    say_once(
+        f"classify.epochs is {epochs}, not {former.epochs}: the warm-up has {warmup}, not {former.warmup} of them "
+        "(classify.warmup sets it)"
+    )
+    return {**settings, "classify.warmup": warmup}
 
 
 def to_dict(recipe: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ktse.batches import epoch_batches, share_of
-from ktse.console import say, track
+from ktse.console import say, time_left, track
 from ktse.errors import CollapseError
 from ktse.weights import load_tensors, require_finite, save_tensors
 
@@ -41,6 +41,7 @@ class EpochPlan:
         momentum: SGD momentum.
         loader: makes the loader of the epoch, given the images of each batch.
         after_step: what follows each step of the optimiser, such as a moving average of the weights.
+        epochs: how many epochs there will be in all, for the user.
     """
 
     phase: str
@@ -50,6 +51,7 @@ class EpochPlan:
     momentum: float
     loader: Callable[[list[list[int]]], DataLoader[Any]]
     after_step: Callable[[], None] | None = None
+    epochs: int = 1
 
 
 @dataclass
@@ -169,8 +171,9 @@ def fit(
             module.train()
             every = epoch_batches(task.images(), plan.batch_size, seed, state.epoch)
             mine = share_of(every, fabric.global_rank, fabric.world_size)[state.step :]
-            title = f"{label} epoch {state.epoch + 1} ({plan.phase})"
-            for batch in track(plan.loader(mine), title, total=len(every), done=state.step):
+            title = f"{label} epoch {state.epoch + 1} of {plan.epochs}"
+            turn = (state.epoch, max(plan.epochs, state.epoch + 1))
+            for batch in track(plan.loader(mine), title, total=len(every), done=state.step, turn=turn):
                 progress = state.step / len(every)
                 entry = _step(task, module, optimizer, fabric, batch, plan, progress, clip, state)
                 state.step += 1
@@ -189,7 +192,7 @@ def fit(
             task.watch(state)
             end = task.end_epoch(state)
             if end.remark:
-                say(f"{label}: {end.remark}")
+                say(f"{label}: {end.remark}{time_left()}")
                 _log(log, {"epoch": state.epoch, "event": end.remark}, state, fabric)
             state.totals = {}
             _save(path, task.module, optimizer, state, fabric)

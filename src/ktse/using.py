@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ktse.settings import changed, merged, recipe_from_dict
 from ktse.verdict import read_verdict
 
 SIGNS = 3
-"""Signs of a verdict that are said where its results are used; the report has all."""
+"""Signs of a verdict that are said; the report has all."""
 
 
 def model_file(path: Path, settings: Mapping[str, Any]) -> tuple[Path, PredictRecipe]:
@@ -49,7 +50,7 @@ def require_sound(run: RunFolder, recipe: Recipe, stage: str) -> None:
         RunError: the stage has made nothing, failed, was interrupted, or what it has made no longer fits the run.
     """
     entry, what = run.manifest().get(stage, {}), {"segment": "segmentation model", "refine": "masks"}[stage]
-    again = f"Repeat it: ktse {stage} {run.root} (or ktse run as it was called first: what is done stays)"
+    again = f"Repeat it: ktse {stage} {run.root}\nOr the whole run; what is done stays: {run_again(run, recipe)}"
     if entry.get("state", "done") == "failed":
         raise RunError(
             f"{stage} of {run.root} failed: its {what} cannot be used",
@@ -73,16 +74,42 @@ def images_of(job: Job) -> TaggedImages:
     try:
         return job.data
     except KtseError as error:
-        given = job.recipe.data
-        lost = [place for place in (given.images, given.tags) if place and not Path(place).exists()]
-        if not lost:
-            raise
-        raise RunError(
-            f"the images of this run were at {given.images}"
-            + (f", their tags at {given.tags}" if given.tags in lost else ""),
-            where=[f"{place} does not exist" for place in lost],
-            hint=f"If they have moved: ktse run IMAGES --tags TAGS --out {job.run.root}",
-        ) from error
+        raise moved_error(job.run, job.recipe) or error from error
+
+
+def run_again(run: RunFolder, recipe: Recipe, images: str = "", tags: str = "") -> str:
+    """The command that goes on with a run as it was made: its own recipe.yaml holds every setting.
+
+    Args:
+        run: the run folder.
+        recipe: its settings.
+        images: where the images are; empty: where they were.
+        tags: where the tags are; empty: where they were, if the run has a file of tags.
+    """
+    masks = recipe.truth.masks
+    parts = ["ktse run", images or shlex.quote(recipe.data.images)]
+    parts += [f"--tags {tags or shlex.quote(recipe.data.tags)}"] if recipe.data.tags else []
+    parts += [f"--masks {shlex.quote(masks)}"] if masks and Path(masks).exists() else []
+    root, settings = shlex.quote(str(run.root)), shlex.quote(str(run.path("recipe.yaml")))
+    return " ".join([*parts, f"--out {root} --recipe {settings}"])
+
+
+def moved_error(run: RunFolder, recipe: Recipe) -> RunError | None:
+    """The error for a run whose images or tags are no longer where they were; None if they are there.
+
+    Args:
+        run: the run folder.
+        recipe: its settings.
+    """
+    images, tags = Path(recipe.data.images), Path(recipe.data.tags)
+    there = images.is_dir() and any(images.iterdir())
+    if there and (not recipe.data.tags or tags.exists()):
+        return None
+    what, place = ("tags", tags) if there else ("images", images)
+    return RunError(
+        f"the {what} of this run were at {place}",
+        hint=f"If they have moved: {run_again(run, recipe, 'IMAGES' if not there else '', 'TAGS')}",
+    )
 
 
 def say_overtaken(run: RunFolder, recipe: Recipe, stage: str) -> None:
@@ -95,16 +122,29 @@ def say_overtaken(run: RunFolder, recipe: Recipe, stage: str) -> None:
 
 
 def say_verdict(run: RunFolder) -> None:
-    """Say whether the results of a run should be used, and the worst signs if not, where they are used."""
+    """Say whether the results of a run should be used, where they are used, and the worst signs if not."""
+    _say_verdict(run, f"{run.root}: verdict")
+
+
+def say_end(run: RunFolder) -> None:
+    """At the end of a whole run: the verdict on it, its worst signs, and what comes next."""
+    _say_verdict(run, "verdict")
+    verdict = read_verdict(run)
+    bad = verdict is not None and verdict.run == "do-not-use"
+    then = "" if bad else f"; then ktse predict {shlex.quote(str(run.root))} IMAGES --out DIR"
+    say(f"next: look at {run.path('report.html')}{then}")
+
+
+def _say_verdict(run: RunFolder, start: str) -> None:
     verdict = read_verdict(run)
     if verdict is None:
-        say(f"{run.root}: nobody has judged these results yet: ktse evaluate {run.root}")
+        say(f"{start}: these results were not judged yet: ktse evaluate {run.root}")
         return
-    say(f"{run.root}: verdict: {verdict.sentence}")
+    say(f"{start}: {verdict.sentence}")
     for sign in verdict.signs[:SIGNS]:
-        say(f"  {sign.text} Next: {sign.next}")
+        say(f"  - {sign.about + ': ' if sign.about else ''}{sign.text} Next: {sign.next}")
     if len(verdict.signs) > SIGNS:
-        say(f"  ... and {len(verdict.signs) - SIGNS} more: {run.path('report.html')}")
+        say(f"  - ... and {len(verdict.signs) - SIGNS} more: ktse status {run.root}")
 
 
 def keep_apart(images: Path, out: Path) -> None:

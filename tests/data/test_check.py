@@ -15,10 +15,11 @@ from ktse import api
 from ktse.cli import main
 from ktse.data import look as look_module
 from ktse.data.check import check_images
-from ktse.data.folder import open_folder, open_truth
+from ktse.data.folder import open_folder
 from ktse.data.look import PART, look_at_all
+from ktse.data.masks import Truth, open_truth
 from ktse.data.page import show_checked
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.sample import TaggedImages
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_strange_class_names_are_warned_of_and_shown_as_they_are(
     assert "a class is called 'NaN': an image without tags has an empty cell" in text
     assert "['a' 'b']\" and '[/red]' look like several tags" in text
     show_checked(checked)
-    shown = capsys.readouterr().err
+    shown = capsys.readouterr().out
     assert all(name in shown for name in names)
     bits = check_images(dataclasses.replace(data, classes=("0", "1"), tags=tags[:, :2]))
     assert any("the tags are 0 and 1" in warning for warning in bits.warnings)
@@ -67,7 +68,7 @@ def test_strange_class_names_are_warned_of_and_shown_as_they_are(
 @pytest.mark.parametrize(
     ("classes", "warned"),
     [
-        (("cat", "cow", "cat cow"), "several tags in one? If so, say what stands between tags: --data.separator ' '"),
+        (("cat", "cow", "cat cow"), "several tags in one? If so, give what stands between tags: --data.separator ' '"),
         (("cat", "cow", "Cow/cat"), "'Cow/cat': several tags in one?"),
         (("cat", "cow", "cat, clock"), "--data.separator ','"),
         (("cat", "cow", "cat food"), ""),
@@ -96,7 +97,8 @@ def test_many_rare_classes_are_one_warning_and_one_page(data: TaggedImages, caps
     assert checked.warnings[1].startswith("2000 classes have less than 10 images")
     assert max(map(len, checked.warnings)) < 1000
     show_checked(dataclasses.replace(checked, errors=[f"{number}.jpg cannot be read" for number in range(99)]))
-    shown = capsys.readouterr().err
+    captured = capsys.readouterr()
+    shown = captured.out + captured.err
     assert "... and 69 more errors: --json prints all" in shown
     assert len(shown.splitlines()) < 120
 
@@ -149,7 +151,7 @@ def test_the_command_says_what_is_wrong_with_files_and_goes_on_only_if_told_to(
 ) -> None:
     arguments = ["check", *table(tmp_path, ".csv")]
     assert main(arguments) == 0
-    assert "10 images, 1 without tags" in capsys.readouterr().err
+    assert "10 images, 1 without tags" in capsys.readouterr().out
     photo = tmp_path / "images" / "003.jpg"
     photo.write_bytes(photo.read_bytes()[:700])
     (tmp_path / "images" / "004.jpg").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""COCO: the numbers of its categories, tags and masks against pycocotools, and what is refused."""
+"""COCO: the numbers of its categories, tags against pycocotools, and what is refused."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import drawn
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
 from fakes import coco
-from ktse.data.coco import COCO_CLASSES, EIGHTY, CocoTruth, open_coco_truth
+from ktse.data.coco import COCO_CLASSES, EIGHTY
 from ktse.data.forms import open_data
 from ktse.data.found import SAME_AS_VOC, VOC_CLASSES
-from ktse.data.sample import TaggedImages
+from ktse.data.masks import open_truth
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 
@@ -59,42 +60,6 @@ def test_tags_equal_pycocotools_answer_and_images_without_objects_are_legal(tmp_
     assert untagged == 1
 
 
-def test_masks_equal_pycocotools_answer(tmp_path: Path) -> None:
-    root = Path(coco(tmp_path)[0])
-    path = root / "annotations" / "instances_train2014.json"
-    data = open_data(DataRecipe(images=str(root / "train2014"), tags=str(path)))
-    truth = open_coco_truth(path, data)
-    api = opened(path)
-    crowds = 0
-    for image in api.loadImgs(api.getImgIds()):
-        label = truth.read(data.ids[data.files.index(image["file_name"])])
-        expected = np.zeros((60, 72), dtype=np.uint8)
-        for one in api.loadAnns(api.getAnnIds(imgIds=image["id"])):
-            drawn = api.annToMask(one) == 1
-            crowds += one["iscrowd"]
-            expected[drawn] = 255 if one["iscrowd"] else EIGHTY[one["category_id"]] + 1
-        assert np.array_equal(label, expected)
-        assert len(np.unique(label)) > 1
-    assert crowds == 1
-
-
-def test_where_shapes_overlap_the_smaller_object_wins_and_a_crowd_loses(tmp_path: Path) -> None:
-    root = Path(coco(tmp_path)[0])
-    path = root / "annotations" / "instances_train2014.json"
-    content = json.loads(path.read_text())
-    image = content["images"][0]
-
-    def box(category: int, left: int, right: int) -> dict[str, Any]:
-        ring = [left, 0, right, 0, right, 60, left, 60]
-        return {"segmentation": [ring], "iscrowd": 0, "image_id": image["id"], "category_id": category, "id": category}
-
-    crowd = {**box(1, 0, 0), "segmentation": {"counts": [0, 60 * 72], "size": [60, 72]}, "iscrowd": 1}
-    change(path, images=[image], annotations=[box(17, 0, 20), box(18, 0, 40), crowd])
-    data = open_data(DataRecipe(images=str(root / "train2014"), tags=str(path)))
-    label = open_coco_truth(path, data).read(data.ids[0])
-    assert label[30, [5, 30, 60]].tolist() == [EIGHTY[17] + 1, EIGHTY[18] + 1, 255]
-
-
 def test_twenty_classes_keep_their_own_names_and_the_others_are_left_out_with_a_note(tmp_path: Path) -> None:
     root = Path(coco(tmp_path)[0])
     path = root / "annotations" / "instances_train2014.json"
@@ -107,7 +72,7 @@ def test_twenty_classes_keep_their_own_names_and_the_others_are_left_out_with_a_
     assert data.tags[0, VOC_CLASSES.index("sofa")]
     assert not data.tags[1].any()
     assert any("toothbrush" in note for note in data.notes)
-    truth = open_coco_truth(path, data)
+    truth = open_truth(path, data)
     assert set(np.unique(truth.read(data.ids[0]))) == {0, VOC_CLASSES.index("sofa") + 1, 255}
     assert set(np.unique(truth.read(data.ids[1]))) == {0}
 
@@ -122,7 +87,7 @@ def test_other_categories_are_classes_in_the_order_of_their_numbers(tmp_path: Pa
     (tmp_path / "mine.json").write_text(json.dumps(content))
     data = open_data(DataRecipe(images=str(tmp_path), tags=str(tmp_path / "mine.json")))
     assert data.classes == ("dent", "scratch")
-    label = open_coco_truth(tmp_path / "mine.json", data).read("a")
+    label = open_truth(tmp_path / "mine.json", data).read("a")
     assert label[:, :4].tolist() == [[1] * 4] * 8
     assert not label[:, 4:].any()
 
@@ -159,8 +124,7 @@ def test_missing_images_and_damaged_segmentations_are_messages(tmp_path: Path) -
         annotation["segmentation"] = damage
     path.write_text(json.dumps(content))
     data = open_data(DataRecipe(images=str(root / "train2014"), tags=str(path)))
-    truth = open_coco_truth(path, data)
-    assert isinstance(truth, CocoTruth)
+    truth = open_truth(path, data)
     for image_id in data.ids[:2]:
         with pytest.raises(DataError, match=r"the segmentation of annotation \d+ is damaged"):
             truth.read(image_id)
@@ -177,20 +141,32 @@ def test_without_any_annotation_there_is_nothing_to_learn(tmp_path: Path) -> Non
         open_data(DataRecipe(images=str(tmp_path / "coco" / "train2014"), tags=str(path)))
 
 
-def test_images_of_another_size_or_with_a_doubtful_name_have_no_masks(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, size in {"a.png": (8, 6), "b.png": (6, 8), "x/c.png": (8, 6), "y/c.png": (8, 6)}.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.new("RGB", size).save(tmp_path / name)
-    names = ("a.png", "b.png", "c.png")
-    images = [{"id": k, "file_name": name, "width": 8, "height": 6} for k, name in enumerate(names)]
-    box = [[0, 0, 4, 0, 4, 4, 0, 4]]
-    drawn = [{"id": k, "image_id": k, "category_id": 1, "segmentation": box, "iscrowd": 0} for k in range(3)]
-    path = tmp_path / "masks.json"
-    path.write_text(json.dumps({"images": images, "annotations": drawn, "categories": [{"id": 1, "name": "cat"}]}))
-    files = ("a.png", "b.png", "x/c.png", "y/c.png")
-    ids = tuple(name.removesuffix(".png") for name in files)
-    data = TaggedImages(tmp_path, files, ids, ("cat",), np.ones((4, 1), bool), np.zeros(4, bool))
-    assert set(open_coco_truth(path, data).paths) == {"a"}
-    assert "1 images are not measured: b.png has 6x8 pixels, not 8x6" in capsys.readouterr().err
+@pytest.mark.parametrize("root", ["dog", "pets", " dog "])
+def test_a_category_that_only_groups_others_is_no_class(tmp_path: Path, root: str) -> None:
+    drawn.tagged(tmp_path, drawn.SEVERAL)
+    content = drawn.coco(drawn.SEVERAL)
+    grouped = [{**one, "name": f" {one['name']} ", "supercategory": root} for one in content["categories"]]
+    content["categories"] = [{"id": 0, "name": root, "supercategory": "none"}, *grouped]
+    path = drawn.write_json(tmp_path / "robo.json", content)
+    data = open_data(DataRecipe(images=str(tmp_path / "photos"), tags=str(path)))
+    assert data.classes == drawn.CLASSES
+    assert f"the category {root.strip()!r} (id 0) is left out" in "\n".join(data.notes)
+    truth = open_truth(path, data)
+    for number, row in enumerate(drawn.SEVERAL):
+        np.testing.assert_array_equal(truth.read(str(number)), drawn.label_map(row, number))
+
+
+def test_a_grouping_category_with_objects_is_a_class_in_all_files_of_a_tree(tmp_path: Path) -> None:
+    tagged = drawn.tagged(tmp_path / "tree", drawn.SEVERAL)
+    (tmp_path / "tree" / "annotations").mkdir()
+    for name, chosen in (("train", (0, 1, 2)), ("val", (3, 4))):
+        content = drawn.coco(drawn.SEVERAL)
+        content["categories"][0]["supercategory"] = "person"  # nobody is in the validation images
+        content["images"] = [image for image in content["images"] if image["id"] - 1 in chosen]
+        content["annotations"] = [one for one in content["annotations"] if one["image_id"] - 1 in chosen]
+        drawn.write_json(tmp_path / "tree" / "annotations" / f"instances_{name}.json", content)
+    data = open_data(DataRecipe(images=str(tmp_path / "tree")))
+    assert data.classes == drawn.CLASSES and data.validation.sum() == 2
+    assert {name: row.tolist() for name, row in zip(data.ids, data.tags, strict=True)} == {
+        f"photos/{name}": row.tolist() for name, row in zip(tagged.ids, tagged.tags, strict=True)
+    }

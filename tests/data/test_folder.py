@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ktse.data.folder import open_folder, open_truth, read_tags
+from ktse.data.folder import open_folder, read_tags
 from ktse.errors import DataError, KtseError
 
 
@@ -68,25 +68,6 @@ def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:
         open_folder(images, tags)
     assert "'c.jpg'" in str(error.value)
     assert "'d.jpg'" in str(error.value)
-
-
-def test_masks_of_another_size_or_with_unknown_classes_are_refused_together(tmp_path: Path) -> None:
-    data = open_folder(*make(tmp_path, "image,tags\na.jpg,x\nb.png,x\n"))
-    masks = tmp_path / "masks"
-    masks.mkdir()
-    Image.new("L", (30, 40)).save(masks / "a.png")
-    Image.new("L", (40, 30), 7).save(masks / "b.png")
-    with pytest.raises(DataError) as error:
-        open_truth(masks, data)
-    assert "30x40 pixels, but its image has 40x30" in str(error.value)
-    assert "values [7], but there are 1 classes" in str(error.value)
-
-
-def test_undecided_pixels_in_a_mask_are_fine(tmp_path: Path) -> None:
-    data = open_folder(*make(tmp_path, "image,tags\na.jpg,x\nb.png,x\n"))
-    (tmp_path / "masks").mkdir()
-    Image.new("L", (40, 30), 255).save(tmp_path / "masks" / "a.png")
-    assert set(open_truth(tmp_path / "masks", data).paths) == {"a"}
 
 
 def test_the_validation_split_depends_on_the_seed_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def test_a_saved_dataset_is_read(tmp_path: Path, kind: str, datasets: Any) -> No
     if kind == "splits":
         saved = datasets.DatasetDict({"train": saved, "validation": saved.select([0, 1]), "test": saved.select([2])})
     saved.save_to_disk(str(tmp_path / "saved"))
-    data = open_data(DataRecipe(images=str(tmp_path / "saved")))
+    data = open_data(DataRecipe(images=str(tmp_path / "saved"), validation=0))
     assert data.classes == ("cat", "dog", "person")
     assert [{data.classes[k] for k in np.flatnonzero(row)} for row in data.tags[: len(chosen)]] == [
         set(TAGS[index]) for index in chosen
@@ -57,7 +58,7 @@ def test_a_saved_dataset_is_read(tmp_path: Path, kind: str, datasets: Any) -> No
     checked = check_images(data)
     assert checked.errors == []
     assert len(checked.duplicates) == (2 if kind == "splits" else 0)
-    assert data.fingerprint() == open_data(DataRecipe(images=str(tmp_path / "saved"))).fingerprint()
+    assert data.fingerprint() == open_data(DataRecipe(images=str(tmp_path / "saved"), validation=0)).fingerprint()
 
 
 def save(datasets: Any, folder: Path, cells: list[Any], feature: Any, image: Any = None) -> DataRecipe:
@@ -74,8 +75,6 @@ def save(datasets: Any, folder: Path, cells: list[Any], feature: Any, image: Any
     ("cells", "row"),
     [
         (lambda d: ([0, -1], d.ClassLabel(names=NAMES)), "row 1: label is -1"),  # not the last class
-        (lambda d: ([[0], None], d.Sequence(d.ClassLabel(names=NAMES))), "row 1: label is None"),
-        (lambda d: ([["dog"], [None]], d.Sequence(d.Value("string"))), r"row 1: label is \[None\]"),
         (lambda d: ([[0, 1, 1], [1, 0, 0]], d.Sequence(d.Value("int64"))), r"row 0: label is \[0, 1, 1\]"),
         (lambda d: ([0.5, 1.5], d.Value("float32")), "row 0: label is 0.5"),
         (lambda d: ([{"a": "dog"}] * 2, {"a": d.Value("string")}), "row 0: label is "),
@@ -120,3 +119,58 @@ def test_a_column_without_images_is_a_message(tmp_path: Path, datasets: Any) -> 
         open_data(DataRecipe(images=str(tmp_path / "saved")))
     with pytest.raises(DataError, match=r"the column 'image' of .* holds no images"):
         open_data(DataRecipe(images=str(tmp_path / "saved"), image_column="image"))
+
+
+def save_columns(datasets: Any, folder: Path, columns: dict[str, list[Any]], kinds: dict[str, Any]) -> DataRecipe:
+    """A dataset of as many images as these columns are long, with an odd name for their column."""
+    count = len(next(iter(columns.values())))
+    content = {"photo": [draw(("dog",), number)[0] for number in range(count)], **columns}
+    features = datasets.Features({"photo": datasets.Image(), **kinds})
+    datasets.Dataset.from_dict(content, features=features).save_to_disk(str(folder / "saved"))
+    return DataRecipe(images=str(folder / "saved"), validation=0)
+
+
+def rows(recipe: DataRecipe, **changes: str) -> list[set[str]]:
+    data = open_data(dataclasses.replace(recipe, **changes))  # type: ignore[arg-type]
+    return [{data.classes[key] for key in np.flatnonzero(row)} for row in data.tags]
+
+
+@pytest.mark.parametrize(
+    ("cells", "separator"),
+    [
+        (["hot dog,ball", "ball", "", None], ""), (["hot dog;ball", "ball", None, ""], ""),
+        (["hot dog/ball", "ball", "", " "], "/"), (["hot dog\tball", "ball", "", "\t"], "\t"),
+        (["hot dog\nball", "ball", "", ""], ""), (["['hot dog', 'ball']", "ball", "[]", None], ""),
+    ],
+)  # fmt: skip
+def test_texts_are_split_like_the_cells_of_a_table(
+    tmp_path: Path, datasets: Any, cells: list[Any], separator: str
+) -> None:
+    recipe = save_columns(datasets, tmp_path, {"tags": cells}, {"tags": datasets.Value("string")})
+    assert rows(recipe, separator=separator) == [{"hot dog", "ball"}, {"ball"}, set(), set()]
+
+
+def test_several_columns_of_zero_and_one_are_classes(tmp_path: Path, datasets: Any) -> None:
+    whole, text = datasets.Value("int64"), datasets.Value("string")
+    columns = {"dog": [1, 0, None], " cat": [0.0, 1.0, 0.0], "ball": [True, False, False]}
+    kinds = {"dog": whole, " cat": datasets.Value("float32"), "ball": datasets.Value("bool")}
+    recipe = save_columns(datasets, tmp_path / "alone", columns, kinds)
+    assert rows(recipe) == [{"dog", "ball"}, {"cat"}, set()]
+    recipe = save_columns(datasets, tmp_path / "more", columns | {"where": ["a", "b", "c"]}, kinds | {"where": text})
+    assert rows(recipe, tag_column="dog, ball") == [{"dog", "ball"}, set(), set()]
+    with pytest.raises(DataError, match=r"the column of tags(.|\n)*--data\.tag_column, or several, joined by commas"):
+        rows(recipe)
+    with pytest.raises(DataError, match="row 0: where is 'a', but must be 0 or 1"):
+        rows(recipe, tag_column="dog,where")
+    with pytest.raises(DataError, match="has no column 'cow'"):
+        rows(recipe, tag_column="dog,cow")
+
+
+def test_labels_may_be_missing(tmp_path: Path, datasets: Any) -> None:
+    label = datasets.ClassLabel(names=NAMES)
+    recipe = save_columns(datasets, tmp_path / "one", {"label": [0, None, 2]}, {"label": label})
+    assert rows(recipe) == [{"cat"}, set(), {"person"}]
+    columns = {"label": [[0, None], None, [2, 1]]}
+    recipe = save_columns(datasets, tmp_path / "many", columns, {"label": datasets.Sequence(label)})
+    assert rows(recipe) == [{"cat"}, set(), {"dog", "person"}]
+    assert rows(recipe, no_tag="cat") == [set(), set(), {"dog", "person"}]

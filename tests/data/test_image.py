@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import struct
 import zlib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from ktse.data.image import NEUTRAL, at_most, image_size, read_image
 from ktse.data.transforms import TrainingTransform
@@ -155,3 +156,44 @@ def test_a_truncated_file_is_refused_by_name(tmp_path: Path, name: str, share: f
 def test_damaged_exif_data_do_not_hide_the_image(tmp_path: Path) -> None:
     Image.new("RGB", (16, 8), "red").save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x02\x01\x12\0\x03\0\0")
     assert read_image(tmp_path / "a.jpg").size == (16, 8)
+
+
+def text_chunk(path: Path, megabytes: int) -> None:
+    """A small PNG with so much text in it, compressed, as renderers and slide scanners write it."""
+    info = PngImagePlugin.PngInfo()
+    info.add_text("comment", "x" * (megabytes << 20), zip=True)
+    Image.new("RGB", (8, 6), "red").save(path, pnginfo=info)
+
+
+def test_a_png_with_long_text_is_an_image_like_others(tmp_path: Path) -> None:
+    text_chunk(tmp_path / "a.png", 3)
+    assert read_image(tmp_path / "a.png").size == image_size(tmp_path / "a.png") == (8, 6)
+    Image.new("RGB", (8, 6)).save(tmp_path / "b.png", icc_profile=bytes(2 << 20))
+    assert read_image(tmp_path / "b.png").size == (8, 6)
+
+
+def test_a_png_with_endless_text_says_what_to_do(tmp_path: Path) -> None:
+    text_chunk(tmp_path / "a.png", 20)
+    with pytest.raises(DataError, match="more than 16 MB of text or colour profile in it: save it again"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("a.svg", b'<?xml version="1.0"?>\n<svg xmlns="x"/>', r"drawing of lines \(SVG\)"),
+        ("a.jpg", b"%PDF-1.7 ...", "PDF document"),
+        ("a.jpg", b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC photo"),
+        ("a.jpg", b"\0\0\0\x18ftypisom\0\0\0\0", "video"),
+        ("a.jpg", b"<!DOCTYPE html><html>Not found", "web page"),
+        ("a.png", b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
+        ("a.jpg", b"", "empty file"),
+        ("a.dcm", b"\0" * 128 + b"DICM", "DICOM image"),
+    ],
+)
+def test_a_file_that_is_no_image_is_called_what_it_is(tmp_path: Path, name: str, content: bytes, kind: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"cannot be read as an image(.|\n)*it is an? {kind}"):
+        read_image(tmp_path / name)
+    with pytest.raises(DataError, match=kind):
+        read_image(BytesIO(content) if name != "a.dcm" else tmp_path / name)

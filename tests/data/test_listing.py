@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fakes import touch
+from ktse.data.ids import image_ids
 from ktse.data.listing import Listing, Names, list_folder, list_images
-from ktse.data.sample import image_ids
 from ktse.errors import DataError
 
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from fakes import TAGS, voc
-from ktse.data.folder import open_truth
 from ktse.data.forms import open_data
 from ktse.data.found import VOC_CLASSES
+from ktse.data.masks import open_truth
 from ktse.data.sample import TaggedImages
 from ktse.data.voc import voc_root
 from ktse.errors import DataError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import CLASSES, SIZE, blob, drawn_run, judge, undone, write_confidence
+from drawn_runs import CLASSES, SIZE, blob, drawn_run, judge, undone, write_confidence
 from PIL import Image
 
 from ktse.data.sample import TaggedImages

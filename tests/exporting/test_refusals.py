@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from drawn import CLASSES, drawn_run, judge
+from drawn_runs import CLASSES, drawn_run, judge
 
 from ktse import export
 from ktse.cli import main

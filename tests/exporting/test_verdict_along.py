@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from drawn import CLASSES, drawn_run, judge, write_confidence
+from drawn_runs import CLASSES, drawn_run, judge, write_confidence
 
 from ktse.exporting.masks import FORMATS, export_masks
 from ktse.verdict import Sign

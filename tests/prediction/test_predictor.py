@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +222,27 @@ def test_all_outputs_of_a_folder(photos: Path, tmp_path: Path) -> None:
             assert image.size == (61, 45)
 
 
+def test_what_is_left_out_of_a_folder_is_said(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = [Image.new("RGB", (61, 45), colour) for colour in ("red", "blue")]
+    frames[0].save(photos / "d.mpo", save_all=True, append_images=frames[1:])
+    (photos / "e.heic").write_bytes(b"x")
+    (photos / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (photos / "run").mkdir()
+    for name in ("recipe.yaml", "manifest.json"):
+        (photos / "run" / name).touch()
+    (photos / "a.jpg").mkdir()
+    (photos / "f.jpg").write_bytes((photos / "a.png").read_bytes())
+    Image.new("RGB", (61, 45)).save(photos / "a.jpg" / "1.png")
+    written = predict_folder(Predictor(Colours(), ONCE), photos, tmp_path / "out")
+    names = [path.relative_to(tmp_path / "out").as_posix() for path in written]
+    assert names == ["a.jpg/1.png", "a.png.png", "c.png", "d.png", "deep/b.png", "f.png"]
+    assert all(path.is_file() for path in written)
+    said = capsys.readouterr().err
+    for part in ("1 .heic (a HEIC photo)", "gone.png leads nowhere", "run is a run folder"):
+        assert part in said
+    assert said.count("predict: ") == 3
+
+
 def test_every_nth_pixel_is_kept_across_bands(tmp_path: Path) -> None:
     picture = np.random.default_rng(3).integers(0, 256, (211, 70, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "a.png")
@@ -252,3 +274,56 @@ def test_an_interrupted_folder_goes_on_and_keeps_its_table(photos: Path, tmp_pat
     assert len(model.shapes) == 2
     predict_folder(Predictor(model, PredictRecipe(flip=False, overlay=True)), photos, out)
     assert len(model.shapes) == 5
+
+
+def test_open_files_and_bytes_are_images(picture: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(picture).save(path)
+    label, _ = expected(picture)
+    predictor = Predictor(Colours(), ONCE)
+    with path.open("rb") as file:
+        assert np.array_equal(predictor.predict(file).label, label)
+    assert np.array_equal(predictor.predict(BytesIO(path.read_bytes())).label, label)
+    with path.open(encoding="latin-1") as text, pytest.raises(DataError, match="open as text") as caught:
+        predictor.predict(text)
+    assert '"rb"' in caught.value.hint
+    with pytest.raises(DataError, match="the image in memory cannot be read"):
+        predictor.predict(BytesIO(b"no image"))
+
+
+def test_a_prediction_shows_itself(picture: np.ndarray) -> None:
+    picture[:, :60], picture[:, 60:] = (200, 20, 20), (20, 200, 30)
+    found = Predictor(Colours(), ONCE).predict(picture)
+    shown = found.overlay()
+    assert (shown.mode, shown.size) == ("RGB", (120, 90))
+    pixels = np.asarray(shown)
+    assert np.array_equal(pixels[:, :50], picture[:, :50])  # background stays as it is
+    assert (pixels[:, 60:] != picture[:, 60:]).any(axis=-1).all()
+    assert np.array_equal(np.asarray(found.overlay(Image.fromarray(picture))), pixels)
+    assert not np.array_equal(np.asarray(found.overlay(alpha=0.1)), pixels)
+    png = found._repr_png_()
+    assert png is not None
+    with Image.open(BytesIO(png)) as image:
+        assert np.array_equal(np.asarray(image), pixels)
+    bare = module.Prediction(found.label, found.confidence)
+    assert bare._repr_png_() is None
+    with pytest.raises(DataError, match="does not hold its photo"):
+        bare.overlay()
+
+
+def test_a_large_prediction_is_shown_smaller(monkeypatch: pytest.MonkeyPatch, picture: np.ndarray) -> None:
+    monkeypatch.setattr(module, "SHOWN", 60)
+    png = Predictor(Colours(), ONCE).predict(picture)._repr_png_()
+    assert png is not None
+    with Image.open(BytesIO(png)) as image:
+        assert image.size == (60, 45)
+
+
+def test_models_and_predictions_say_what_they_are_in_one_line(picture: np.ndarray) -> None:
+    predictor = Predictor(Colours(), ONCE)
+    assert repr(predictor) == "<Predictor of 2 classes: green, blue>"
+    picture[:, :60], picture[:, 60:90], picture[:, 90:] = (0, 0, 255), (0, 255, 0), (255, 0, 0)
+    found = predictor.predict(picture)
+    assert repr(found) == (f"<Prediction of 120x90 pixels: blue 50 %, green 25 %; confidence {found.confidence:.2f}>")
+    picture[:] = (255, 0, 0)
+    assert "background alone" in repr(predictor.predict(picture))

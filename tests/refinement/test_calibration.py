@@ -48,6 +48,16 @@ def test_no_threshold_is_better_on_the_masks() -> None:
     assert found.masks == 5
 
 
+def test_each_label_has_its_own_iou() -> None:
+    given = pictures(0, 5)
+    found = calibrate(counts(given), THRESHOLDS)
+    confusion = Confusion(2)
+    for true, keys, scores in given:
+        confusion.add(true, np.where(scores[0] > np.float32(found.threshold), keys[0] + 1, 0))
+    assert found.iou == pytest.approx(tuple(confusion.iou), abs=1e-4)
+    assert found.shown == (5, *(sum(int((true == label).any()) for true, _, _ in given) for label in (1, 2)))
+
+
 def test_the_uncertainty_is_that_of_masks_drawn_anew() -> None:
     """The same by cutting every sample for real, with another random generator."""
     given = pictures(1, 4)
@@ -96,7 +106,7 @@ def test_a_mask_without_the_classes_of_the_others_does_no_harm() -> None:
 
 
 def test_the_source_says_how_sure_it_is() -> None:
-    text = Calibrated(0.3, 5, 0.6, 0.25, 0.41, 0.004, 0.0131).source
+    text = Calibrated(0.3, 5, 0.6, 0.25, 0.41, 0.004, 0.0131, (), ()).source
     assert text == (
         "calibrated on 5 true masks: 90% interval 0.25 to 0.41, expected loss 0.4 points of mIoU, at most 1.3 in 95 of "
         "100 cases"

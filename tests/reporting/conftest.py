@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.masks import Truth
+from ktse.data.sample import TaggedImages
 from ktse.recipe import Recipe
 from ktse.run_folder import RunFolder, write_json, write_label_map, write_npz
 from ktse.settings import recipe_from_dict
+from ktse.verdict import Level, Sign, Verdict
 
 CLASSES = ("bag", "dress", "trousers", "skirt", "outerwear", "hat", "shorts")
 SIZE = (64, 96)
@@ -230,6 +233,26 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Fake:
 def blind(tmp_path: Path) -> Fake:
     """A finished run without true masks."""
     return make(tmp_path, count=7, with_truth=False)
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Callable[[Level], Fake]:
+    """Gives a finished run with a verdict of a level; unless that is good, the class hat is bad."""
+    made = make(tmp_path)
+    made.run.path("segment", "model.safetensors").write_bytes(b"")
+
+    def judge(level: Level) -> Fake:
+        calibrate = f"draw 5 true masks, then: ktse refine {made.run.root} --calibrate DIR"
+        signs = [
+            Sign("do-not-use", "hat", "The masks of 'hat' are empty.", calibrate),
+            Sign("look", "dress", "3 tags of 'dress' may be wrong.", "ktse check RUN lists them"),
+        ]
+        signs += [Sign("do-not-use", "", "Masks are <b>noise</b>.", "`ktse report RUN`")] * (level == "do-not-use")
+        content = made.evaluation() | {"verdict": Verdict.of(signs if level != "good" else (), CLASSES).to_json()}
+        write_json(made.run.path("evaluation.json"), content)
+        return made
+
+    return judge
 
 
 @pytest.fixture

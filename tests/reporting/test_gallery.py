@@ -1,22 +1,32 @@
+"""Numbers in words, and pictures that fit their space."""
+
 from __future__ import annotations
 
+import base64
+import io
+
+import numpy as np
 import pytest
+from PIL import Image
 
-from ktse.reporting.gallery import choose
-from ktse.reporting.wording import count, duration, listing, memory, number, plural, share
+from ktse.reporting.pictures import TYPE, data_uri
+from ktse.reporting.wording import clip, count, duration, listing, memory, number, percent, plain, plural, share
 
 
-@pytest.mark.parametrize("amount", range(30))
-def test_no_image_is_shown_twice(amount: int) -> None:
-    best, middle, worst = choose(amount)
-    shown = [*best, *middle, *worst]
-    assert len(shown) == len(set(shown)) and all(0 <= place < amount for place in shown)
-    assert best == sorted(best) and worst == sorted(worst, reverse=True)
-    if amount >= 12:
-        assert len(best) == len(middle) == len(worst) == 4 and worst[0] == amount - 1 and best[0] == 0
-        assert abs(sum(middle) / 4 - (amount - 1) / 2) <= 0.5
-    elif amount >= 3:
-        assert best and middle and worst
+@pytest.mark.parametrize("allowance", [1_000_000, 60_000, 12_000, 3_000])
+def test_a_picture_keeps_to_its_space(allowance: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (700, 900, 3), dtype=np.uint8)
+    source = data_uri(Image.fromarray(noise), allowance)
+    assert 0 < len(source) <= allowance
+    image = Image.open(io.BytesIO(base64.b64decode(source.removeprefix(TYPE))))
+    assert max(image.size) <= 480 and abs(image.width / image.height - 9 / 7) < 0.03
+
+
+def test_no_space_is_no_picture_and_a_small_image_is_not_enlarged() -> None:
+    small = Image.new("RGB", (20, 10))
+    assert data_uri(small, 100) == ""
+    source = data_uri(small, 10_000)
+    assert Image.open(io.BytesIO(base64.b64decode(source.removeprefix(TYPE)))).size == (20, 10)
 
 
 def test_wording() -> None:
@@ -31,4 +41,7 @@ def test_wording() -> None:
     ]
     assert memory(640.4) == "640 MB" and memory(2150) == "2.1 GB" and memory(None) == "–"
     assert plural(1, "image") == "1 image" and plural(1785, "class", "classes") == "1,785 classes"
+    assert percent(41.25) == "41.2 %" and percent(None) == "–"
+    assert clip("a\nb") == "a b" and len(clip("x" * 500, 60)) == 60 and clip("x" * 60, 60) == "x" * 60
+    assert plain("a|b `c` <d> *e* [f]") == "a\\|b \\`c\\` &lt;d> \\*e\\* \\[f\\]"
     assert listing([]) == "" and listing(["a"]) == "a" and listing(["a", "b", "c"]) == "a, b and c"

@@ -29,27 +29,28 @@ def test_measures_come_with_their_images_threshold_and_oracle(finished: Any) -> 
     found, said = lines(finished), finished.evaluation()
     for stage, name in (("seed", "Seed"), ("mask", "Mask"), ("prediction", "Prediction")):
         entry, row = said[stage], cells(found, name)
-        assert row[1] == f"{entry['miou']:.1f}"
-        assert row[3] == f"{entry['by_split']['validation']['miou']:.1f}"
-        assert row[5] == (f"{entry['oracle']['miou']:.1f}" if entry["oracle"] else "–")
+        assert row[1] == f"{entry['miou']:.1f} %"
+        assert row[3] == f"{entry['by_split']['validation']['miou']:.1f} %"
+        assert row[4] == "15 of 15"
+        assert row[5] == (f"{entry['oracle']['miou']:.1f} %" if entry["oracle"] else "–")
         assert row[7] == ("no" if stage == "prediction" else "yes")
     assert any("0.53 (chosen from the scores of all images)" in line for line in found)
     assert any("The class hat occurs in 9 images only" in line for line in found)
     tags, kept_out = finished.data.tags, finished.data.validation
     for k, name in enumerate(finished.data.classes):
-        assert f"| {name} | {tags[~kept_out, k].sum()} | {tags[kept_out, k].sum()} |" in found
+        assert f"| {name} | not judged yet | {tags[~kept_out, k].sum()} | {tags[kept_out, k].sum()} |" in found
 
 
 def test_without_true_masks_there_is_no_measure(blind: Any) -> None:
     text = "\n".join(lines(blind, truth=False))
-    assert "Not known. Without true masks there is no measure" in text
+    assert "Not measured. With true masks of some images, this measures: `ktse evaluate" in text
     assert "mIoU" not in text
-    assert "No true masks were given." in text
+    assert "True masks: 0 of 7 images." in text
 
 
 def test_a_run_that_has_just_begun_has_a_card_too(bare: Any) -> None:
     text = "\n".join(lines(bare, truth=False))
-    assert "has not been trained yet" in text and "Threshold" not in text
+    assert "is not trained yet" in text and "Threshold" not in text
 
 
 def test_what_the_confidence_is_worth_is_said_where_it_was_measured(blind: Any) -> None:
@@ -94,20 +95,42 @@ def test_where_the_initial_weights_are_from(blind: Any, weights: str, said: str)
 
 
 def test_corrected_masks_are_counted_without_those_kept_out(blind: Any, tmp_path: Path) -> None:
-    for name in blind.data.ids[:3]:  # the first one is kept out
-        write_label_map(tmp_path / "fixed" / f"{name}.png", np.zeros((4, 4), np.uint8))
+    for index, name in enumerate(blind.data.ids[:3]):  # the first one is kept out
+        width, height = blind.data.read(index).size
+        label = np.full((height, width), np.flatnonzero(blind.data.tags[index])[0] + 1, np.uint8)
+        write_label_map(tmp_path / "fixed" / f"{name}.png", label)
     recipe = dataclasses.replace(
         Recipe(), segment=SegmentRecipe(corrections=str(tmp_path / "fixed"), correction_weight=3.0)
     )
     blind.run.write_recipe(recipe)
     text = "\n".join(lines(blind))
-    assert "2 masks that a person has corrected" in text and "weight 3." in text
+    assert "2 masks corrected by a person" in text and "weight 3." in text
 
 
 def test_a_name_cannot_break_the_tables(blind: Any) -> None:
-    names = ("a|b", "c\nd", *blind.data.classes[2:])
+    names = ("a|b", "c\nd", "<script>x</script>", *blind.data.classes[3:])
     text = "\n".join(lines(dataclasses.replace(blind, data=dataclasses.replace(blind.data, classes=names))))
-    assert "| a\\|b |" in text and "| c d |" in text
+    assert "| a\\|b |" in text and "| c d |" in text and "<script" not in text
+
+
+def test_the_verdict_is_at_the_top_of_the_card(judged: Any) -> None:
+    for level, words in (("good", "**✓ Good**"), ("look", "**⚠ Look at it**"), ("do-not-use", "**✕ Do not use**")):
+        found = lines(judged(level))
+        assert found[2].startswith(words)
+        assert ("for `ktse predict`" in "\n".join(found)) == (level != "do-not-use")
+    text = "\n".join(lines(judged("do-not-use")))
+    assert "- Do not use: **hat**: The masks of 'hat' are empty." in text
+    assert "  - Next: draw 5 true masks, then: `ktse refine" in text
+    assert "| hat | Do not use |" in text
+
+
+def test_a_card_without_a_verdict_says_how_to_get_one(blind: Any) -> None:
+    assert lines(blind)[2] == f"**? Not judged yet**: `ktse evaluate {blind.run.root}`"
+
+
+def test_warnings_of_check_reach_the_card(blind: Any) -> None:
+    write_json(blind.run.path("check.json"), {"warnings": ["2 images have the same content: a, b"]})
+    assert "- 2 images have the same content: a, b" in lines(blind)
 
 
 def test_the_card_needs_no_torch() -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import ktse.stages.segment as module
-from ktse.data.corrections import Corrections, find_corrections
+from ktse.data.masks import Corrections, open_corrections
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform
 from ktse.errors import CollapseError
@@ -57,7 +57,7 @@ def corrections(tmp_path: Path, scenes: Path, data: TaggedImages) -> Corrections
     """The true mask of one training image, as a person would have drawn it."""
     name = data.ids[int(data.training[-1])]
     write_label_map(tmp_path / "fixed" / f"{name}.png", read_label_map(scenes / "masks" / f"{name}.png"))
-    return find_corrections(str(tmp_path / "fixed"))
+    return open_corrections(tmp_path / "fixed", data)
 
 
 def dataset(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ktse.data.corrections import Corrections, find_corrections
+from ktse.data.masks import Corrections, open_corrections
 from ktse.data.sample import TaggedImages
 from ktse.models.segmenter import Segmenter, describe
 from ktse.prediction.predictor import Predictor
@@ -77,14 +77,15 @@ def test_a_corrected_mask_stays_but_for_what_was_left_open(
     name = data.ids[2]
     predict(masks, data, RECIPE)
     before = read_label_map(masks.fused_path(name))
-    label = np.full_like(before, 1)
+    tag = int(np.flatnonzero(data.tags[2])[0]) + 1
+    label = np.full_like(before, tag)
     label[:40] = 255
     write_label_map(tmp_path / "fixed" / f"{name}.png", label)
     for image in data.ids:
         masks.prediction_path(image).unlink()
-    predict(masks, data, RECIPE, find_corrections(str(tmp_path / "fixed")))
+    predict(masks, data, RECIPE, open_corrections(tmp_path / "fixed", data))
     found = read_label_map(masks.fused_path(name))
-    assert (found[40:] == 1).all() and np.array_equal(found[:40], before[:40])
+    assert (found[40:] == tag).all() and np.array_equal(found[:40], before[:40])
 
 
 def test_weight_zero_fuses_nothing(masks: RunFolder, data: TaggedImages) -> None:

@@ -13,6 +13,9 @@ from ktse.ablation.runs import ArmRun, do_runs, make_runs
 from ktse.ablation.writing import Summary, write_all
 from ktse.errors import RecipeError, RunError
 from ktse.processes import rank
+from ktse.runtime.device import Device, on_device
+from ktse.runtime.lock import locked, refuse_locked
+from ktse.runtime.log import recording
 from ktse.settings import given_recipe
 
 
@@ -26,6 +29,7 @@ def ablate(
     weights: str | None = None,
     tables: str = ",".join(NAMES),
     seeds: int = 3,
+    device: Device = "auto",
     pseudo_masks: bool = False,
     skip_bad: bool = False,
     settings: Mapping[str, Any] | None = None,
@@ -44,6 +48,7 @@ def ablate(
         weights: initial weights of the backbone: a file, hub (timm's download) or none.
         tables: some of elements, alignment, sie, sensitivity, and YAML files with arms of your own, joined by commas.
         seeds: number of seeds, from classify.seed on.
+        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         pseudo_masks: also refine, and measure the pseudo-masks.
         skip_bad: leave out images that cannot be read, instead of stopping.
         settings: changes to the recipe of every arm, such as {"classify.epochs": 5}.
@@ -70,6 +75,7 @@ def ablate(
     _ = runs[0].job.data, runs[0].job.truth  # bad input is said before anything is written
     if pseudo_masks:
         runs[0].job.require_extras()
+    refuse_locked(folder)
     summary = _summary(runs, str(recipe), seeds)
 
     def write() -> None:
@@ -77,8 +83,10 @@ def ablate(
             finished = [read_result(run) for run in runs if run.finished(pseudo_masks)]
             write_all(folder, chosen, finished, summary)
 
-    do_runs(runs, pseudo_masks, write)
-    write()
+    with recording() as log, on_device(device), locked(folder):
+        log.keep(folder / "log.txt")
+        do_runs(runs, pseudo_masks, write)
+        write()
     return folder / "ablation.md"
 
 

@@ -13,9 +13,12 @@ from ktse.console import say
 from ktse.errors import DataError, RecipeError, RunError
 from ktse.pipeline import Job
 from ktse.run_folder import RunFolder, atomic, write_json
+from ktse.runtime.device import Device, on_device
+from ktse.runtime.lock import locked
+from ktse.runtime.log import recording
 
 
-def phenomenon(run: str | Path, *, out: str | Path | None = None, images: int = 500) -> Path:
+def phenomenon(run: str | Path, *, out: str | Path | None = None, images: int = 500, device: Device = "auto") -> Path:
     """Measure how much the CAM of an image weakens once a second image is stitched to it, as SIE claims.
 
     Every network that classify has kept is measured: the end of the warm-up, the last one, and those of
@@ -25,6 +28,7 @@ def phenomenon(run: str | Path, *, out: str | Path | None = None, images: int = 
         run: run folder, after classify.
         out: folder of the results; without it, phenomenon in the run folder.
         images: how many anchor images are drawn at most.
+        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
 
     Returns:
         phenomenon.json; phenomenon.svg and phenomenon.png are beside it.
@@ -32,13 +36,20 @@ def phenomenon(run: str | Path, *, out: str | Path | None = None, images: int = 
     Raises:
         KtseError: there is no trained network, or no two images have a class in common.
     """
+    if images < 1:
+        raise RecipeError(f"images is {images}, but must be 1 or more")
+    folder = RunFolder.existing(run)
+    place = Path(out) if out is not None else folder.path("phenomenon")
+    with recording() as log, on_device(device), locked(folder.root):
+        log.keep(folder.path("log.txt"))
+        return _measure_all(folder, place, images)
+
+
+def _measure_all(folder: RunFolder, place: Path, images: int) -> Path:
     from ktse.ablation.pictures import write_pictures
     from ktse.devices import make_fabric
     from ktse.stages.phenomenon import AREA_ABOVE, axis_of, choose_couples, kept_network, kept_networks, measure
 
-    if images < 1:
-        raise RecipeError(f"images is {images}, but must be 1 or more")
-    folder = RunFolder.existing(run)
     job = Job(folder, folder.read_recipe())
     job.look_again()
     if job.state("classify") != "done":
@@ -47,7 +58,6 @@ def phenomenon(run: str | Path, *, out: str | Path | None = None, images: int = 
     couples = choose_couples(data, images, recipe.seed)
     if not couples:
         raise DataError("no two training images have a class in common", hint="Check the tags: ktse check.")
-    place = Path(out) if out is not None else folder.path("phenomenon")
     fabric = make_fabric(recipe.precision)
     keys = np.array([couple.key for couple in couples])
     entries = []

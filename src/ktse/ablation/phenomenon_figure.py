@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ktse.ablation.changes import CONDITIONS
+from ktse.ablation.figure import Chart, Mark, Row, figure, row_chart
 from ktse.reporting.charts import Line, line_chart
-from ktse.reporting.figure import Chart, Mark, Row, figure, row_chart
 
 STYLES = {"same": "series-1", "other": "series-2", "blank": "series-4", "itself": "series-3"}
 WIDTH, HEIGHT = 760, 260

@@ -15,6 +15,7 @@ from ktse.pipeline import Job
 from ktse.processes import alone, my_share
 from ktse.recipe import Recipe
 from ktse.run_folder import RunFolder, read_json, write_json
+from ktse.runtime.lock import locked
 from ktse.settings import absolute, merged, recipe_from_dict, to_dict
 
 NOTE = "collapsed.json"
@@ -131,7 +132,7 @@ def do_runs(runs: list[ArmRun], masks: bool, after: Callable[[], None]) -> None:
         for number, run in enumerate(mine, start=1):
             if not run.finished(masks):
                 say(f"ablate: {number} of {len(mine)}: {run.arm.words}, seed {run.seed}")
-                with alone():
+                with alone(), locked(run.job.run.root):
                     run.do(masks)
                 after()
         for run in group:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ktse.ablation.arms import PLAIN, Arm, Table
+from ktse.ablation.figure import Chart, Mark, Row, figure, row_chart
 from ktse.ablation.results import MEASURES, Result, Spread, by_seed, paired, spread
-from ktse.reporting.figure import Chart, Mark, Row, figure, row_chart
 from ktse.run_folder import atomic
 
 NONE = "–"

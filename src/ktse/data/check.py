@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from ktse.console import track
+from ktse.data.class_warnings import class_warnings
+from ktse.data.image_warnings import image_warnings
 from ktse.data.look import look_at_all
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.masks import Truth
+from ktse.data.sample import TaggedImages
+from ktse.data.tones import Tones
 from ktse.errors import DataError
 
-RARE = 10
-"""Images below which a class is probably too rare to learn."""
-
-SMALL = 32
-"""Pixels below which a side of an image is too short to learn much from."""
-
 NAMED = 10
-"""Images, or classes, that a warning names."""
-
-NOTHING = {"nan", "none", "null", "n/a", "na", "no finding", "nothing"}
-"""What stands in a cell that is meant to be empty."""
+"""Images that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +38,7 @@ class Checked:
         disk: bytes that a run will keep of all images, by folder of the run.
         duplicates: ids of images with the same content, a list each.
         unreadable: ids of images that cannot be read.
+        true_masks: how many images have a true mask, and which masks fit no image, in words; empty: none were given.
         disagree: images whose true mask and tags name different classes: id, classes "only in tags" and "only in mask".
         doubtful: tags that are probably wrong, the most doubtful first: id, class, whether it is tagged, score.
         doubtful_judge: what judged them: the backbone before training on these tags ("initial"), or, where there is
@@ -64,6 +59,7 @@ class Checked:
     disk: dict[str, int] = field(default_factory=dict)
     duplicates: list[list[str]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    true_masks: str = ""
     disagree: list[dict[str, Any]] = field(default_factory=list)
     doubtful: list[dict[str, Any]] = field(default_factory=list)
     doubtful_judge: Literal["", "initial", "trained"] = ""
@@ -79,7 +75,7 @@ class Checked:
         if self.errors:
             raise DataError(
                 "these images cannot be trained on", where=self.errors,
-                hint="Mend or remove what is named; --skip-bad leaves out images that cannot be read.",
+                hint="Fix or remove what is named; --skip-bad leaves out images that cannot be read.",
             )  # fmt: skip
 
 
@@ -101,8 +97,10 @@ def check_images(
     bad_masks: list[str] = []
     disagree: list[dict[str, Any]] = []
     looks = track(look_at_all(data, truth, workers), "check", total=len(data))
-    for index, (size, content, problem, present) in enumerate(looks):
+    tones: list[Tones | None] = []
+    for index, (size, content, problem, present, values) in enumerate(looks):
         contents[index] = content
+        tones.append(values)
         if size is not None:
             sizes[index] = size
         else:
@@ -130,15 +128,17 @@ def check_images(
         content=_content(data, contents),
         duplicates=[[data.ids[index] for index in group] for group in groups],
         unreadable=[data.ids[index] for index in unreadable],
+        true_masks=truth.found if truth is not None else "",
         disagree=disagree,
         errors=(bad_masks if skipped else bad_images + bad_masks) + _too_few(data, good),
         warnings=[
             *data.notes,
+            *(truth.notes if truth is not None else ()),
             *skipped,
-            *_class_warnings(data, counts),
-            *_image_warnings(data, sizes, good),
+            *class_warnings(data.classes, data.tags, counts),
+            *image_warnings(data, sizes, tones),
             *_duplicate_warnings(data, groups),
-            *_disagreement(disagree, len(data)),
+            *_disagreement(disagree),
         ],
     )
 
@@ -196,71 +196,8 @@ def _difference(data: TaggedImages, index: int, present: tuple[int, ...]) -> lis
     return [{"id": data.ids[index], **only}]
 
 
-def _class_warnings(data: TaggedImages, counts: dict[str, int]) -> list[str]:
-    images = len(data)
-    absent = [repr(name) for name, count in counts.items() if count == 0]
-    warnings = [f"{len(absent)} classes have no image and cannot be learned: {_some(absent)}"] if absent else []
-    rare = {name: count for name, count in counts.items() if 0 < count < min(RARE, images)}
-    if len(rare) <= NAMED:
-        warnings += [f"the class {name!r} has only {rare[name]} images: probably too rare to learn" for name in rare]
-    else:
-        texts = [f"{name!r} ({rare[name]})" for name in sorted(rare, key=lambda name: rare[name])]
-        warnings.append(f"{len(rare)} classes have less than {RARE} images, probably too few to learn: {_some(texts)}")
-    warnings += [
-        f"every image has the tag {name!r}: nothing tells what it looks like"
-        for name, count in counts.items()
-        if count == images and images > 1
-    ]
-    patterns: dict[bytes, list[str]] = {}
-    for index, name in enumerate(data.classes):
-        if 0 < counts[name] < images:
-            patterns.setdefault(np.packbits(data.tags[:, index]).tobytes(), []).append(name)
-    warnings += [
-        f"{_some(list(map(repr, names)), ' and ')} are always together: nothing tells them apart"
-        for names in patterns.values()
-        if len(names) > 1
-    ]
-    alike: dict[str, list[str]] = {}
-    for name in data.classes:
-        alike.setdefault("".join(name.casefold().split()).replace("_", "").replace("-", ""), []).append(name)
-    warnings += [f"{' and '.join(map(repr, names))} look like one class" for names in alike.values() if len(names) > 1]
-    if "background" in {name.casefold() for name in data.classes}:
-        warnings.append("a class is called 'background': background is what has no tag, and needs none")
-    nothing = [repr(name) for name in data.classes if name.casefold() in NOTHING]
-    if nothing:
-        warnings.append(f"a class is called {_some(nothing, ' and ')}: an image without tags has an empty cell")
-    warnings += _unsplit(data.classes)
-    lists = [repr(name) for name in data.classes if name[0] in "[{(" and name[-1] in "]})"]
-    if lists:
-        warnings.append(f"{_some(lists, ' and ')} look like several tags: put data.separator between these")
-    if set(data.classes) <= {"0", "1", "0.0", "1.0"}:
-        warnings.append("the tags are 0 and 1: if 1 says that a thing is there, name the column after the thing")
-    return warnings
-
-
-def _unsplit(classes: tuple[str, ...]) -> list[str]:
-    """Classes that look like several tags whose separator is another one than was taken."""
-    known, found = {name.casefold() for name in classes}, []
-    for name in classes:
-        parts = [part.casefold() for part in re.split(r"[,;|/+&\s]+", name) if part]
-        if len(parts) > 1 and (known.issuperset(parts) or re.search(r"[,;|]", name)):
-            found.append(name)
-    if not found:
-        return []
-    mark = next(iter(re.findall(r"[,;|/+&]", found[0])), " ")
-    some = _some(list(map(repr, found)))
-    return [f"{some}: several tags in one? If so, say what stands between tags: --data.separator {mark!r}"]
-
-
 def _some(texts: list[str], joint: str = ", ") -> str:
     return joint.join(texts[:NAMED]) + (" ..." if len(texts) > NAMED else "")
-
-
-def _image_warnings(data: TaggedImages, sizes: np.ndarray, good: np.ndarray) -> list[str]:
-    small = np.flatnonzero(good & (sizes.min(axis=1) < SMALL))
-    if not len(small):
-        return []
-    return [f"{len(small)} images have a side of less than {SMALL} pixels: {_names(data, small.tolist())}"]
 
 
 def _duplicate_warnings(data: TaggedImages, groups: list[list[int]]) -> list[str]:
@@ -277,7 +214,7 @@ def _duplicate_warnings(data: TaggedImages, groups: list[list[int]]) -> list[str
     return warnings
 
 
-def _disagreement(disagree: list[dict[str, Any]], images: int) -> list[str]:
+def _disagreement(disagree: list[dict[str, Any]]) -> list[str]:
     texts = []
     for where, text in (
         ("only in tags", "have a tag that their mask lacks"),
@@ -286,8 +223,6 @@ def _disagreement(disagree: list[dict[str, Any]], images: int) -> list[str]:
         some = [f"{entry['id']} ({', '.join(entry[where])})" for entry in disagree if entry[where]]
         if some:
             texts.append(f"{len(some)} images {text}: {_some(some)}")
-    if 2 * len(disagree) > images and not any(entry["only in mask"] for entry in disagree):
-        texts.append("in masks, class k has the value k, and 255 means undecided: are yours black and white?")
     return texts
 
 

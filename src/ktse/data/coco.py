@@ -1,25 +1,21 @@
-"""COCO: images, categories and annotations in one JSON file; tags from annotations, true masks from segmentations."""
+"""COCO: images, categories and annotations in one JSON file, and the tags of images that annotations say."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ktse.console import say
 from ktse.data.folder import some
-from ktse.data.found import SAME_AS_VOC, Found
-from ktse.data.image import image_size
+from ktse.data.found import Found
 from ktse.data.listing import Names, left_out, list_folder
 from ktse.data.records import load_json
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.text import clean
 from ktse.errors import DataError
-from ktse.run_folder import label_type
 
 # fmt: off
 COCO_CLASSES = {
@@ -48,17 +44,31 @@ class Instances:
 
     Attributes:
         path: the file.
-        classes: names in class order: COCO's 80 if all categories are among them, else as the file numbers them.
-        index: category number to class index.
+        names: category number to name.
+        roots: categories that no annotation uses and that others name as their supercategory, as Roboflow writes one.
         images: image number to its entry.
         annotations: image number to its annotations.
     """
 
     path: Path
-    classes: tuple[str, ...]
-    index: dict[int, int]
+    names: dict[int, str]
+    roots: frozenset[int]
     images: dict[int, dict[str, Any]]
     annotations: dict[int, list[dict[str, Any]]]
+
+
+class Entry(NamedTuple):
+    """One image of a COCO file.
+
+    Attributes:
+        number: of the image.
+        size: width and height as they are in the file.
+        annotations: of the image, and of other entries for the same image.
+    """
+
+    number: int
+    size: tuple[Any, Any]
+    annotations: list[dict[str, Any]]
 
 
 def looks_like_coco(path: Path) -> bool:
@@ -81,10 +91,14 @@ def read_instances(path: Path) -> Instances:
     """
     content = load_json(path)
     lists = ("images", "annotations", "categories")
-    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in lists):
-        raise DataError(f"{path} is no COCO file", hint="It needs the lists images, annotations and categories.")
+    lacks = [key for key in lists if not isinstance(content, dict) or not isinstance(content.get(key), list)]
+    if lacks:
+        raise DataError(
+            f"{path} is no COCO file", where=f"it has no list {', '.join(lacks)}",
+            hint="It needs the lists images, annotations and categories.",
+        )  # fmt: skip
     problems: list[str] = []
-    names = _entries(content, "categories", {"id": int, "name": str}, problems)
+    categories = _entries(content, "categories", {"id": int, "name": str}, problems)
     images = _entries(content, "images", {"id": int, "file_name": str}, problems)
     annotations: dict[int, list[dict[str, Any]]] = {number: [] for number in images}
     for place, entry in enumerate(content["annotations"]):
@@ -93,23 +107,85 @@ def read_instances(path: Path) -> Instances:
             problems.append(f"{where} is not an object")
         elif not _whole(entry.get("image_id")) or entry["image_id"] not in images:
             problems.append(f"{where}: image_id {entry.get('image_id')!r} is no image")
-        elif not _whole(entry.get("category_id")) or entry["category_id"] not in names:
+        elif not _whole(entry.get("category_id")) or entry["category_id"] not in categories:
             problems.append(f"{where}: category_id {entry.get('category_id')!r} is no category")
         else:
             annotations[entry["image_id"]].append(entry)
-    named = {number: entry["name"] for number, entry in names.items()}
-    doubled = {name for name in named.values() if list(named.values()).count(name) > 1}
-    problems += [f"categories: the name {name!r} is there twice" for name in sorted(doubled)]
+    names = {number: clean(entry["name"]) for number, entry in categories.items()}
+    roots = _roots(categories, {one["category_id"] for mine in annotations.values() for one in mine})
+    counts = Counter(name for number, name in names.items() if number not in roots)
+    problems += [f"categories: the name {name!r} is there twice" for name, count in sorted(counts.items()) if count > 1]
     if problems or not images or not names:
         raise DataError(
             f"{path} cannot be used as it is", where=problems or "it has no images or no categories",
-            hint="Mend or remove these entries.",
+            hint="Fix or remove these entries.",
         )  # fmt: skip
+    return Instances(path, names, roots, images, annotations)
+
+
+def _roots(categories: dict[int, dict[str, Any]], used: set[int]) -> frozenset[int]:
+    """Categories that only group others."""
+    groups = {number: str(entry.get("supercategory") or "").strip() for number, entry in categories.items()}
+    counts = Counter(groups.values())
+    names = {number: clean(entry["name"]) for number, entry in categories.items()}
+    return frozenset(
+        number for number in categories.keys() - used if groups[number] != names[number] and counts[names[number]]
+    )
+
+
+def classes_of(files: list[Instances]) -> tuple[tuple[str, ...], dict[int, int], list[str]]:
+    """The classes of COCO files that belong together.
+
+    Returns:
+        names in class order: COCO's 80 if all categories are among them, else in the order of their numbers; category
+        number to class index; what is left out.
+
+    Raises:
+        DataError: the files have different categories.
+    """
+    roots = frozenset.intersection(*(one.roots for one in files))
+    named = {number: name for number, name in files[0].names.items() if number not in roots}
+    for other in files[1:]:
+        if {number: name for number, name in other.names.items() if number not in roots} != named:
+            raise DataError(f"{other.path} has other categories than {files[0].path}", hint="Give one as --tags.")
+    notes = [
+        f"the category {files[0].names[number]!r} (id {number}) is left out: no annotation uses it, and it is the "
+        "supercategory of others"
+        for number in sorted(roots)
+    ]
     if all(COCO_CLASSES.get(number) == name for number, name in named.items()):
-        return Instances(path, tuple(COCO_CLASSES.values()), EIGHTY, images, annotations)
+        return tuple(COCO_CLASSES.values()), EIGHTY, notes
     order = sorted(named)
-    classes = tuple(named[number] for number in order)
-    return Instances(path, classes, {number: index for index, number in enumerate(order)}, images, annotations)
+    return tuple(named[number] for number in order), {number: index for index, number in enumerate(order)}, notes
+
+
+def entries_by_file(
+    instances: Instances, find: Callable[[str], str | None]
+) -> tuple[dict[str, Entry], dict[int, str], list[str]]:
+    """The images of a COCO file by the file that `find` finds for their name.
+
+    Entries for the same file, as a merge leaves them, are joined.
+
+    Returns:
+        the images; number and name of those whose file is not found; entries that cannot be joined.
+    """
+    found: dict[str, Entry] = {}
+    unfit: dict[int, str] = {}
+    problems = []
+    for number, image in instances.images.items():
+        file = find(image["file_name"])
+        entry = Entry(number, (image.get("width"), image.get("height")), instances.annotations[number])
+        if file is None:
+            unfit[number] = image["file_name"]
+        elif file not in found:
+            found[file] = entry
+        elif None in (*found[file].size, *entry.size) or found[file].size == entry.size:
+            found[file] = found[file]._replace(annotations=[*found[file].annotations, *entry.annotations])
+        else:
+            sizes = " and ".join("x".join(map(str, one.size)) for one in (found[file], entry))
+            numbers = f"images {found[file].number} and {number}"
+            problems.append(f"{instances.path}: {numbers} are both {file}, but of {sizes} pixels")
+    return found, unfit, problems
 
 
 def _whole(value: object) -> bool:
@@ -152,32 +228,28 @@ def find_coco(images: Path, files: list[Path]) -> Found:
     names = Names(listing)
     found: dict[str, tuple[str, ...]] = {}
     validation: list[bool] = []
-    classes: tuple[str, ...] = ()
     problems: list[str] = []
-    for path in files:
-        instances = read_instances(path)
-        if classes not in ((), instances.classes):
-            raise DataError(f"{path} has other categories than {files[0]}", hint="Give one of them as --tags.")
-        classes = instances.classes
-        missing = []
-        for number, entry in instances.images.items():
-            file = names.find(entry["file_name"])
-            if file is None:
-                missing.append(f"{path}: image {number}: {entry['file_name']!r} {names.why(entry['file_name'])}")
-            elif file in found:
-                missing.append(f"{path}: image {number}: {entry['file_name']!r} is there already")
-            else:
-                present = sorted({instances.index[one["category_id"]] for one in instances.annotations[number]})
-                found[file] = tuple(classes[index] for index in present)
-                validation.append("val" in path.stem)
-        problems += some(missing)
+    parts = [read_instances(path) for path in files]
+    classes, index, left = classes_of(parts)
+    for instances in parts:
+        path = instances.path
+        entries, unfit, wrong = entries_by_file(instances, names.find)
+        wrong += [f"{path}: image {number}: {name!r} {names.why(name)}" for number, name in unfit.items()]
+        for file, entry in entries.items():
+            if file in found:
+                wrong.append(f"{path}: image {entry.number}: {file!r} is in another of these files too")
+                continue
+            present = sorted({index[one["category_id"]] for one in entry.annotations})
+            found[file] = tuple(classes[number] for number in present)
+            validation.append("val" in path.stem)
+        problems += some(wrong)
     if problems:
         raise DataError(
             f"{', '.join(map(str, files))} and the folder {images} do not fit", where=problems,
             hint="IMAGES is the folder of the images (train2014), or the one above it.",
         )  # fmt: skip
     split = np.array(validation, dtype=bool)
-    notes = [*listing.notes, *left_out(listing, found, ", ".join(file.name for file in files))]
+    notes = [*listing.notes, *left, *left_out(listing, found, ", ".join(file.name for file in files))]
     chosen = split if split.any() and not split.all() else None
     return Found(images, files[0], list(found), list(found.values()), classes, chosen, notes)
 
@@ -185,125 +257,3 @@ def find_coco(images: Path, files: list[Path]) -> Found:
 def coco_files(root: Path) -> list[Path]:
     """The instance files of a COCO tree (annotations/instances_*.json), or none."""
     return sorted((root / "annotations").glob("instances_*.json"))
-
-
-@dataclass(frozen=True)
-class CocoTruth(Truth):
-    """True masks from segmentations.
-
-    Attributes:
-        entries: by image id, the entry of its image and its annotations.
-        labels: category number to label 1..C of the classes in use.
-    """
-
-    entries: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]
-    labels: dict[int, int]
-
-    def read(self, image_id: str) -> np.ndarray:
-        """Draw the mask of an image: crowds as ignored first, then objects, the larger ones first.
-
-        Raises:
-            DataError: a segmentation is damaged.
-        """
-        image, annotations = self.entries[image_id]
-        kind = label_type(max(self.labels.values(), default=0))
-        label = np.zeros((image["height"], image["width"]), dtype=kind)
-        parts = []
-        for annotation in annotations:
-            if annotation["category_id"] in self.labels:
-                mask = self._draw(annotation, image)
-                crowd = bool(annotation.get("iscrowd"))
-                parts.append((not crowd, -int(mask.sum()), annotation["category_id"], mask))
-        for place in sorted(range(len(parts)), key=lambda index: parts[index][:2]):
-            is_object, _, category, mask = parts[place]
-            label[mask] = self.labels[category] if is_object else np.iinfo(kind).max
-        return label
-
-    def _draw(self, annotation: dict[str, Any], image: dict[str, Any]) -> np.ndarray:
-        from pycocotools import mask as coco
-
-        shape, height, width = annotation.get("segmentation"), image["height"], image["width"]
-        try:
-            if not isinstance(shape, list | dict):
-                raise ValueError(f"it is {shape!r}")
-            if isinstance(shape, list):
-                polygons = [part for part in shape if len(part) >= 6]
-                if not polygons:
-                    return np.zeros((height, width), dtype=bool)
-                runs = coco.merge(coco.frPyObjects(polygons, height, width))
-            elif list(shape["size"]) != [height, width]:
-                raise ValueError("its size is not that of the image")
-            elif isinstance(shape["counts"], list):
-                if sum(shape["counts"]) != height * width:
-                    raise ValueError("its runs do not fill the image")
-                runs = coco.frPyObjects(shape, height, width)
-            else:
-                runs = shape
-            return np.asarray(coco.decode(runs), dtype=bool)
-        except Exception as error:  # damaged runs make pycocotools raise whatever its C code stumbles over
-            path = next(iter(self.paths.values()))
-            raise DataError(
-                f"{path}: the segmentation of annotation {annotation.get('id')} is damaged: {error}"
-            ) from error
-
-    def take(self, ids: Collection[str]) -> CocoTruth:
-        """The masks of some of the images."""
-        kept = {name: self.paths[name] for name in ids if name in self.paths}
-        return dataclasses.replace(self, paths=kept, entries={name: self.entries[name] for name in kept})
-
-
-def _size(data: TaggedImages, index: int) -> tuple[int, int] | None:
-    try:
-        return image_size(data.source(index))
-    except DataError:  # said by check, which knows whether to skip it
-        return None
-
-
-def open_coco_truth(path: Path, data: TaggedImages) -> CocoTruth:
-    """Find the true masks of a data set in a COCO file.
-
-    An image whose size is not what the file says (it was scaled since, or is turned upright by its EXIF data, which
-    those who drew did not see) has no mask there; that is said.
-
-    Raises:
-        DataError: pycocotools is missing, the file is damaged, or it holds none of the images or of the classes.
-    """
-    try:
-        import pycocotools.mask  # noqa: F401
-    except ImportError as error:
-        raise DataError("masks from COCO need pycocotools", hint="pip install 'ktse[coco]'") from error
-    instances = read_instances(path)
-    number = {name: label for label, name in enumerate(data.classes, start=1)}
-    labels: dict[int, int] = {}
-    for category, index in instances.index.items():
-        name = instances.classes[index]
-        label = number.get(name) or number.get(SAME_AS_VOC.get(name, name))
-        if label:
-            labels[category] = label
-    bare = [name.rpartition("/")[2] for name in data.files]
-    counts = Counter(bare)
-    byname = {name: index for index, name in enumerate(bare) if counts[name] == 1}
-    whole = {name: index for index, name in enumerate(data.files)}
-    entries = {}
-    problems, other = [], []
-    for image, entry in instances.images.items():
-        name = entry["file_name"]
-        if name not in whole and name.rpartition("/")[2] not in byname:
-            continue
-        index = whole[name] if name in whole else byname[name.rpartition("/")[2]]
-        if not all(_whole(entry.get(side)) and entry[side] > 0 for side in ("height", "width")):
-            problems.append(f"{path}: image {image}: height and width are missing")
-        elif _size(data, index) in (None, (entry["width"], entry["height"])):
-            entries[data.ids[index]] = (entry, instances.annotations[image])
-        else:
-            width, height = _size(data, index) or (0, 0)
-            other.append(f"{data.files[index]} has {width}x{height} pixels, not {entry['width']}x{entry['height']}")
-    if other and entries:
-        say(f"{path}: {len(other)} images are not measured: {'; '.join(other[:3])}{' ...' if len(other) > 3 else ''}")
-    problems += other if not entries else []
-    if problems or not entries or not labels:
-        raise DataError(
-            f"{path} does not hold the masks of these images",
-            where=some(problems) or ("no image is in it" if labels else "no class is in it"),
-        )
-    return CocoTruth(dict.fromkeys(entries, path), entries, labels)

@@ -1,27 +1,20 @@
-"""Folders of images: with a table of tags, or with one subfolder per class; true masks, for measuring, in another."""
+"""Folders of images with a table of tags."""
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
+from ktse.data.columns import FOUND_OUT, Columns
 from ktse.data.found import Found, assemble, read_classes
-from ktse.data.image import image_size
 from ktse.data.listing import Names, list_folder
-from ktse.data.sample import TaggedImages, Truth
-from ktse.data.table import FOUND_OUT, Columns, Table, read_table
+from ktse.data.sample import TaggedImages
+from ktse.data.table import Table, read_table
+from ktse.data.text import short
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 
 PLAIN = Columns("image", "tags", ";")
 """The form that needs no guessing: a CSV file with the columns image and tags, tags separated by ;."""
-
-TRAINING = ("train", "training")
-VALIDATION = ("val", "valid", "validation")
-SPLITS = (*TRAINING, *VALIDATION, "test")
 
 LISTED = 8
 """Problems of one kind that a message lists, so that it shows every kind."""
@@ -39,7 +32,7 @@ def read_tags(path: Path, columns: Columns = PLAIN) -> dict[str, tuple[str, ...]
     table = read_table(path, columns)
     if table.problems:
         raise DataError(
-            f"the tag file {path} has bad {table.word}s", where=table.problems, hint="Mend these and try again."
+            f"the tag file {path} has bad {table.word}s", where=table.problems, hint="Fix these and try again."
         )
     return dict(zip(table.rows, table.tags, strict=True))
 
@@ -59,8 +52,10 @@ def open_folder(images: Path, tags: Path, validation: float = 0.0, seed: int = 0
     return assemble(find_table(images, tags, PLAIN), DataRecipe(validation=validation, seed=seed))
 
 
-def find_table(images: Path, tags: Path, columns: Columns = FOUND_OUT) -> Found:
+def find_table(images: Path, path: Path, columns: Columns = FOUND_OUT) -> Found:
     """Read a folder of images with a table of tags: every image must have a row, and every row an image.
+
+    Where a row is one tag, images without a row are left out.
 
     Classes are the tags that occur, in the order of a `classes.txt` beside the table if there is one, else of its
     0/1 columns, else sorted.
@@ -68,22 +63,28 @@ def find_table(images: Path, tags: Path, columns: Columns = FOUND_OUT) -> Found:
     Raises:
         DataError: anything that is wrong, all problems together.
     """
-    table = read_table(tags, columns)
+    table = read_table(path, columns)
     listing = list_folder(images)
     names = Names(listing)
     files: dict[str, str] = {}
+    tags: dict[str, tuple[str, ...]] = {}
     missing, doubled = [], []
-    for name, row in table.rows.items():
+    for (name, row), words in zip(table.rows.items(), table.tags, strict=True):
         file = names.find(name)
         if file is None:
-            missing.append(f"{table.word} {row}: {name!r} {names.why(name)}")
-        elif file in files:
-            first = files[file]
-            doubled.append(f"{table.word} {row}: {name!r} is the file of {table.word} {table.rows[first]}, {first!r}")
+            missing.append(f"{table.word} {row}: {short(name)} {names.why(name)}")
+        elif file not in files:
+            files[file], tags[file] = name, words
+        elif table.joined:
+            tags[file] = tuple(dict.fromkeys((*tags[file], *words)))
         else:
-            files[file] = name
+            first = files[file]
+            at = f"{table.word} {table.rows[first]}, {short(first)}"
+            doubled.append(f"{table.word} {row}: {short(name)} is the file of {at}")
     damaged = {names.find(name) for name in table.damaged}
-    untabled = [f"{file} has no {table.word}" for file in listing.files if file not in files and file not in damaged]
+    left = [file for file in listing.files if file not in files and file not in damaged]
+    # Where a row is a tag, an image without tags has no row; whether somebody has looked at it, nobody can say.
+    untabled = [] if table.joined else [f"{file} has no {table.word}" for file in left]
     problems = {
         f"{len(table.problems)} bad {table.word}s": table.problems,
         f"{len(missing)} of the {len(table.rows)} images are not in {images}": missing,
@@ -92,11 +93,17 @@ def find_table(images: Path, tags: Path, columns: Columns = FOUND_OUT) -> Found:
     }
     if any(problems.values()):
         raise DataError(
-            f"{tags} and {images} do not fit: {'; '.join(text for text, places in problems.items() if places)}",
+            f"{path} and {images} do not fit: {'; '.join(text for text, places in problems.items() if places)}",
             where=[line for places in problems.values() for line in some(places)],
             hint="Names are relative to the image folder. An image with none of the classes has an empty tag cell.",
         )
-    return Found(images, tags, list(files), table.tags, _classes(tags, table), notes=[*table.notes, *listing.notes])
+    notes = [*table.notes, *listing.notes]
+    if left:
+        notes.append(
+            f"{len(left)} images have no {table.word} in {path} and are left out ({', '.join(left[:3])} ...); "
+            f"an image with none of the classes needs a {table.word} with an empty tag"
+        )
+    return Found(images, path, list(files), list(tags.values()), _classes(path, table), notes=notes)
 
 
 def some(problems: list[str]) -> list[str]:
@@ -118,90 +125,3 @@ def _classes(tags: Path, table: Table) -> tuple[str, ...]:
             hint="List each tag once, or remove classes.txt to take the tags that occur, sorted.",
         )  # fmt: skip
     return classes
-
-
-def find_subfolders(images: Path) -> Found:
-    """Read a folder with one subfolder per class, or with such folders under train, val and test.
-
-    A symbolic link in one class to an image in another gives that image both tags. Images under test are left out.
-
-    Raises:
-        DataError: no images, or images outside of class folders.
-    """
-    listing = list_folder(images)
-    top = {name.split("/")[0] for name in (*listing.files, *listing.links) if "/" in name}
-    split = bool(top) and all(name.lower() in SPLITS for name in top) and bool(top & {*TRAINING, *VALIDATION})
-    tags: dict[str, dict[str, None]] = {}
-    stray, notes, test = [], list(listing.notes), 0
-    pairs = [(name, name) for name in listing.files] + list(listing.links.items())
-    for place, file in pairs:
-        parts = place.split("/")[1 if split else 0 :]
-        if len(parts) < 2:
-            stray.append(place)
-        elif split and file.split("/")[0].lower() == "test":
-            test += 1
-        else:
-            tags.setdefault(file, {})[parts[0]] = None
-    if stray:
-        raise DataError(
-            f"{len(stray)} images in {images} have no tags: they are in no class folder", where=stray,
-            hint="Give a file of tags with --tags, or put each image into a subfolder named like its class."
-            + (" Or is it a VOC tree? Give the folder above." if images.name == "JPEGImages" else ""),
-        )  # fmt: skip
-    if len(top) == 1 and not split:
-        notes.append(f"{images} has one subfolder, {next(iter(top))!r}, and this is taken for a class: is that right?")
-    if not tags:
-        raise DataError(f"{images} holds images for testing only", hint="Images to learn from belong under train.")
-    if test:
-        notes.append(f"{test} images under test are left out")
-    files = sorted(tags)
-    validation = np.array([file.split("/")[0].lower() in VALIDATION for file in files])
-    return Found(
-        images, images, files, [tuple(tags[file]) for file in files],
-        validation=validation if split and validation.any() else None, notes=notes,
-    )  # fmt: skip
-
-
-def open_truth(masks: Path, data: TaggedImages) -> Truth:
-    """Find the true masks of a data set: `masks/ID.png` for the images that have one.
-
-    Raises:
-        DataError: the folder does not exist, fits no image, or holds masks of another size or with unknown classes.
-    """
-    if not masks.is_dir():
-        wrong = "is a file" if masks.is_file() else "does not exist"
-        raise DataError(f"the mask folder {masks} {wrong}", hint="Check the path given as --masks.")
-    paths = {name: masks / f"{name}.png" for name in data.ids if (masks / f"{name}.png").is_file()}
-    if not paths:
-        raise DataError(
-            f"no file in {masks} is the mask of an image",
-            where=f"looked for {data.ids[0]}.png and {len(data) - 1} more",
-            hint="A mask is named like its image, with the ending .png, in the same subfolder.",
-        )
-    problems = []
-    for number, name in enumerate(data.ids):
-        if name in paths:
-            problems += mask_problems(paths[name], data.source(number), len(data.classes))
-    if problems:
-        raise DataError(f"some masks in {masks} cannot be used", where=problems, hint="Mend or remove these masks.")
-    return Truth(paths)
-
-
-def mask_problems(mask_path: Path, image: Path | BytesIO, classes: int) -> list[str]:
-    """What makes a file useless as the mask of an image: its mode, size or values, or that it cannot be read."""
-    try:
-        size = image_size(image)
-    except DataError:  # said by check, which knows whether to skip it
-        return []
-    try:
-        with Image.open(mask_path) as mask:
-            if mask.mode not in ("P", "L", "1", "I;16"):
-                return [f"{mask_path}: a {mask.mode} image, but masks hold class numbers (8-bit palette or grey)"]
-            if mask.size != size:
-                return [f"{mask_path}: {mask.size[0]}x{mask.size[1]} pixels, but its image has {size[0]}x{size[1]}"]
-            values = np.unique(np.asarray(mask))
-    except (OSError, SyntaxError, ValueError) as error:
-        return [f"{mask_path}: {error}"]
-    ignored = 65535 if mask.mode == "I;16" else 255
-    unknown = [int(value) for value in values if value > classes and value != ignored]
-    return [f"{mask_path}: values {unknown[:5]}, but there are {classes} classes"] if unknown else []

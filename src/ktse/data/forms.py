@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from ktse.data.coco import coco_files, find_coco, looks_like_coco, open_coco_truth
-from ktse.data.folder import find_subfolders, find_table, open_truth
+from ktse.data.coco import coco_files, find_coco, looks_like_coco
+from ktse.data.columns import Columns
+from ktse.data.folder import find_table
 from ktse.data.found import Found, assemble
-from ktse.data.sample import TaggedImages, Truth
-from ktse.data.table import Columns
+from ktse.data.sample import TaggedImages
+from ktse.data.subfolders import find_subfolders
 from ktse.data.voc import find_voc, voc_root
 from ktse.errors import DataError, RecipeError
 from ktse.recipe import DataRecipe
@@ -34,7 +35,8 @@ def open_data(recipe: DataRecipe) -> TaggedImages:
         raise RecipeError("data.images is empty", hint="Give the folder of the images.")
     if not images.is_dir():
         tags = Path(recipe.tags)
-        where = [f"the tag file {tags} does not exist"] if recipe.tags and not tags.is_file() else []
+        lacking = "is a folder" if tags.is_dir() else "does not exist"
+        where = [f"the tag file {tags} {lacking}"] if recipe.tags and not tags.is_file() else []
         wrong = "is a file" if images.is_file() else "does not exist"
         raise DataError(f"the image folder {images} {wrong}", where=where, hint="Check these paths.")
     form = form_of(recipe)
@@ -45,7 +47,7 @@ def open_data(recipe: DataRecipe) -> TaggedImages:
         )  # fmt: skip
     match form:
         case "table":
-            columns = Columns(recipe.image_column, recipe.tag_column, recipe.separator)
+            columns = Columns(recipe.image_column, recipe.tag_column, recipe.separator, recipe.rows)
             found = find_table(images, _tag_file(recipe), columns)
         case "coco":
             found = find_coco(images, ([] if recipe.tags else coco_files(images)) or [_tag_file(recipe)])
@@ -56,7 +58,7 @@ def open_data(recipe: DataRecipe) -> TaggedImages:
 
             return open_saved(images, recipe)
         case _:
-            found = find_subfolders(images)
+            found = find_subfolders(images, sure=recipe.form == "folders")
     return assemble(found, recipe)
 
 
@@ -74,15 +76,6 @@ def form_of(recipe: DataRecipe) -> str:
     if (images / "dataset_info.json").is_file() or (images / "dataset_dict.json").is_file():
         return "datasets"
     return "folders"
-
-
-def open_masks(masks: Path, data: TaggedImages) -> Truth:
-    """Open true masks, for measuring only: a folder of PNGs named like the images, or a COCO file.
-
-    Raises:
-        KtseError: they cannot be used.
-    """
-    return open_coco_truth(masks, data) if masks.suffix.lower() == ".json" else open_truth(masks, data)
 
 
 def _tag_file(recipe: DataRecipe) -> Path:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ktse.data.ids import clashes, image_ids
 from ktse.data.listing import Listing, Names
+from ktse.data.no_tag import means_no_tag, without_no_tag
 from ktse.data.records import encoding_of, undecodable
-from ktse.data.sample import TaggedImages, image_ids
+from ktse.data.sample import TaggedImages
 from ktse.data.split import kept_out
+from ktse.data.text import clean, short
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 
@@ -57,7 +60,7 @@ def assemble(found: Found, recipe: DataRecipe) -> TaggedImages:
     Raises:
         DataError: there are no tags, or a list of classes or images does not fit.
     """
-    classes, tags, notes = _choose_classes(found, recipe.classes)
+    classes, tags, notes = _choose_classes(_cleaned(found), recipe)
     number = {name: index for index, name in enumerate(classes)}
     # Many images, few patterns of tags: numpy spreads the patterns over a million rows at once.
     codes = {row: code for code, row in enumerate(dict.fromkeys(tags))}
@@ -67,6 +70,7 @@ def assemble(found: Found, recipe: DataRecipe) -> TaggedImages:
     matrix = patterns[np.fromiter((codes[row] for row in tags), dtype=np.int64, count=len(tags))]
     files, none = tuple(found.files), np.zeros(len(found.files), dtype=bool)
     ids = tuple(image_ids(found.files))
+    notes += clashes(ids)
     data = TaggedImages(found.root, files, ids, classes, matrix, none, (*found.notes, *notes))
     if recipe.train_list or recipe.validation_list:
         return _listed(data, recipe)
@@ -76,21 +80,36 @@ def assemble(found: Found, recipe: DataRecipe) -> TaggedImages:
     return dataclasses.replace(data, validation=chosen)
 
 
-def _choose_classes(found: Found, wanted: str) -> tuple[tuple[str, ...], list[tuple[str, ...]], list[str]]:
+def _cleaned(found: Found) -> Found:
+    """Tags and classes without what only looks different, whatever form they come from."""
+    rows = {row: tuple(dict.fromkeys(filter(None, map(clean, row)))) for row in dict.fromkeys(found.tags)}
+    classes = tuple(dict.fromkeys(map(clean, found.classes)))
+    return dataclasses.replace(found, tags=[rows[row] for row in found.tags], classes=classes)
+
+
+def _choose_classes(found: Found, recipe: DataRecipe) -> tuple[tuple[str, ...], list[tuple[str, ...]], list[str]]:
+    wanted = recipe.classes
+    notes: list[str] = []
+    if recipe.no_tag:
+        classes, tags, notes = without_no_tag(found.classes, found.tags, recipe.no_tag, found.source)
+        found = dataclasses.replace(found, classes=classes, tags=tags)
     distinct = dict.fromkeys(found.tags)
     used = dict.fromkeys(tag for row in distinct for tag in row)
     if not used:
         raise DataError(f"no image in {found.source} has a tag", hint="At least one tag is needed to learn from.")
     if not wanted:
         classes = found.classes or tuple(sorted(used))
-        bad = [repr(name) for name in classes if not _one_line(name)]
+        bad = [short(name) for name in classes if not _one_line(name)]
         if bad:
             raise DataError(
                 f"{found.source} has tags that cannot be class names", where=bad,
-                hint="A class name is one line of text: no line break, no control character, none broken.",
+                hint="A class name is one line of text without control characters. "
+                "If several tags stand in a cell, --data.separator is what separates these (without it: line breaks).",
             )  # fmt: skip
-        return classes, found.tags, []
+        return classes, found.tags, notes
     classes = VOC_CLASSES if wanted == "voc" else read_classes(Path(wanted))
+    if recipe.no_tag:
+        classes = tuple(name for name in classes if not means_no_tag(name, recipe.no_tag))
     known = set(classes)
     renamed = {tag: SAME_AS_VOC.get(tag, tag) if wanted == "voc" else tag for tag in used}
     meaning = {row: tuple(name for name in map(renamed.__getitem__, row) if name in known) for row in distinct}
@@ -100,8 +119,9 @@ def _choose_classes(found: Found, wanted: str) -> tuple[tuple[str, ...], list[tu
             f"none of the classes in {wanted} occurs in {found.source}", where=f"tags found: {', '.join(left[:20])}",
             hint="Check data.classes.",
         )  # fmt: skip
-    named = ", ".join(left[:20]) + (" ..." if len(left) > 20 else "")
-    notes = [f"{len(left)} tags are not among the classes in {wanted} and left out: {named}"] if left else []
+    if left:
+        named = ", ".join(left[:20]) + (" ..." if len(left) > 20 else "")
+        notes.append(f"{len(left)} tags are not among the classes in {wanted} and left out: {named}")
     return classes, [meaning[row] for row in found.tags], notes
 
 
@@ -143,7 +163,7 @@ def read_lines(path: Path, what: str) -> list[tuple[int, str]]:
         raise DataError(
             f"{what} {path} cannot be read as UTF-8 text", where=where, hint="Check its path and encoding."
         ) from error
-    return [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+    return [(number, clean(line)) for number, line in enumerate(lines, start=1) if clean(line)]
 
 
 def read_list(path: Path, names: Names) -> tuple[list[str], list[str]]:
@@ -160,7 +180,7 @@ def read_list(path: Path, names: Names) -> tuple[list[str], list[str]]:
     for number, line in read_lines(path, "the list of images"):
         file = names.find(line) or names.find(line.split()[0])
         if file is None:
-            problems.append(f"{path}: line {number}: {line!r} {names.why(line)}")
+            problems.append(f"{path}: line {number}: {short(line)} {names.why(line)}")
         else:
             files[file] = None
     return list(files), problems

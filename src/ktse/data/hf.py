@@ -11,10 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from ktse.data.folder import SPLITS, VALIDATION, some
+from ktse.data.cells import (
+    bit,
+    hashable,
+    is_code,
+    is_empty,
+    plain,
+    separator_of,
+    split_notes,
+    tag_problem,
+    words,
+)
+from ktse.data.columns import TAG_COLUMNS, all_bits, columns_found, wanted_columns
+from ktse.data.folder import some
 from ktse.data.found import Found, assemble
 from ktse.data.sample import TaggedImages
-from ktse.data.table import TAG_COLUMNS, is_code
+from ktse.data.subfolders import SPLITS, VALIDATION
+from ktse.data.text import clean, short
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 
@@ -52,11 +65,59 @@ class SavedImages(TaggedImages):
 
 
 def open_saved(root: Path, recipe: DataRecipe) -> TaggedImages:
-    """Open a saved dataset: its image column, and a column of class labels or of texts, one or many a row.
+    """Open a saved dataset: its images, and class labels or texts, one or many a row, or columns of 0 and 1.
+
+    Texts are split like the cells of a table.
 
     Raises:
         DataError: the package is missing, or the dataset cannot be used.
     """
+    parts, notes = _parts(root)
+    import datasets  # _parts has made sure that it is there
+
+    features = next(iter(parts.values())).features
+    image = recipe.image_column or _only(
+        features, [k for k, v in features.items() if isinstance(v, datasets.Image)], root
+    )
+    columns, bits = _tag_columns(parts, image, recipe.tag_column, root)
+    for name, part in parts.items():
+        missing = [wanted for wanted in (image, *columns) if wanted not in part.features]
+        if missing:
+            raise DataError(
+                f"{root} has no column {short(missing[0])} in {name}", where=columns_found(list(part.features)),
+                hint="Name columns that are there with --data.image_column and --data.tag_column.",
+            )  # fmt: skip
+    rows, problems = _rows(parts, columns, bits)
+    if problems:
+        raise DataError(f"{root} has bad rows", where=some(problems), hint="Fix these rows.")
+    tags, more = _tags([cells for _, cells in rows], columns, bits, recipe.separator, root)
+    names = (
+        columns
+        if bits
+        else dict.fromkeys(label for part in parts.values() for label in _labels(part.features[columns[0]]))
+    )
+    files = [file for file, _ in rows]
+    validation = np.array([file.split("/")[0] in VALIDATION for file in files], dtype=bool)
+    held = validation if validation.any() else None
+    data = assemble(
+        Found(root, root, files, tags, tuple(dict.fromkeys(map(clean, names))), held, [*notes, *more]), recipe
+    )
+    try:
+        stored = {
+            name: part.select_columns([image]).cast_column(image, datasets.Image(decode=False))
+            for name, part in parts.items()
+        }
+    except Exception as error:  # Arrow's errors, as above
+        raise DataError(
+            f"the column {image!r} of {root} holds no images", where=f"{type(error).__name__}: {error}",
+            hint="Name the column that does with --data.image_column.",
+        ) from error  # fmt: skip
+    fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
+    return SavedImages(**fields, parts=stored, column=image)
+
+
+def _parts(root: Path) -> tuple[dict[str, Any], list[str]]:
+    """The splits of a saved dataset that are to learn from, by name, and notes about the others."""
     try:
         import datasets
     except ImportError as error:
@@ -75,64 +136,85 @@ def open_saved(root: Path, recipe: DataRecipe) -> TaggedImages:
     strange = sorted(name for name in parts if name not in SPLITS)
     if strange or not parts:
         raise DataError(f"{root} has no split to learn from", where=strange, hint="Known splits: train, validation.")
-    features = next(iter(parts.values())).features
-    image = recipe.image_column or _only(
-        features, [k for k, v in features.items() if isinstance(v, datasets.Image)], "images", root
-    )
-    column = recipe.tag_column or _only(features, [k for k in features if k.lower() in TAG_COLUMNS], "tags", root)
-    for name, part in parts.items():
-        missing = [wanted for wanted in (image, column) if wanted not in part.features]
-        if missing:
-            raise DataError(
-                f"{root} has no column {missing[0]!r} in {name}", where=f"columns found: {', '.join(part.features)}"
-            )
-    files, tags, held, problems = [], [], [], []
-    classes: dict[str, None] = {}
-    for name, part in parts.items():
-        labels = _labels(part.features[column])
-        classes |= dict.fromkeys(labels)
-        for row, cell in enumerate(part[column]):
-            words = cell if isinstance(cell, list) else [cell]
-            if is_code(words) or not all(_is_tag(word, labels) for word in words):
-                problems.append(f"{name}: row {row}: {column} is {cell!r}, but must be tags")
-                continue
-            texts = (labels[word] if labels else str(word).strip() for word in words)
-            files.append(f"{name}/{row:07d}")
-            tags.append(tuple(dict.fromkeys(text for text in texts if text)))
-            held.append(name in VALIDATION)
-    if problems:
-        raise DataError(f"{root} has bad rows", where=some(problems), hint="Mend these rows.")
-    validation = np.array(held, dtype=bool)
-    found = Found(root, root, files, tags, tuple(classes), validation if validation.any() else None, notes)
-    data = assemble(found, recipe)
-    try:
-        stored = {
-            name: part.select_columns([image]).cast_column(image, datasets.Image(decode=False))
-            for name, part in parts.items()
-        }
-    except Exception as error:  # Arrow's errors, as above
-        raise DataError(
-            f"the column {image!r} of {root} holds no images", where=f"{type(error).__name__}: {error}",
-            hint="Name the column that does with --data.image_column.",
-        ) from error  # fmt: skip
-    fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
-    return SavedImages(**fields, parts=stored, column=image)
+    return parts, notes
 
 
-def _only(features: Any, fitting: list[str], what: str, root: Path) -> str:
+def _only(features: Any, fitting: list[str], root: Path) -> str:
     if len(fitting) == 1:
         return fitting[0]
-    key = "image_column" if what == "images" else "tag_column"
     raise DataError(
-        f"the column of {what} in {root} cannot be told", where=f"columns found: {', '.join(features)}",
-        hint=f"Name it with --data.{key}.",
+        f"the column of images in {root} cannot be told", where=columns_found(list(features)),
+        hint="Name it with --data.image_column.",
     )  # fmt: skip
 
 
-def _is_tag(word: object, labels: list[str]) -> bool:
-    if labels:  # -1 stands for a label that is not known
-        return isinstance(word, int) and 0 <= word < len(labels)
-    return isinstance(word, str | int)
+def _tag_columns(parts: dict[str, Any], image: str, given: str, root: Path) -> tuple[list[str], bool]:
+    """The columns that hold tags, and whether they hold 0 and 1, as in a table."""
+    part = next(iter(parts.values()))
+    names = list(part.features)
+    rest = [name for name in names if name != image]
+    first = part.select_columns(rest)[:20] if rest else {}
+
+    def hold_bits(chosen: list[str]) -> bool:
+        rows = [list(map(plain, row)) for row in zip(*(first[name] for name in chosen), strict=True)]
+        return all_bits(rows, list(range(len(chosen))))
+
+    wanted = wanted_columns(given, names)
+    if wanted:
+        known = all(name in rest for name in wanted)
+        return wanted, len(wanted) > 1 or (known and wanted[0].lower() not in TAG_COLUMNS and hold_bits(wanted))
+    named = [name for name in rest if name.lower() in TAG_COLUMNS]
+    if len(named) == 1:
+        return named, False
+    if not named and rest and hold_bits(rest):
+        return rest, True
+    raise DataError(
+        f"the column of tags in {root} cannot be told", where=columns_found(names),
+        hint="Name it with --data.tag_column, or several, joined by commas, that hold 0 and 1.",
+    )  # fmt: skip
+
+
+def _rows(parts: dict[str, Any], columns: list[str], bits: bool) -> tuple[list[tuple[str, list[Any]]], list[str]]:
+    """Name and cells of each row, class labels as words, and what is wrong with rows."""
+    rows, problems = [], []
+    for name, part in parts.items():
+        labels = [] if bits else _labels(part.features[columns[0]])
+        for number, cells in enumerate(zip(*(part[column] for column in columns), strict=True)):
+            problem = _bit_problem(columns, cells) if bits else _tag_problem(columns[0], cells[0], labels)
+            if problem:
+                problems.append(f"{name}: row {number}: {problem}")
+            elif bits or not labels:
+                rows.append((f"{name}/{number:07d}", list(map(plain, cells))))
+            else:
+                words = [plain(cell) for cell in (cells[0] if isinstance(cells[0], list) else cells)]
+                rows.append((f"{name}/{number:07d}", [[labels[word] for word in words if not is_empty(word)]]))
+    return rows, problems
+
+
+def _tags(
+    rows: list[list[Any]], columns: list[str], bits: bool, separator: str, root: Path
+) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Tags of each row, and what to say about how they were found."""
+    if bits:
+        return [tuple(name for name, cell in zip(columns, row, strict=True) if bit(cell)) for row in rows], []
+    cells = [hashable(row[0]) for row in rows]
+    used = separator or separator_of(cells)
+    notes = [] if separator else split_notes(cells, used, root)
+    return [words(cell, used, found_out=not separator) for cell in cells], notes
+
+
+def _bit_problem(columns: list[str], cells: tuple[Any, ...]) -> str:
+    wrong = [f"{name} is {short(cell)}" for name, cell in zip(columns, cells, strict=True) if bit(plain(cell)) is None]
+    return f"{', '.join(wrong[:3])}, but must be 0 or 1" if wrong else ""
+
+
+def _tag_problem(column: str, cell: Any, labels: list[str]) -> str:
+    if not labels:
+        return tag_problem(column, plain(cell))
+    numbers = [number for number in (cell if isinstance(cell, list) else [cell]) if number is not None]
+    # -1 stands for a label that is not known.
+    fine = all(isinstance(number, int) and 0 <= number < len(labels) for number in numbers) and not is_code(numbers)
+    return "" if fine else f"{column} is {short(cell)}, but must be tags"
 
 
 def _labels(feature: Any) -> list[str]:

@@ -8,8 +8,9 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
+from ktse.data.kinds import kind_by_name, kind_of
 from ktse.errors import DataError
 
 NEUTRAL = (124, 116, 104)
@@ -17,6 +18,10 @@ NEUTRAL = (124, 116, 104)
 
 DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 """Modes with more than 8 bits a pixel, which Pillow would clip."""
+
+# Photo editors and slide scanners write megabytes of text and colour profiles, which Pillow takes for an attack.
+PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, 16 << 20)
+PngImagePlugin.MAX_TEXT_MEMORY = max(PngImagePlugin.MAX_TEXT_MEMORY, 64 << 20)
 
 
 def read_image(source: Path | BytesIO, long_side: int = 0, name: str = "") -> Image.Image:
@@ -47,8 +52,7 @@ def read_image(source: Path | BytesIO, long_side: int = 0, name: str = "") -> Im
     except MemoryError as error:
         raise DataError(f"{called} is too large for the memory", hint="Scale it down, or remove it.") from error
     except Exception as error:  # on damaged files, Pillow's decoders raise whatever their parsing stumbles over
-        where = _one_line(error).replace(f" {source!r}", "")
-        raise DataError(f"{called} cannot be read as an image", where=where) from error
+        raise DataError(f"{called} cannot be read as an image", where=_why(error, source)) from error
 
 
 def image_size(path: Path | BytesIO) -> tuple[int, int]:
@@ -64,7 +68,18 @@ def image_size(path: Path | BytesIO) -> tuple[int, int]:
                 width, height = image.size
                 return (height, width) if image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (width, height)
     except Exception as error:  # as above
-        raise DataError(f"{path} cannot be read as an image", where=_one_line(error)) from error
+        raise DataError(f"{path} cannot be read as an image", where=_why(error, path)) from error
+
+
+def is_deep(source: Path | BytesIO) -> bool:
+    """Whether an image has more than 8 bits a pixel, so that its values are scaled; False if it cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(source) as image:
+                return image.mode in DEEP
+    except Exception:  # as above
+        return False
 
 
 def at_most(size: tuple[int, int], pixels: int) -> tuple[int, int]:
@@ -111,5 +126,16 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+def _why(error: Exception, source: Path | BytesIO) -> str:
+    """Why an image cannot be read: what the file is, if that is known, or what Pillow says, in one line."""
+    if "MAX_TEXT" in str(error):
+        megabytes = PngImagePlugin.MAX_TEXT_CHUNK >> 20
+        return f"it has more than {megabytes} MB of text or colour profile in it: save it again without metadata"
+    kind = "" if isinstance(error, FileNotFoundError) else kind_of(source)
+    if kind.endswith("image"):  # one that Pillow knows, so that it must be damaged
+        kind = ""
+    elif not kind and isinstance(source, Path):
+        kind = kind_by_name(source.name)
+    if kind:
+        return f"it is {kind}"
+    return f"{type(error).__name__}: {error}".splitlines()[0].replace(f" {source!r}", "")

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
-import unicodedata
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from urllib.parse import unquote
 
 from PIL import Image
 
+from ktse.data.kinds import KINDS, kind_by_name
+from ktse.data.path_ends import PathEnds, ending, exact, path_parts
 from ktse.errors import DataError
+
+UPLOADED = re.compile(r"/upload/\d+/[0-9a-f]{8}-")
+"""What Label Studio puts before the names of files that were uploaded to it."""
+
+NAMED = 6
+"""Kinds of files, or names, that a note lists."""
 
 
 @dataclass(frozen=True)
@@ -34,26 +43,30 @@ class Listing:
     notes: list[str] = field(default_factory=list)
 
 
-FOREIGN = (
-    ".heic", ".heif", ".avif", ".jxl", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".svg", ".exr",
-)  # fmt: skip
-"""Endings of images that Pillow may not read: leaving these out must be said."""
-
 RUN = frozenset(("recipe.yaml", "manifest.json"))
 """Files by which a run folder is known."""
+
+MACHINE_MADE = frozenset((
+    ".thumbnails", ".@__thumb", "@eadir", "__macosx", ".ipynb_checkpoints", "#recycle", "$recycle.bin", ".trash",
+    ".appledouble", ".picasaoriginals", "thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store",
+))  # fmt: skip
+"""Files and folders, lower-case, that other programs put beside photos: copies, thumbnails, lists."""
+
+HIDDEN_LISTS = frozenset((".ds_store", "desktop.ini"))
+"""Those among them that hold no pictures, so that nothing need be said about them."""
+
+ALSO_READ = frozenset((".mpo",))
+"""Endings of formats that an opener of another name reads: a .mpo file is a JPEG with more frames."""
+
+NO_PHOTOS = frozenset((".mpg", ".mpeg", ".h5", ".hdf", ".bufr", ".grib", ".emf", ".wmf", ".ps", ".iim"))
+"""Endings that Pillow knows, although it cannot decode such files, or only with other programs."""
 
 
 @cache
 def endings() -> frozenset[str]:
     """The endings, lower-case, of the files that Pillow reads."""
     known = Image.registered_extensions()
-    return frozenset(ending for ending, kind in known.items() if kind in Image.OPEN)
-
-
-def ending(name: str) -> str:
-    """The ending of a file name, lower-case, with its dot; empty if there is none."""
-    stem, dot, last = name.rpartition("/")[2].rpartition(".")
-    return dot + last.lower() if stem and last else ""
+    return frozenset(name for name, kind in known.items() if kind in Image.OPEN and name not in NO_PHOTOS) | ALSO_READ
 
 
 def list_images(folder: Path) -> list[str]:
@@ -94,12 +107,28 @@ def list_folder(folder: Path) -> Listing:
         raise DataError(
             f"the image folder {folder} holds no image that can be read",
             where=f"files in it: {', '.join(others)}" if others else "it is empty",
-            hint="Known endings: .jpg, .png, .tif, .webp ...; save other images as JPEG or PNG.",
+            hint=_advice(walk.aside),
         )
-    foreign = [f"{count} {name}" for name, count in sorted(walk.aside.items()) if name in FOREIGN]
+    return Listing(folder, sorted(walk.files), walk.links, dict(walk.aside), [*walk.notes, *_left_aside(walk)])
+
+
+def _advice(aside: Counter[str]) -> str:
+    """What to do where a folder holds other files only."""
+    known = [f"{name} is {KINDS[name]}" for name, _ in aside.most_common(3) if name in KINDS]
+    return f"{'; '.join(known) or 'Known endings: .jpg, .png, .tif, .webp ...'}. Save the images as JPEG or PNG."
+
+
+def _left_aside(walk: _Walk) -> list[str]:
+    """Notes about what is in a folder and is not listed, although somebody may think it is."""
+    foreign = [f"{count} {name} ({KINDS[name]})" for name, count in sorted(walk.aside.items()) if name in KINDS]
+    notes = []
     if foreign:
-        walk.notes.append(f"images that cannot be read are left out: {', '.join(foreign)}; save them as JPEG or PNG")
-    return Listing(folder, sorted(walk.files), walk.links, dict(walk.aside), walk.notes)
+        some = ", ".join(foreign[:NAMED]) + (" ..." if len(foreign) > NAMED else "")
+        notes.append(f"files that are no images that can be read are left out: {some}; save photos as JPEG or PNG")
+    if walk.machine_made:
+        some = ", ".join(walk.machine_made[:NAMED]) + (" ..." if len(walk.machine_made) > NAMED else "")
+        notes.append(f"files and folders that other programs have put there are left out: {some}")
+    return notes
 
 
 class _Walk:
@@ -111,6 +140,7 @@ class _Walk:
         self.links: dict[str, str] = {}
         self.aside: Counter[str] = Counter()
         self.notes: list[str] = []
+        self.machine_made: list[str] = []
         self._known = {self.root: ""}  # real path, of folders and of linked files, to relative path
         self._file_links: list[str] = []
         self._folder_links: list[str] = []
@@ -134,6 +164,10 @@ class _Walk:
             return
         for entry in entries:
             name = entry.name
+            if name.lower() in MACHINE_MADE:
+                if name.lower() not in HIDDEN_LISTS:
+                    self.machine_made.append(prefix + name)
+                continue
             if name.startswith("."):
                 continue
             relative = prefix + name
@@ -175,10 +209,12 @@ class _Walk:
 
 
 class Names:
-    """Finds the listed image that a name in a table means.
+    """Finds the listed image that a name means.
 
-    The exact relative path counts first; then, if that fits exactly one file, the same path written otherwise
-    (back slashes, absolute, upper and lower case, composed Unicode), without its ending, and the bare file name.
+    A name means a file if one path is the end of the other: it may have fewer folders than the file has below the
+    root, or more (paths of another machine, or of a folder above), but none that contradicts the file's own folders.
+    The longest common end counts. Case, slashes, a missing ending, and how Unicode is written are forgiven where one
+    file alone fits.
 
     Args:
         listing: the folder.
@@ -187,7 +223,8 @@ class Names:
     def __init__(self, listing: Listing) -> None:
         self.listing = listing
         self._files = set(listing.files)
-        self._loose: list[dict[str, list[str]]] = []
+        self._root = path_parts(str(listing.root.absolute()))
+        self._index: PathEnds | None = None
 
     def find(self, name: str) -> str | None:
         """The relative path of the image, or None if no file or more than one fits."""
@@ -200,40 +237,46 @@ class Names:
         """Why `find` found nothing, to go on after the name."""
         fitting = self._fitting(name)
         if fitting:
-            return f"fits {len(fitting)} files: {', '.join(fitting[:3])}"
+            return f"fits {len(fitting)} files: {', '.join(fitting[:3])}{' ...' if len(fitting) > 3 else ''}"
         path = self.listing.root / name.strip()
         if _exists(path):
-            return f"is a file, but no image that can be read (its ending is {ending(name)!r}) or a hidden one"
-        return "is not in the folder"
+            return f"is a file, but {_why_not_listed(path)}"
+        near = self._indexed().near(path_parts(name))
+        are = "is" if len(near) == 1 else "are"
+        return f"is not in the folder (there {are} {', '.join(near)})" if near else "is not in the folder"
 
     def _fitting(self, name: str) -> list[str]:
         if name in self.listing.links:
             return [self.listing.links[name]]
-        if not self._loose:
-            self._index()
-        key = _folded(name.strip())
-        roots = (_folded(str(self.listing.root)), _folded(str(self.listing.root.absolute())))
-        for root in roots:
-            key = key.removeprefix(root.rstrip("/") + "/")
-        while key.startswith("./"):
-            key = key[2:]
-        for table, wanted in zip(self._loose, (key, key, key.rpartition("/")[2]), strict=True):
-            if wanted in table:
-                return table[wanted]
-        return []
+        name = UPLOADED.sub("/", name)
+        found = self._meant(name)
+        return found if found or "%" not in name else self._meant(unquote(name))
 
-    def _index(self) -> None:
-        whole: dict[str, list[str]] = {}
-        bare: dict[str, list[str]] = {}
-        last: dict[str, list[str]] = {}
-        for file in self.listing.files:
-            key = _folded(file)
-            stem = key.removesuffix(ending(file))
-            whole.setdefault(key, []).append(file)
-            bare.setdefault(stem, []).append(file)
-            for text in {key.rpartition("/")[2], stem.rpartition("/")[2]}:
-                last.setdefault(text, []).append(file)
-        self._loose = [whole, bare, last]
+    def _meant(self, name: str) -> list[str]:
+        parts = path_parts(name)
+        if not parts:
+            return []
+        index, depth = self._indexed(), len(self._root)
+        if parts[:depth] == self._root:  # it says the whole path, so that no other folder can be meant
+            return exact(index.whole("/".join(parts[depth:])), name)
+        found = index.whole("/".join(parts))
+        if not found:
+            found = index.ending_with("/".join(parts)) + self._below_the_root_s_name(parts)
+        return exact(found or index.longest_end(parts), name)
+
+    def _below_the_root_s_name(self, parts: list[str]) -> list[str]:
+        """Files whose names are relative to a folder above the root: "photos/001.jpg" where the root is "photos"."""
+        if not self._root or self._root[-1] not in parts[:-1]:
+            return []
+        most = min(len(parts) - 1, len(self._root))
+        tails = [count for count in range(1, most + 1) if self._root[-count:] == parts[:count]]
+        return [file for count in tails for file in self._indexed().whole("/".join(parts[count:]))]
+
+    def _indexed(self) -> PathEnds:
+        if self._index is None:
+            files = self.listing.files
+            self._index = PathEnds([*zip(files, files, strict=True), *self.listing.links.items()])
+        return self._index
 
 
 def left_out(listing: Listing, used: Iterable[str], by: str) -> list[str]:
@@ -242,16 +285,19 @@ def left_out(listing: Listing, used: Iterable[str], by: str) -> list[str]:
     return [f"{rest} images in {listing.root} are not named by {by}: left out"] if rest > 0 else []
 
 
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name.replace("\\", "/")).casefold()
-
-
 def _printable(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _why_not_listed(path: Path) -> str:
+    kind = kind_by_name(path.name)
+    if kind:
+        return f"{kind}, no image that can be read"
+    return f"no image that can be read (its ending is {ending(path.name)!r}) or a hidden one"
 
 
 def _exists(path: Path) -> bool:

@@ -13,7 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.image import is_deep
+from ktse.data.masks import Truth
+from ktse.data.sample import TaggedImages
+from ktse.data.tones import Tones, tones_of
 from ktse.errors import DataError, KtseError
 from ktse.run_folder import undecided
 
@@ -29,12 +32,14 @@ class Look(NamedTuple):
         content: hash of the file.
         problem: why it, or its mask, cannot be used.
         classes: class indices in its true mask, or None if it has no mask.
+        tones: what its values look like, or None if it cannot be read.
     """
 
     size: tuple[int, int] | None
     content: int
     problem: str
     classes: tuple[int, ...] | None
+    tones: Tones | None = None
 
 
 def look_at_all(data: TaggedImages, truth: Truth | None = None, workers: int = 0) -> Iterator[Look]:
@@ -87,21 +92,24 @@ def look(data: TaggedImages, truth: Truth | None) -> list[Look]:
 
 
 def _look(data: TaggedImages, truth: Truth | None, index: int) -> Look:
-    name, size, content = data.ids[index], None, 0
+    name, size, content, tones = data.ids[index], None, 0, None
     try:
         content = _hash(data, index)
-        size = data.read(index).size
+        image = data.read(index)
+        size, tones = image.size, tones_of(image, deep=is_deep(data.source(index)))
         if truth is None or name not in truth.paths:
-            return Look(size, content, "", None)
+            return Look(size, content, "", None, tones)
         label = truth.read(name)
     except OSError as error:
         return Look(None, content, f"{data.files[index]}: {error}", None)
     except KtseError as error:
-        return Look(size, content, ": ".join([error.what, *error.where]), None)
+        return Look(size, content, ": ".join([error.what, *error.where]), None, tones)
     if label.shape[::-1] != size:
-        return Look(size, content, f"{name}: its mask has {label.shape[1]}x{label.shape[0]} pixels, not {size}", None)
+        return Look(
+            size, content, f"{name}: its mask has {label.shape[1]}x{label.shape[0]} pixels, not {size}", None, tones
+        )
     values = [int(value) for value in np.unique(label) if value not in (0, undecided(label))]
-    return Look(size, content, "", tuple(value - 1 for value in values))
+    return Look(size, content, "", tuple(value - 1 for value in values), tones)
 
 
 def _hash(data: TaggedImages, index: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from ktse.console import console, in_words, say
+from ktse.console import in_words, say, show
 from ktse.data.check import Checked
 
 MANY = 30
@@ -18,7 +18,7 @@ SAID = 30
 
 def show_checked(checked: Checked) -> None:
     """Print counts, sizes, pairs of classes, doubtful tags, then errors and warnings."""
-    console.print(f"{checked.images} images, {checked.untagged} without tags, {checked.validation} for validation")
+    show(f"{checked.images} images, {checked.untagged} without tags, {checked.validation} for validation")
     table = Table("class", "images", "often with")
     order = sorted(checked.classes, key=lambda name: -checked.classes[name])
     shown = order if len(order) <= MANY else [*order[: MANY // 2], *order[-MANY // 2 :]]
@@ -26,21 +26,23 @@ def show_checked(checked: Checked) -> None:
         table.add_row(name, str(checked.classes[name]), _partners(checked, name))
         if len(order) > MANY and name == order[MANY // 2 - 1]:
             table.add_row(f"... {len(order) - len(shown)} more", "", "")
-    console.print(table)
+    show(table)
     for name, (low, middle, high) in checked.sizes.items():
-        console.print(f"{name}: {low} to {high} pixels, median {middle}")
+        show(f"{name}: {low} to {high} pixels, median {middle}")
+    if checked.true_masks:
+        show(checked.true_masks)
     if checked.disk:
         parts = ", ".join(f"{name} {in_words(count)}" for name, count in checked.disk.items())
         total = in_words(sum(checked.disk.values()))
-        console.print(f"disk: a run will keep about {total} of these images ({parts}), besides its networks")
+        show(f"disk: a run will keep about {total} of these images ({parts}), besides its networks")
     if checked.doubtful:
         judges = {"initial": "the backbone before training", "trained": "the trained network, which has seen them"}
         judge = judges.get(checked.doubtful_judge, "")
-        console.print(f"{len(checked.doubtful)} tags are probably wrong, says {judge}")
+        show(f"{len(checked.doubtful)} tags are probably wrong, says {judge}")
         table = Table("image", "tag", "says", "doubt")
         for entry in checked.doubtful[:DOUBTFUL]:
             table.add_row(entry["id"], entry["class"], "yes" if entry["tagged"] else "no", f"{entry['score']:.2f}")
-        console.print(table)
+        show(table)
     for kind, texts in (("error", checked.errors), ("warning", checked.warnings)):
         for text in texts[:SAID]:
             say(f"{kind}: {text}")

@@ -8,8 +8,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TextIO, TypeAlias
 
+from ktse.data.cells import plain
+from ktse.data.tag_formats import json_format
+from ktse.data.text import clean
 from ktse.errors import DataError
 
 Cells: TypeAlias = "list[Any] | str"
@@ -26,7 +29,7 @@ class Records:
     Attributes:
         word: what a row is called: row, line or item.
         names: names of the columns.
-        rows: number and cells of each row.
+        rows: number and cells of each row; cells are texts, or of JSON what `plain` makes of them.
     """
 
     word: str
@@ -66,25 +69,35 @@ def csv_records(path: Path) -> Records:
     """
     rows = _csv_rows(path)
     _, names = next(rows, (1, []))
-    return Records("row", [str(name) for name in names], rows)
+    return Records("row", [clean(str(name)) for name in names], rows)
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Cells]]:
     with path.open(encoding=encoding_of(path), newline="") as file:
-        first = file.readline()
+        skipped, first = _first_line(file)
         marks = ("\t",) if path.suffix.lower() == ".tsv" else DELIMITERS
-        said = SEPARATOR_LINE.match(first)  # Excel's own way to name the delimiter, before the table
-        if said:
-            marks = (said[1],)
+        given = SEPARATOR_LINE.match(first)  # Excel's own way to name the delimiter, before the table
+        if given:
+            marks, skipped = (given[1],), skipped + 1
         else:
             file.seek(0)
-        reader = csv.reader(file, delimiter=max(marks, key=first.count), strict=True)
+            skipped = 0
+        unquoted = re.sub(r'"[^"]*"', "", first)
+        reader = csv.reader(file, delimiter=max(marks, key=unquoted.count), strict=True, skipinitialspace=True)
         try:
             for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    yield reader.line_num + bool(said), cells
+                if any(map(clean, cells)):
+                    yield reader.line_num + skipped, list(cells)
         except csv.Error as error:
-            raise csv.Error(f"row {reader.line_num}: {error}") from error
+            raise csv.Error(f"row {reader.line_num + skipped}: {error}") from error
+
+
+def _first_line(file: TextIO) -> tuple[int, str]:
+    """How many empty lines a file begins with, and the line after these."""
+    for number, line in enumerate(iter(file.readline, "")):
+        if clean(line):
+            return number, line
+    return 0, ""
 
 
 def json_records(path: Path) -> Records:
@@ -93,12 +106,18 @@ def json_records(path: Path) -> Records:
     Raises:
         DataError: it is no JSON, or something else than that.
     """
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
-        return _objects("line", _json_lines(path))
-    content = load_json(path)
+    lines = _json_lines(path) if path.suffix.lower() in (".jsonl", ".ndjson") else None
+    content = load_json(path) if lines is None else [row for _, row in lines[:1]]
+    seems = json_format(content)
+    if seems is not None:
+        raise DataError(f"the tag file {path} is no table: it seems to be {seems.name}", hint=seems.advice)
+    if lines is not None:
+        return _objects("line", lines)
     if isinstance(content, dict):
         pairs = content.pairs if isinstance(content, Doubled) else list(content.items())
-        return Records("item", ["image", "tags"], ((n, [key, tags]) for n, (key, tags) in enumerate(pairs, start=1)))
+        return Records(
+            "item", ["image", "tags"], ((n, [key, plain(tags)]) for n, (key, tags) in enumerate(pairs, start=1))
+        )
     if isinstance(content, list):
         return _objects("item", list(enumerate(content, start=1)))
     raise DataError(
@@ -155,6 +174,6 @@ def _objects(word: str, rows: list[tuple[int, Any]]) -> Records:
     def cells(row: Any) -> Cells:
         if not isinstance(row, dict):
             return row if isinstance(row, str) and row.startswith("it is not") else "it is not an object"
-        return "it has a key twice" if isinstance(row, Doubled) else [row.get(name) for name in names]
+        return "it has a key twice" if isinstance(row, Doubled) else [plain(row.get(name)) for name in names]
 
-    return Records(word, names, ((number, cells(row)) for number, row in rows))
+    return Records(word, list(map(clean, names)), ((number, cells(row)) for number, row in rows))

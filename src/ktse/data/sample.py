@@ -1,4 +1,4 @@
-"""What a data set is: images with tags for training, and, apart from them, true masks for measuring."""
+"""What a data set is: images with tags."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from ktse.data.image import at_most, read_image
-from ktse.run_folder import read_label_map
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,52 +90,3 @@ class TaggedImages:
             digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         digest.update(np.packbits(self.tags).tobytes() + np.packbits(self.validation).tobytes())
         return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Truth:
-    """True masks, for measuring only.
-
-    Attributes:
-        paths: file that holds the mask of each image that has one, by image id.
-    """
-
-    paths: dict[str, Path]
-
-    def read(self, image_id: str) -> np.ndarray:
-        """The true mask of an image: (H, W) uint8 or uint16, 0 background, k class k, the largest value ignored.
-
-        Raises:
-            KtseError: it cannot be read.
-        """
-        return read_label_map(self.paths[image_id])
-
-    def take(self, ids: Collection[str]) -> Truth:
-        """The masks of some of the images."""
-        return dataclasses.replace(self, paths={name: self.paths[name] for name in ids if name in self.paths})
-
-    def fingerprint(self) -> str:
-        """Hash of each file's name, size and time of change."""
-        digest = hashlib.sha256()
-        stats = {path: path.stat() for path in set(self.paths.values())}
-        for image_id, path in sorted(self.paths.items()):
-            digest.update(f"{image_id}\0{stats[path].st_size}\0{stats[path].st_mtime_ns}\n".encode())
-        return digest.hexdigest()
-
-
-def image_ids(files: list[str]) -> list[str]:
-    """Unique names of images: the path without its ending; with it where that alone would name two of them."""
-    stems = [_stem(name) for name in files]
-    counts: dict[str, int] = {}
-    for stem in stems:
-        counts[stem] = counts.get(stem, 0) + 1
-    # "a.jpg.png" without its ending is the full name that "a.jpg" may need.
-    full = set(files)
-    return [stem if counts[stem] == 1 and stem not in full else name for stem, name in zip(stems, files, strict=True)]
-
-
-def _stem(name: str) -> str:
-    """A relative path without its ending; pathlib is too slow for a million of them."""
-    folder, slash, last = name.rpartition("/")
-    stem, _, ending = last.rpartition(".")
-    return f"{folder}{slash}{stem if stem and ending else last}"

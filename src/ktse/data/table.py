@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import re
 from collections.abc import Iterable
@@ -11,37 +10,22 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from ktse.data.listing import ending, endings
-from ktse.data.records import Records, csv_records, encoding_of, json_records, undecodable
+from ktse.data.cells import bit, hashable, is_code, is_empty, separator_of, split_notes, tag_problem, words
+from ktse.data.columns import FOUND_OUT, Columns, choose_columns
+from ktse.data.listing import endings
+from ktse.data.records import Cells, Records, csv_records, encoding_of, json_records, undecodable
+from ktse.data.tag_formats import file_format, folder_format
+from ktse.data.text import clean, cut, short
 from ktse.errors import DataError
 
-IMAGE_COLUMNS = (
-    "image", "images", "file", "filename", "file_name", "file name", "filepath", "file_path", "path", "image_path",
-    "imagepath", "image_name", "imagename", "image_file", "image_id", "imageid", "img", "img_path", "name", "id",
-)  # fmt: skip
-TAG_COLUMNS = ("tags", "tag", "labels", "label", "classes", "class", "categories", "category")
-SEPARATORS = (";", "|", ",")
-"""Separators that are tried, the first that occurs in any cell counts. A space may be part of a tag."""
+OBJECTS = frozenset((
+    "xmin", "x_min", "x1", "bbox", "bndbox", "box", "bounding_box", "boundingbox", "bbox_x", "x_center", "segmentation",
+    "polygon", "encodedpixels", "rle",
+))  # fmt: skip
+"""Columns, lower-case, of tables that have one row per object."""
 
-LIST = re.compile(r"""\s*\[\s*(?:("[^"\\]*"|'[^'\\]*'|\d+)\s*(?:,\s*("[^"\\]*"|'[^'\\]*'|\d+)\s*)*)?\]\s*$""")
-"""A list as Python and JSON write it, which is what pandas makes of lists in the cells of a CSV file."""
-
-BITS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
-
-
-@dataclass(frozen=True)
-class Columns:
-    """How a table is read; what is empty is found out.
-
-    Attributes:
-        image: column of image names.
-        tags: column of tags, or several, joined by commas, of which each is a class with 0 or 1 in its cells.
-        separator: what stands between tags in a cell.
-    """
-
-    image: str = ""
-    tags: str = ""
-    separator: str = ""
+CERTAINTY = "confidence"
+"""Column, lower-case, in which Open Images says 0 for a class that people did not find in the image."""
 
 
 @dataclass
@@ -51,12 +35,13 @@ class Table:
     Attributes:
         path: the file.
         word: what the file's records are called in messages: row, line or item.
-        rows: number of the row of each image name, in the file's order.
+        rows: number of the row of each image name, in the file's order; of several, the first.
         tags: tags of each image, in the same order.
         classes: names of 0/1 columns in their order; empty for a column of tags.
+        joined: whether a row is one tag, so that an image may have several rows.
         problems: what is wrong with rows, which are then left out of rows and tags.
         damaged: image names of such rows, as far as they can be told.
-        notes: what was found out about the columns.
+        notes: what was found out about the table.
     """
 
     path: Path
@@ -64,12 +49,21 @@ class Table:
     rows: dict[str, int] = field(default_factory=dict)
     tags: list[tuple[str, ...]] = field(default_factory=list)
     classes: tuple[str, ...] = ()
+    joined: bool = False
     problems: list[str] = field(default_factory=list)
     damaged: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
 
-FOUND_OUT = Columns()
+@dataclass
+class _Entries:
+    """Rows that are fine each by itself, before those of the same image meet: names, numbers, tags."""
+
+    names: list[str] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    tags: list[tuple[str, ...]] = field(default_factory=list)
+    absent: set[int] = field(default_factory=set)  # places of rows that say that their tag is not there
+    objects: bool = False
 
 
 def read_table(path: Path, columns: Columns = FOUND_OUT) -> Table:
@@ -82,13 +76,12 @@ def read_table(path: Path, columns: Columns = FOUND_OUT) -> Table:
         DataError: the file is missing, no text, no table, lacks a column, or has no rows.
     """
     if not path.is_file():
-        wrong = "is a folder" if path.is_dir() else "does not exist"
-        raise DataError(f"the tag file {path} {wrong}", hint="Check the path given as --tags.")
+        raise DataError(f"the tag file {path} {_no_file(path)}", hint=_no_file_hint(path))
     try:
-        if is_list(path):
-            return _read_list(path)
-        json = path.suffix.lower() in (".json", ".jsonl", ".ndjson")
-        return _read_columns(path, json_records(path) if json else csv_records(path), columns)
+        seems = file_format(path)
+        if seems is not None:
+            raise DataError(f"the tag file {path} is no table: it seems to be {seems.name}", hint=seems.advice)
+        table, entries = _read_list(path) if is_list(path) else _read_columns(path, columns)
     except OSError as error:
         raise DataError(
             f"the tag file {path} cannot be read", where=str(error), hint="Check who may read it."
@@ -103,6 +96,21 @@ def read_table(path: Path, columns: Columns = FOUND_OUT) -> Table:
             f"the tag file {path} is not a valid CSV table", where=str(error),
             hint="Look for a quotation mark that is opened and not closed.",
         ) from error  # fmt: skip
+    _meet(table, entries, columns)
+    if not table.rows and not table.problems:
+        raise DataError(f"the tag file {table.path} has no rows", hint=f"It needs one {table.word} per image.")
+    return table
+
+
+def _no_file(path: Path) -> str:
+    return "is a folder" if path.is_dir() else "does not exist"
+
+
+def _no_file_hint(path: Path) -> str:
+    seems = folder_format(path) if path.is_dir() else None
+    if seems is not None:
+        return f"The files in it seem to be {seems.name}. {seems.advice}"
+    return "Give a file: CSV, TSV, JSON, a list or COCO." if path.is_dir() else "Check the path given as --tags."
 
 
 def is_list(path: Path) -> bool:
@@ -110,29 +118,31 @@ def is_list(path: Path) -> bool:
     if path.suffix.lower() not in (".txt", ".lst", ".list"):
         return False
     with path.open(encoding=encoding_of(path)) as file:
-        first = next((line for line in file if line.strip()), "")
-    return bool(_image_name().match(first.strip())) or not any(mark in first for mark in ",;\t")
+        first = next((line for line in file if clean(line)), "")
+    return bool(_image_name().match(clean(first))) or not any(mark in first for mark in ",;\t")
 
 
-def _read_list(path: Path) -> Table:
-    table = Table(path, "line")
+def _read_list(path: Path) -> tuple[Table, _Entries]:
+    table, entries = Table(path, "line"), _Entries()
     match = _image_name().match
     seen: dict[str, tuple[str, ...]] = {}
     with path.open(encoding=encoding_of(path)) as file:
         for number, raw in enumerate(file, start=1):
-            line = raw.strip()
+            line = clean(raw)
             if not line:
                 continue
             found = match(line)
             name = found[1] if found else line.split()[0]
-            words = line[len(name) :].split()
-            if is_code(words):
+            rest = line[len(name) :].split()
+            if is_code(rest):
                 table.problems.append(f"line {number}: 0 and 1 for each class need a first line with the class names")
                 table.damaged.add(name)
             else:
-                tags = tuple(dict.fromkeys(words))
-                _add(table, name, number, seen.setdefault(" ".join(tags), tags))
-    return _with_rows(table)
+                tags = tuple(dict.fromkeys(rest))
+                entries.names.append(name)
+                entries.numbers.append(number)
+                entries.tags.append(seen.setdefault(" ".join(tags), tags))
+    return table, entries
 
 
 def _image_name() -> re.Pattern[str]:
@@ -141,174 +151,126 @@ def _image_name() -> re.Pattern[str]:
     return re.compile(rf"(.*?\.(?:{known}))(?=\s|$)", re.IGNORECASE)
 
 
-def _read_columns(path: Path, records: Records, columns: Columns) -> Table:
-    table = Table(path, records.word)
-    rows = records.rows
+def _read_columns(path: Path, columns: Columns) -> tuple[Table, _Entries]:
+    json = path.suffix.lower() in (".json", ".jsonl", ".ndjson")
+    records: Records = json_records(path) if json else csv_records(path)
+    names = records.names
+    while names and not names[-1]:  # a cell below no name counts as one too many
+        names = names[:-1]
+    table, entries, rows = Table(path, records.word), _Entries(), records.rows
     # A few rows tell which column holds the names, where the first line does not.
     first = list(islice(rows, 20))
-    image, chosen, bits = choose_columns(
-        path, records.names, columns, [cells for _, cells in first if not isinstance(cells, str)]
-    )
+    fitting = [cells for cells in (fit(cells, len(names)) for _, cells in first) if not isinstance(cells, str)]
+    image, chosen, bits = choose_columns(path, names, columns, fitting)
+    lower, called = [name.lower() for name in names], list(map(cut, names))
+    certainty = lower.index(CERTAINTY) if CERTAINTY in lower and lower.index(CERTAINTY) not in chosen else None
+    entries.objects = not OBJECTS.isdisjoint(lower)
     raw: list[Any] = []
     seen: dict[Any, Any] = {}
-    for number, cells in chain(first, rows):
-        if isinstance(cells, str):
-            table.problems.append(f"{table.word} {number}: {cells}")
-            continue
-        name = cells[image] if image < len(cells) else None
-        problem = _problem(cells, records.names, image, chosen, bits)
-        if problem:
+    for number, found in chain(first, rows):
+        cells = fit(found, len(names))
+        problem = cells if isinstance(cells, str) else _problem(cells, called, image, chosen, bits)
+        if isinstance(cells, str) or problem:
             table.problems.append(f"{table.word} {number}: {problem}")
-            if isinstance(name, str):
-                table.damaged.add(name)
-        elif _add(table, str(name), number):
-            cell = tuple(map(_bit, (cells[column] for column in chosen))) if bits else _hashable(cells[chosen[0]])
-            raw.append(seen.setdefault(cell, cell))
-    names = tuple(records.names[column] for column in chosen)
+            if not isinstance(found, str) and image < len(found):
+                table.damaged.add(str(found[image]))
+            continue
+        if certainty is not None and not is_empty(cells[certainty]) and bit(cells[certainty]) is False:
+            entries.absent.add(len(entries.names))
+        entries.names.append(str(cells[image]))
+        entries.numbers.append(number)
+        cell = tuple(cells[column] for column in chosen) if bits else hashable(cells[chosen[0]])
+        raw.append(seen.setdefault(cell, cell))
     if bits:
-        table.classes = names
-        meaning = {cell: tuple(name for name, bit in zip(names, cell, strict=True) if bit) for cell in seen}
+        meaning = _of_bits(table, tuple(names[column] for column in chosen), raw, seen)
     else:
-        separator = columns.separator or _separator(seen)
-        if separator != SEPARATORS[0] and not columns.separator:
-            table.notes.append(f"tags in {path} are split at {separator!r}; set data.separator if that is wrong")
-        meaning = {cell: _split(cell, separator) for cell in seen}
-    table.tags = [meaning[cell] for cell in raw]
-    return _with_rows(table)
+        meaning = _of_texts(table, columns.separator, seen)
+    entries.tags = [meaning[cell] for cell in raw]
+    return table, entries
 
 
-def choose_columns(path: Path, names: list[str], columns: Columns, rows: Iterable[Any]) -> tuple[int, list[int], bool]:
-    """Find the column of image names and those of the tags.
+def _of_bits(table: Table, classes: tuple[str, ...], raw: list[Any], seen: Iterable[Any]) -> dict[Any, tuple[str, ...]]:
+    """The tags that each row of 0 and 1 stands for."""
+    table.classes = classes
+    empty = {cells: sum(map(is_empty, cells)) for cells in seen}
+    count = sum(empty[cells] for cells in raw)
+    if count:
+        table.notes.append(f"{count} empty cells in the columns of 0 and 1 of {table.path} are taken for 0")
+    return {cells: tuple(name for name, cell in zip(classes, cells, strict=True) if bit(cell)) for cells in seen}
 
-    Args:
-        path: the file, for messages.
-        names: names of all columns.
-        columns: what the user said about them.
-        rows: the first rows, as lists of cells.
 
-    Returns:
-        index of the image column, indices of the tag columns, and whether these hold 0 and 1.
+def _of_texts(table: Table, given: str, seen: Iterable[Any]) -> dict[Any, tuple[str, ...]]:
+    """The tags that each cell stands for."""
+    separator = given or separator_of(seen)
+    if not given:
+        table.notes += split_notes(seen, separator, table.path)
+    return {cell: words(cell, separator, found_out=not given) for cell in seen}
 
-    Raises:
-        DataError: a column is missing, is there twice, or cannot be told.
-    """
-    wanted = [name.strip() for name in columns.tags.split(",") if name.strip()]
-    if columns.tags.strip() and columns.tags.strip() in names:
-        wanted = [columns.tags.strip()]
-    missing = [name for name in [columns.image, *wanted] if name and name not in names]
-    found = f"columns found: {', '.join(map(repr, names)) or 'none'}"
-    hint = (
-        "The first line names the columns, for example image,tags; "
-        "or say which they are: --data.image_column NAME --data.tag_column NAME (or NAME,NAME,... with 0 and 1)."
-    )
-    if missing:
-        raise DataError(
-            f"the tag file {path} has no column {' and no column '.join(map(repr, missing))}", where=found, hint=hint
+
+def fit(cells: Cells, count: int) -> Cells:
+    """A row as long as the head: empty cells at its end may be left out, or be too many."""
+    if isinstance(cells, str):
+        return cells
+    if len(cells) > count and not all(map(is_empty, cells[count:])):
+        return (
+            f"it has another number of cells than the first line ({len(cells)}, not {count}): "
+            "put a cell that holds the delimiter in quotes"
         )
-    if not columns.image and any(map(_is_image, names)):
-        raise DataError(
-            f"the first line of the tag file {path} is no line of column names", where=found,
-            hint="Write a first line with the columns' names above it, for example image,tags.",
-        )  # fmt: skip
-    doubled = sorted({repr(name) for name in names if names.count(name) > 1 and not _unnamed(name)})
-    if doubled:
-        raise DataError(f"the tag file {path} has two columns {' and two columns '.join(doubled)}", where=found)
-    rows = [row for row in rows if len(row) == len(names)]
-    image = names.index(columns.image) if columns.image else _named(names, IMAGE_COLUMNS)
-    if image is None:
-        files = [number for number in range(len(names)) if rows and all(_is_image(row[number]) for row in rows)]
-        if len(files) != 1:
-            raise DataError(f"the tag file {path} has no column that holds image names", where=found, hint=hint)
-        image = files[0]
-    rest = [number for number in range(len(names)) if number != image and not _unnamed(names[number])]
-    if wanted:
-        chosen = [names.index(name) for name in wanted]
-        return image, chosen, len(chosen) > 1 or (wanted[0].lower() not in TAG_COLUMNS and _all_bits(rows, chosen))
-    tags = _named([name if number != image else "" for number, name in enumerate(names)], TAG_COLUMNS)
-    if tags is not None:
-        return image, [tags], False
-    if not rest:
-        raise DataError(f"the tag file {path} has no column of tags", where=found, hint=hint)
-    return image, rest, len(rest) > 1 or _all_bits(rows, rest)
-
-
-def _unnamed(name: str) -> bool:
-    """Whether a column is none that somebody wrote: a trailing delimiter, or the row numbers that pandas adds."""
-    return not name.strip() or name.strip().lower().startswith("unnamed: ")
-
-
-def _named(names: list[str], known: tuple[str, ...]) -> int | None:
-    lower = [name.strip().lower() for name in names]
-    return next((lower.index(name) for name in known if name in lower), None)
-
-
-def _is_image(cell: object) -> bool:
-    return isinstance(cell, str) and ending(cell.strip()) in endings()
-
-
-def _bit(cell: object) -> bool | None:
-    return BITS.get(str(cell).strip().lower())
-
-
-def _all_bits(rows: list[Any], chosen: list[int]) -> bool:
-    return bool(rows) and all(_bit(row[number]) is not None for row in rows for number in chosen)
+    return cells if len(cells) == count else [*cells[:count], *[""] * (count - len(cells))]
 
 
 def _problem(cells: list[Any], names: list[str], image: int, chosen: list[int], bits: bool) -> str:
-    if len(cells) != len(names):
-        return f"it has another number of cells than the first line ({len(cells)}, not {len(names)})"
     name = cells[image]
-    if not isinstance(name, str):
-        return f"the image name is {name!r}, not text"
-    if not name.strip():
+    if isinstance(name, bool) or not isinstance(name, str | int):
+        return f"the image name is {short(name)}, not text"
+    if is_empty(name):
         return "the image name is empty"
-    if bits:
-        wrong = [f"{names[column]} is {cells[column]!r}" for column in chosen if _bit(cells[column]) is None]
-        text = f"{', '.join(wrong[:3])}{' ...' if len(wrong) > 3 else ''}, but must be 0 or 1"
-        hint = "; data.tag_column names the columns that are classes"
-        return text + hint if wrong else ""
-    cell = cells[chosen[0]]
-    if isinstance(cell, list) and is_code(cell):
-        return f"{names[chosen[0]]} is {cell!r}: 0 and 1 for each class need columns with the classes' names"
-    fine = isinstance(cell, str | int) or (isinstance(cell, list) and all(isinstance(tag, str | int) for tag in cell))
-    return "" if fine else f"{names[chosen[0]]} is {cell!r}, but must be tags"
+    if not bits:
+        return tag_problem(names[chosen[0]], cells[chosen[0]])
+    wrong = [f"{names[column]} is {short(cells[column])}" for column in chosen if bit(cells[column]) is None]
+    text = f"{', '.join(wrong[:3])}{' ...' if len(wrong) > 3 else ''}, but must be 0 or 1"
+    return text + "; data.tag_column names the columns that are classes" if wrong else ""
 
 
-def is_code(words: list[Any]) -> bool:
-    """Whether tags look like a 0 or 1 for each class, of which nobody says which class it is."""
-    return len(words) > len(set(map(str, words))) and set(map(str, words)) <= {"0", "1", "-1", "0.0", "1.0"}
-
-
-def _add(table: Table, name: str, number: int, tags: tuple[str, ...] | None = None) -> bool:
-    if name in table.rows:
-        place = f"{table.word} {number}"
-        table.problems.append(
-            f"{place}: {name!r} is there already, in {table.word} {table.rows[name]}: an image has one {table.word}"
+def _meet(table: Table, entries: _Entries, columns: Columns) -> None:
+    """Put the rows into the table; those of one image are joined if a row is a tag, and wrong if it is an image."""
+    table.joined = _are_tags(entries, columns.rows)
+    if table.joined:
+        for place in entries.absent:
+            entries.tags[place] = ()
+    place_of: dict[str, int] = {}
+    for name, number, tags in zip(entries.names, entries.numbers, entries.tags, strict=True):
+        place = place_of.setdefault(name, len(place_of))
+        if place == len(table.tags):
+            table.rows[name] = number
+            table.tags.append(tags)
+        elif table.joined:
+            table.tags[place] = tuple(dict.fromkeys((*table.tags[place], *tags)))
+        else:
+            table.problems.append(
+                f"{table.word} {number}: {short(name)} is there already, in {table.word} {table.rows[name]}: "
+                f"an image has one {table.word}, unless --data.rows tag joins them"
+            )
+    if table.joined and columns.rows == "auto":
+        table.notes.append(
+            f"{table.path} has one {table.word} per tag ({len(entries.names)} {table.word}s of {len(table.rows)} "
+            "images), which are joined; --data.rows image if that is wrong"
         )
+    if table.joined and entries.absent:
+        table.notes.append(f"{len(entries.absent)} {table.word}s with {CERTAINTY} 0 are no tags")
+
+
+def _are_tags(entries: _Entries, rows: str) -> bool:
+    """Whether a row is one tag: if that was given, for tables of objects, or if most images have several rows."""
+    if rows != "auto" or any(len(tags) > 1 for tags in entries.tags):
+        return rows == "tag"
+    if entries.objects:
+        return True
+    if len(set(entries.names)) == len(entries.names):
         return False
-    table.rows[name] = number
-    if tags is not None:
-        table.tags.append(tags)
-    return True
-
-
-def _hashable(cell: Any) -> Any:
-    return tuple(map(str, cell)) if isinstance(cell, list) else str(cell)
-
-
-def _separator(cells: Iterable[Any]) -> str:
-    texts = [cell for cell in cells if isinstance(cell, str) and not LIST.match(cell)]
-    return next((mark for mark in SEPARATORS if any(mark in text for text in texts)), SEPARATORS[0])
-
-
-def _split(cell: Any, separator: str) -> tuple[str, ...]:
-    if isinstance(cell, str) and LIST.match(cell):
-        cell = tuple(map(str, ast.literal_eval(cell.strip())))
-    parts = cell if isinstance(cell, tuple) else cell.split() if separator.isspace() else cell.split(separator)
-    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
-
-
-def _with_rows(table: Table) -> Table:
-    if not table.rows and not table.problems:
-        raise DataError(f"the tag file {table.path} has no rows", hint=f"It needs one {table.word} per image.")
-    return table
+    several: dict[str, set[tuple[str, ...]]] = {}
+    for name, tags in zip(entries.names, entries.tags, strict=True):
+        if tags:
+            several.setdefault(name, set()).add(tags)
+    many = sum(len(tags) > 1 for tags in several.values())
+    return many > 1 and 2 * many > len(several)

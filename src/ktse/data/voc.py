@@ -9,6 +9,7 @@ import numpy as np
 from ktse.data.folder import some
 from ktse.data.found import VOC_CLASSES, Found, read_classes, read_list
 from ktse.data.listing import Names, list_folder
+from ktse.data.text import clean
 from ktse.data.xml import read_xml
 from ktse.errors import DataError, KtseError
 from ktse.run_folder import read_label_map, undecided
@@ -86,7 +87,7 @@ def find_voc(root: Path, train_list: str = "", validation_list: str = "") -> Fou
     if problems:
         raise DataError(
             f"the VOC tree {root} cannot be used as it is", where=problems,
-            hint="Mend or remove these, or name other lists with --data.train_list and --data.validation_list.",
+            hint="Fix or remove these, or name other lists with --data.train_list and --data.validation_list.",
         )  # fmt: skip
     held = set(held_out)
     chosen = np.array([file in held for file in files], dtype=bool)
@@ -128,7 +129,7 @@ def _annotated(path: Path) -> tuple[str, ...]:
     if content.tag != "annotation":
         raise ValueError(f"{path}: line 1: its root is <{content.tag}>, not <annotation>")
     # Parts of a person (head, hand, foot) have names too, but stand inside their object.
-    names = [(thing.findtext("name") or "").strip() for thing in content.findall("object")]
+    names = [clean(thing.findtext("name") or "") for thing in content.findall("object")]
     if not all(names):
         raise ValueError(f"{path}: object {names.index('') + 1} has no name")
     return tuple(dict.fromkeys(names))

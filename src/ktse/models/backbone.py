@@ -18,7 +18,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, layer_norm
 
 from ktse.errors import RecipeError
-from ktse.models import resnet38  # noqa: F401 (it adds its model to timm's)
+from ktse.models import (
+    hub,
+    resnet38,  # noqa: F401 (it adds its model to timm's)
+)
 from ktse.models.folding import fold_batch_norms, unfold_batch_norms
 from ktse.models.precision import keep_dilated_in_float32
 
@@ -180,7 +183,7 @@ def create(name: str, weights: str, **arguments: Any) -> nn.Module:
     if name.startswith("vgg"):
         arguments["output_stride"] = 32
     try:
-        with quiet_timm():
+        with quiet_timm(), hub.asked_once(weights):
             model = timm.create_model(name, **arguments)
         if "pretrained_cfg_overlay" in arguments:
             blank = partial(timm.create_model, name, **arguments | {"pretrained": False})
@@ -190,6 +193,12 @@ def create(name: str, weights: str, **arguments: Any) -> nn.Module:
         forget_weights(model)
         return model
     except Exception as error:  # timm, its hub and the readers of the file formats share no base class
+        if weights == "hub" and not isinstance(error, TypeError | AssertionError) and not hub.reachable():
+            raise RecipeError(
+                f"the weights of the backbone {name!r} cannot be downloaded: {hub.address()} cannot be reached",
+                hint="Give --weights FILE with weights of this very model, or --weights none to start from random "
+                "ones.",
+            ) from error
         raise RecipeError(
             f"the backbone {name!r} with weights {weights!r} cannot be built",
             where=f"{type(error).__name__}: {error}".splitlines()[0],

@@ -18,9 +18,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ktse.console import say, track
+from ktse.data.ids import image_ids
 from ktse.data.image import read_image
-from ktse.data.listing import list_images
-from ktse.data.sample import TaggedImages, image_ids
+from ktse.data.listing import list_folder
+from ktse.data.sample import TaggedImages
 from ktse.errors import DataError
 from ktse.prediction.confidence import Confidence
 from ktse.prediction.predictor import Predictor, decide
@@ -56,7 +57,10 @@ def predict_folder(predictor: Predictor, images: Path, out: Path) -> list[Path]:
     if images.is_file():
         named = {images.stem: images}
     else:
-        files = list_images(images)
+        listing = list_folder(images)
+        for note in listing.notes:
+            say(f"predict: {note}")
+        files = listing.files
         named = {name: images / file for name, file in zip(image_ids(files), files, strict=True)}
     try:
         predict_files(predictor, {name: partial(read_image, path) for name, path in named.items()}, out)
@@ -74,6 +78,8 @@ def predict_tagged(predictor: Predictor, data: TaggedImages, out: Path) -> list[
     Raises:
         DataError: a tag is no class of the model, or images cannot be read (the others are written first).
     """
+    for note in data.notes:
+        say(f"predict: {note}")
     used = [data.classes[key] for key in np.flatnonzero(data.tags.any(axis=0))]
     unknown = [name for name in used if name not in predictor.classes]
     if unknown:

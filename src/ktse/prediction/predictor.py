@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,19 @@ from ktse.prediction.tiles import blend
 from ktse.recipe import PredictRecipe
 from ktse.refinement.dense_crf import crf_scores
 from ktse.run_folder import label_type
+from ktse.visual import overlay
+
+NAMED = 5
+"""Classes that are named in one line about a prediction or a model."""
+
+SHOWN = 1024
+"""Longer side in pixels of what a notebook shows."""
 
 BAND = 384 * 2**20
 """Bytes that the scores of a row of tiles may take; with more classes or wider images the tiles get lower."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """What a segmentation model says about an image.
 
@@ -32,11 +40,57 @@ class Prediction:
         label: (H, W) uint8 (uint16 from 255 classes on), 0 background, k class k.
         confidence: how sure the model is of what it found, 0..1 (ktse.prediction.confidence).
         probabilities: (C+1, H, W) float32, 0..1, where asked for.
+        classes: names of the classes 1..C.
+        photo: the RGB image that was segmented.
     """
 
     label: np.ndarray
     confidence: float
     probabilities: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    photo: Image.Image | None = None
+
+    def overlay(self, photo: Any = None, alpha: float = 0.55) -> Image.Image:
+        """The labels in colour over the photo.
+
+        Args:
+            photo: any form of an image that ktse.load(...).predict takes; without it, the image that was segmented.
+            alpha: opacity of the colours, 0..1.
+
+        Returns:
+            RGB image of the photo's size.
+
+        Raises:
+            DataError: there is no photo, or it cannot be read.
+        """
+        image = self.photo if photo is None else as_image(photo)
+        if image is None:
+            raise DataError("this prediction does not hold its photo", hint="Give it: overlay(photo).")
+        return overlay(image, self.label, alpha)
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows: the overlay, made smaller where it is large."""
+        if self.photo is None:
+            return None
+        large, file = max(self.photo.size) > SHOWN, BytesIO()
+        photo = ImageOps.contain(self.photo, (SHOWN, SHOWN)) if large else self.photo
+        overlay(photo, self.label).save(file, format="PNG")
+        return file.getvalue()
+
+    def __repr__(self) -> str:
+        values, counts = np.unique(self.label, return_counts=True)
+        found = [
+            f"{self._name(int(value))} {100 * count / self.label.size:.3g} %"
+            for value, count in sorted(zip(values, counts, strict=True), key=lambda pair: -pair[1])
+            if value
+        ]
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        height, width = self.label.shape
+        shown = f"{', '.join(found[:NAMED])}{more}" if found else "background alone"
+        return f"<Prediction of {width}x{height} pixels: {shown}; confidence {self.confidence:.2f}>"
+
+    def _name(self, value: int) -> str:
+        return self.classes[value - 1] if value <= len(self.classes) else f"class {value}"
 
 
 class Predictor:
@@ -50,6 +104,10 @@ class Predictor:
     def __init__(self, model: Network | Whole, recipe: PredictRecipe) -> None:
         self.model, self.recipe = model, recipe
 
+    def __repr__(self) -> str:
+        more = f" and {len(self.classes) - NAMED} more" if len(self.classes) > NAMED else ""
+        return f"<Predictor of {len(self.classes)} classes: {', '.join(self.classes[:NAMED])}{more}>"
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes 1..C."""
@@ -59,7 +117,8 @@ class Predictor:
         """Segment an image.
 
         Args:
-            image: a path, a Pillow image, an array (H, W) or (H, W, 3), or a tensor (3, H, W); uint8, or float in 0..1.
+            image: a path, an open binary file, a Pillow image, an array (H, W) or (H, W, 3), or a tensor (3, H, W);
+                uint8, or float in 0..1.
             tags: names of the classes that it shows, where that is known: no pixel becomes another one.
             probabilities: also return the probability of every label for every pixel.
 
@@ -74,7 +133,8 @@ class Predictor:
             confidence.add(label[top : top + scores.shape[1]], best)
             if probabilities:
                 kept.append(scores.copy())
-        return Prediction(label, confidence.value, np.concatenate(kept, axis=1) if probabilities else None)
+        whole = np.concatenate(kept, axis=1) if probabilities else None
+        return Prediction(label, confidence.value, whole, self.classes, picture)
 
     def bands(self, image: Image.Image, tags: Collection[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Probabilities of an RGB image from top to bottom, among its tags if these are known.
@@ -174,14 +234,16 @@ def as_image(image: Any) -> Image.Image:
     """Any usual form of an image as RGB.
 
     Args:
-        image: a path, a Pillow image, an array (H, W) or (H, W, 1, 3 or 4), or a tensor (1, 3 or 4, H, W); uint8, or
-            float in 0..1.
+        image: a path, an open binary file such as BytesIO, a Pillow image, an array (H, W) or (H, W, 1, 3 or 4), or a
+            tensor (1, 3 or 4, H, W); uint8, or float in 0..1.
 
     Raises:
         DataError: it is none of these, or cannot be read.
     """
     if isinstance(image, str | Path):
         return read_image(Path(image))
+    if hasattr(image, "read"):
+        return _from_file(image)
     if isinstance(image, Image.Image):
         return to_rgb(ImageOps.exif_transpose(image))
     if hasattr(image, "detach"):  # a tensor, known without loading torch
@@ -191,7 +253,8 @@ def as_image(image: Any) -> Image.Image:
         array = image
     else:
         raise DataError(
-            f"a {type(image).__name__} is not an image", hint="Give a path, a Pillow image, an array or a tensor."
+            f"a {type(image).__name__} is not an image",
+            hint="Give a path, an open binary file, a Pillow image, an array or a tensor.",
         )
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
@@ -210,3 +273,12 @@ def as_image(image: Any) -> Image.Image:
     elif array.dtype != np.uint8:
         raise DataError(f"an image of type {array.dtype} cannot be used", hint="Give uint8, or float in 0..1.")
     return to_rgb(Image.fromarray(array.astype(np.uint8)))
+
+
+def _from_file(file: Any) -> Image.Image:
+    """The image in an open file, read from where the file stands."""
+    content = file.read()
+    if not isinstance(content, bytes):
+        raise DataError("an image cannot be read from a file that is open as text", hint='Open it with mode "rb".')
+    name = getattr(file, "name", "")
+    return read_image(BytesIO(content), name=name if isinstance(name, str) and name else "the image in memory")

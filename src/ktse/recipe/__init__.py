@@ -26,7 +26,11 @@ class DataRecipe:
             "auto": found out.
         image_column: column of image names in a table; empty: found by its name.
         tag_column: column of tags in a table, or several, joined by commas, with 0 and 1; empty: found by its name.
-        separator: what stands between tags in a cell; empty: the first of ; | , that occurs.
+        separator: what stands between tags in a cell, exactly; " " for any blanks; empty: line breaks, and the first
+            of ; | , that occurs.
+        rows: what a row of a table is: "image", or "tag" (an image may have several rows, whose tags are joined), or
+            "auto": found out.
+        no_tag: names, joined by commas, that mean that none of the classes is there, such as normal; they are no tags.
         classes: file with one class name a line, the only ones used and in this order; "voc": the 20 of PASCAL VOC.
         train_list: file with one image name a line: only these, and those for validation, are used.
         validation_list: file with one image name a line: these are kept out of all training.
@@ -42,6 +46,8 @@ class DataRecipe:
     image_column: str = ""
     tag_column: str = ""
     separator: str = ""
+    rows: Literal["auto", "image", "tag"] = "auto"
+    no_tag: str = ""
     classes: str = ""
     train_list: str = ""
     validation_list: str = ""
@@ -55,7 +61,7 @@ class TruthRecipe:
     """True masks, for measuring only.
 
     Attributes:
-        masks: folder of mask PNGs (0 background, k class k, 255 ignored), or empty.
+        masks: folder of mask PNGs (0 background, k class k, 255 undecided), or a COCO file; empty: none.
     """
 
     masks: str = ""

@@ -24,6 +24,8 @@ class Calibrated:
         low, high: bounds of the threshold; None with a single mask, which cannot say how much masks differ.
         loss: mIoU that a threshold chosen on so few masks is expected to cost; None with a single mask.
         loss_high: what it costs at most in 95 of 100 cases.
+        iou: (C+1,) IoU of each label, background first, over the masks at the threshold; None where no mask shows it.
+        shown: (C+1,) number of masks that show it.
     """
 
     threshold: float
@@ -33,6 +35,8 @@ class Calibrated:
     high: float | None
     loss: float | None
     loss_high: float | None
+    iou: tuple[float | None, ...]
+    shown: tuple[int, ...]
 
     @property
     def source(self) -> str:
@@ -62,18 +66,22 @@ def calibrate(counts: list[np.ndarray], thresholds: np.ndarray, samples: int = S
     said = np.stack([part.sum(axis=1) for part in counts]).astype(np.float64)
     true = np.stack([part[0].sum(axis=1) for part in counts]).astype(np.float64)
 
-    def curve(times: np.ndarray) -> np.ndarray:
+    def by_label(times: np.ndarray) -> np.ndarray:
+        """(T, C+1) IoU; NaN for labels that no mask shows."""
         agreed, present = np.tensordot(times, right, 1), times @ true
         union = np.tensordot(times, said, 1) + present - agreed
-        measured = present > 0
-        iou = agreed[:, measured] / union[:, measured]
-        return np.asarray(iou.mean(axis=1))
+        return np.where(present > 0, agreed / np.maximum(union, 1), np.nan)
+
+    def curve(times: np.ndarray) -> np.ndarray:
+        return np.asarray(np.nanmean(by_label(times), axis=1))
 
     number = len(counts)
     whole = curve(np.ones(number))
     best = _middle_of_best(whole)
+    iou = tuple(None if np.isnan(value) else round(float(value), 4) for value in by_label(np.ones(number))[best])
+    shown = tuple((true > 0).sum(axis=0).tolist())
     if number == 1:
-        return Calibrated(float(thresholds[best]), 1, float(whole[best]), None, None, None, None)
+        return Calibrated(float(thresholds[best]), 1, float(whole[best]), None, None, None, None, iou, shown)
     rng = np.random.default_rng(seed)
     drawn = (rng.multinomial(number, np.full(number, 1 / number)).astype(np.float64) for _ in range(samples))
     chosen = np.array([_middle_of_best(curve(times)) for times in drawn if times @ true.sum(axis=1) > 0])
@@ -81,7 +89,7 @@ def calibrate(counts: list[np.ndarray], thresholds: np.ndarray, samples: int = S
     losses = whole[best] - whole[chosen]
     return Calibrated(
         float(thresholds[best]), number, float(whole[best]), round(float(low), 4), round(float(high), 4),
-        float(losses.mean()), float(np.quantile(losses, 0.95)),
+        float(losses.mean()), float(np.quantile(losses, 0.95)), iou, shown,
     )  # fmt: skip
 
 

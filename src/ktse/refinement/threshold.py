@@ -16,12 +16,14 @@ COLOURS, BLUR = 32, 1 / 48
 OBJECT_POWER, LABEL_POWER = 0.8, 0.9
 """Powers of the entropy, of mask or of labels, that their information about colour is divided by."""
 
-ALIKE, WIDEST, ENDS = 0.05, 0.25, (0.05, 0.9)
-"""Relative difference of two shares that counts as none; how wide a range of thresholds may be that differ by no more;
-and where the best one may lie."""
+PRIOR = 0.3
+"""How strongly thresholds near 0 and 1 are distrusted; from 0.1 to 0.8 the masks that were measured hardly change."""
 
-SAFE = 0.4
-"""The threshold that does least harm on all data that was measured (docs/refinement.md)."""
+MIDDLE = 0.5
+"""The threshold where the images tell nothing."""
+
+MOVED = 0.1
+"""How far from the best explained threshold the chosen one may lie before the choice counts as unclear."""
 
 SMALLEST = 0.05
 """Entropy in bits of the smallest mask that says anything."""
@@ -138,33 +140,30 @@ class Threshold:
     Attributes:
         value: 0..1.
         source: where it comes from, in words.
-        kind: "found" in the images, "fallback" where these do not tell, or "recipe".
+        kind: "found" in the images, "unclear" where many suit the images about equally well, or "recipe".
     """
 
     value: float
     source: str
-    kind: Literal["found", "fallback", "recipe"]
+    kind: Literal["found", "unclear", "recipe"]
 
 
 def explained_threshold(explained: np.ndarray) -> float | None:
-    """The threshold whose labels the colours of their images explain best, if one of them stands out.
+    """The threshold whose labels the colours of their images explain best; of about equal ones, one in the middle.
 
-    Where many thresholds are explained nearly as well, the best of them is chance. None of them is at an end of its
-    range on any data that was measured, so that one that is there is not believed either.
+    Where the curve is nearly flat, its maximum is chance. It may then lie at an end of the range, where every threshold
+    is bad. So the curve is weighted by (4 t (1 - t)) ** PRIOR, which falls only near the ends.
 
     Args:
         explained: (bins,), explained_labels or explained_share summed over images.
 
     Returns:
-        0..1, or None if colours explain no mask, or many about equally well.
+        0..1, or None if colours explain no mask.
     """
-    best = int(explained.argmax())
-    if explained[best] <= 0:
+    if explained.max() <= 0:
         return None
-    good = np.flatnonzero(explained >= (1 - ALIKE) * explained[best])
-    found = best / len(explained)
-    clear = (good[-1] - good[0]) / len(explained) <= WIDEST and ENDS[0] <= found <= ENDS[1]
-    return found if clear else None
+    thresholds = np.arange(len(explained)) / len(explained)
+    return float(thresholds[(explained * (4 * thresholds * (1 - thresholds)) ** PRIOR).argmax()])
 
 
 def choose_threshold(explained: np.ndarray, setting: float | str) -> Threshold:
@@ -177,6 +176,10 @@ def choose_threshold(explained: np.ndarray, setting: float | str) -> Threshold:
     if setting != "auto":
         return Threshold(float(setting), "set in the recipe", "recipe")
     found = explained_threshold(explained)
-    if found is not None:
-        return Threshold(round(found, 4), "where masks follow the colours of the images best, no truth used", "found")
-    return Threshold(SAFE, "a fixed one, as the images do not tell where objects end", "fallback")
+    if found is None:
+        return Threshold(MIDDLE, "a fixed one, as the images show no objects in the scores", "unclear")
+    if abs(found - explained.argmax() / len(explained)) > MOVED:
+        return Threshold(
+            round(found, 4), "far from both ends, as many thresholds suit the images about as well", "unclear"
+        )
+    return Threshold(round(found, 4), "where masks follow the colours of the images best, no truth used", "found")

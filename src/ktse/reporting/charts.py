@@ -77,6 +77,7 @@ def line_chart(
     title: str,
     x_label: str,
     y_label: str = "",
+    unit: str = "",
     dots: Sequence[Dot] = (),
     begin: tuple[float, str] | None = None,
     x_range: tuple[float, float] | None = None,
@@ -90,6 +91,7 @@ def line_chart(
         title: what a screen reader says.
         x_label: what the x axis shows; part of the hover text too.
         y_label: the same for the y axis; without it, lines are named alone.
+        unit: what follows the numbers of the y axis, " %" for example.
         dots: points worth a name.
         begin: place on the x axis where something begins, and its name.
         x_range: fixed ends of the x axis, to line up several charts.
@@ -107,11 +109,11 @@ def line_chart(
     low, high = min(y for _, y in points), max(y for _, y in points)
     y_ticks = ticks(0.0 if 0 < low < high / 2 else low, high, around=True)
     frame = _Frame(width, height, across, (y_ticks[0], y_ticks[-1]), TOP + 16 * len(legend) + (10 if begin else 0))
-    parts = [*_rows(legend), *_axes(frame, y_ticks, x_label)]
+    parts = [*_rows(legend), *_axes(frame, y_ticks, x_label, unit)]
     if begin is not None:
         parts += _begin(frame, *begin)
     for line in sorted(lines, key=lambda line: not line.faint):
-        parts += _curve(frame, line, x_label, y_label)
+        parts += _curve(frame, line, x_label, y_label, unit)
     parts += [_dot(frame, dot) for dot in dots]
     return Markup(
         f'<svg class="chart" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
@@ -154,14 +156,14 @@ def _write(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def _axes(frame: _Frame, y_ticks: list[float], x_label: str) -> list[str]:
+def _axes(frame: _Frame, y_ticks: list[float], x_label: str, unit: str) -> list[str]:
     right, bottom = frame.width - RIGHT, frame.height - BOTTOM
     parts = []
     for value in y_ticks:
         _, down = frame.place(frame.x[0], value)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{down}" y2="{down}"/>')
         parts.append(
-            f'<text class="tick" x="{LEFT - 6}" y="{down}" dy="0.35em" text-anchor="end">{_write(value)}</text>'
+            f'<text class="tick" x="{LEFT - 6}" y="{down}" dy="0.35em" text-anchor="end">{_write(value)}{unit}</text>'
         )
     for value in ticks(*frame.x, aim=5):
         place, _ = frame.place(value, frame.y[0])
@@ -184,7 +186,7 @@ def _begin(frame: _Frame, x: float, name: str) -> list[str]:
     ]
 
 
-def _curve(frame: _Frame, line: Line, x_label: str, y_label: str) -> list[str]:
+def _curve(frame: _Frame, line: Line, x_label: str, y_label: str, unit: str) -> list[str]:
     points = line.points()
     places = [frame.place(x, y) for x, y in points]
     style = f"{escape(line.style)}{' faint' if line.faint else ''}"
@@ -194,7 +196,7 @@ def _curve(frame: _Frame, line: Line, x_label: str, y_label: str) -> list[str]:
         parts = [f'<polyline class="{style}" points="{" ".join(map(",".join, places))}"/>']
     stride = max(1, math.ceil(len(points) / HOVERS))
     for (x, y), (across, down) in list(zip(points, places, strict=True))[::stride]:
-        what = f"{line.name}: {y_label} {y:.1f}" if y_label else f"{line.name}: {y:.4g}"
+        what = f"{line.name}: {y_label} {y:.1f}{unit}" if y_label else f"{line.name}: {y:.4g}"
         where = f"{x_label} {x:.2f}".rstrip("0").rstrip(".")
         hover = escape(f"{what} at {where}")
         parts.append(f'<circle class="hover" cx="{across}" cy="{down}" r="6"><title>{hover}</title></circle>')

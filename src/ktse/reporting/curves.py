@@ -18,36 +18,31 @@ from ktse.reporting.wording import is_number
 POINTS = 200
 
 TERMS = {
-    "classification": ("Classification", "How wrong the tags are told. The only term of the warm-up."),
-    "transfer": (
-        "Knowledge transfer",
-        "What is seen in two images must still be seen once they are stitched together (SIE).",
-    ),
-    "background": ("Background pixels", "Pixels that the network's own refined CAM calls background (SSR)."),
-    "foreground": ("Foreground pixels", "Pixels that the network's own refined CAM gives to a class (SSR)."),
-    "inter_class": (
-        "Gap between classes",
-        "Second class of a pixel minus the first; the further below 0, the clearer (SSR).",
-    ),
-    "stitched_background": ("Background, stitched", "The same as background pixels, on the stitched image."),
-    "stitched_foreground": ("Foreground, stitched", "The same as foreground pixels, on the stitched image."),
+    "classification": ("Classification", "How wrong the tags are; the only term of the warm-up."),
+    "transfer": ("Knowledge transfer", "Two images and the two stitched together must show the same (SIE)."),
+    "background": ("Background pixels", "Pixels that the refined CAM of the network calls background (SSR)."),
+    "foreground": ("Foreground pixels", "Pixels that the refined CAM of the network gives to a class (SSR)."),
+    "inter_class": ("Gap between classes", "Second class of a pixel minus the first; below 0 is clear (SSR)."),
+    "stitched_background": ("Background, stitched", "Background pixels, on the stitched image."),
+    "stitched_foreground": ("Foreground, stitched", "Foreground pixels, on the stitched image."),
     "global_alignment": (
         "Global alignment",
-        "With its strongest part erased, a class must stay as active on average as before (MGA).",
+        "Without its strongest part, a class must stay as active on average as before (MGA).",
     ),
     "local_alignment": (
         "Local alignment",
-        "What remains after erasing must not light up more than before, pixel by pixel (MGA).",
+        "What remains after erasing must not become more active, pixel by pixel (MGA).",
     ),
     "erased_classification": (
         "Classification, erased",
-        "How wrong the tags are told from an image without its strongest part (rival ACoL).",
+        "How wrong the tags are without the strongest part of the image (rival ACoL).",
     ),
-    "attraction": ("Attraction", "An erased image must look to the pyramid as its anchor does (rival AEFT)."),
-    "repulsion": ("Repulsion", "The weak part of an image must look unlike an image with other tags (rival AEFT)."),
-    "segmentation": ("Segmentation", "How far the model's answer is from the masks, pixel by pixel."),
-    "cross_entropy": ("Segmentation", "How far the model's answer is from the masks, pixel by pixel."),
-    "agreement": ("Agreement", "How far two networks are from each other where the masks are doubtful (BECO)."),
+    "attraction": ("Attraction", "How far an erased image is from its anchor image (rival AEFT)."),
+    "repulsion": ("Repulsion", "How close the weak part of an image is to an image with other tags (rival AEFT)."),
+    "segmentation": ("Segmentation", "How far the model is from the masks, pixel by pixel."),
+    "cross_entropy": ("Segmentation", "How far the model is from the masks, pixel by pixel."),
+    "presence": ("Presence", "How wrong the model is about which classes a crop shows."),
+    "agreement": ("Agreement", "How far two networks are from each other where masks are doubtful (BECO)."),
 }
 
 
@@ -147,7 +142,7 @@ def training(entries: Sequence[dict[str, Any]], weights: object = None) -> Train
     totals = [(entry["epoch"], entry["total"]) for entry in measured if is_number(entry.get("total"))]
     if totals and len(names) > 1:
         chart = _chart("Total", totals, ends, begin, "series-2")
-        panels.insert(0, Panel("Total", "What training lowers: every term times its weight, added up.", None, chart))
+        panels.insert(0, Panel("Total", "The sum of all terms, each times its weight.", None, chart))
     rates = [(entry["epoch"], entry["lr"]) for entry in measured if is_number(entry.get("lr"))]
     if rates:
         chart = _chart("Learning rate", rates, ends, begin, "series-3")

@@ -1,153 +1,160 @@
-"""Which images to show, and their pictures: photo, CAM, masks, prediction and truth side by side."""
+"""The images of the page: one of each class, those that need a look, those to draw, and all of them."""
 
 from __future__ import annotations
 
-import base64
 import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from ktse.data.sample import TaggedImages, Truth
-from ktse.errors import DataError, RunError
-from ktse.reporting.wording import listing
-from ktse.run_folder import RunFolder, read_label_map, read_npz, undecided
-from ktse.visual import class_scores_overlay, colours, overlay
+from ktse.errors import RunError
+from ktse.reporting.choice import one_per_class, to_draw, to_look_at
+from ktse.reporting.facts import Facts
+from ktse.reporting.pictures import Painter, Picture, colour, data_uri
+from ktse.reporting.wording import clip
+from ktse.run_folder import RunFolder
+from ktse.verdict.verdict import LEVELS
 
-LONG_SIDE = 352
-EACH = 4
+ROWS, LOOK, DRAW = 20, 6, 5
+"""Rows by class, images that need a look, and images to draw."""
+
+KINDS = 6
+"""Pictures in a row."""
+
+LIST = 1_000_000
+"""Characters that the list of all images may take, without its pictures."""
+
+THUMBS, EACH, PIXELS = 800_000, 3_500, 400_000_000
+"""Characters of all small pictures and the fewest that one needs; pixels that are decoded for them."""
+
+PICTURES, LARGE = 1_900_000, 45_000
+"""Characters of all pictures in rows, and of one of them at most."""
+
+TAGS = 20
+"""Tags of an image that are named."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture of a row.
-
-    Attributes:
-        name: column.
-        source: data URI, or empty if there is none.
-        words: what it shows, for those who cannot see it; or why there is none.
-    """
-
-    name: str
-    source: str
-    words: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """One image with everything that the run made of it.
+class Shown:
+    """One image on the page.
 
     Attributes:
         image_id: its name.
-        rank: place by mask IoU or confidence, from 1.
+        about: the class that it stands for, or empty.
+        level: verdict on that class, or empty.
+        why: why it was chosen, in words.
         split: "training" or "validation".
-        tags: names of its tagged classes, each with its colour as "#rrggbb".
-        scores: per-image mIoU by stage, in per cent.
+        tags: names of its tagged classes, each with its colour as "#rrggbb"; at most TAGS.
         confidence: of its mask, 0..1, if known.
-        pictures: photo first.
+        iou: its mean IoU by stage, in percent, where it was measured.
+        pictures: photo first; in the list of all images at most one.
     """
 
     image_id: str
-    rank: int
+    about: str
+    level: str
+    why: str
     split: str
     tags: list[tuple[str, str]]
-    scores: dict[str, float]
     confidence: float | None
+    iou: dict[str, float]
     pictures: list[Picture]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Gallery:
-    """Groups of rows.
+    """The images of the page.
 
     Attributes:
-        by: "fused", "mask", "prediction", "seed" (per-image IoU), "confidence", or empty if images cannot be ranked.
-        ranked: number of ranked images.
-        groups: best, median, worst; by confidence the least confident first, since those want looking at.
-        classes: name and colour of the classes that occur in the rows.
-        undecided: some mask has undecided pixels.
+        classes: a typical image of each class, the worst classes first.
+        untagged: classes that no image has.
+        left: number of classes without a row of their own.
+        look: images that need a look.
+        draw: images to draw a mask of, with their photos.
+        drawn: names of the classes that these show.
+        images: all images, the least confident first, as far as there is space.
+        total: number of images.
+        confident: the images are ordered by confidence.
+        measured: stage whose IoU the list gives; empty if none was measured.
+        legend: name and colour of the classes in the pictures.
+        undecided: some picture shows undecided pixels.
     """
 
-    by: str = ""
-    ranked: int = 0
-    groups: list[tuple[str, list[Row]]] = field(default_factory=list)
-    classes: dict[str, str] = field(default_factory=dict)
-    undecided: bool = False
+    classes: list[Shown]
+    untagged: list[str]
+    left: int
+    look: list[Shown]
+    draw: list[Shown]
+    drawn: list[str]
+    images: list[Shown]
+    total: int
+    confident: bool
+    measured: str
+    legend: list[tuple[str, str]]
+    undecided: bool
 
 
-def gallery(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Gallery:
-    """Choose images by mask IoU, or by confidence where there is no truth, and draw them.
+@dataclass(frozen=True)
+class _Table:
+    """What is known of each image, in the order of the data: confidence and IoU by stage, NaN where unknown."""
+
+    confidence: np.ndarray
+    iou: dict[str, np.ndarray]
+
+    @property
+    def measured(self) -> str:
+        """The last stage that was measured."""
+        found = (key for key in ("fused", "mask", "prediction", "seed") if np.isfinite(self.iou[key]).any())
+        return next(found, "")
+
+    @property
+    def order(self) -> np.ndarray:
+        """(N,) what images are ordered by: confidence, else IoU."""
+        if np.isfinite(self.confidence).any() or not self.measured:
+            return self.confidence
+        return self.iou[self.measured]
+
+
+def gallery(facts: Facts) -> Gallery:
+    """Choose images and draw them; whatever the run, the pictures stay within their budgets.
 
     Raises:
         RunError: a file of the run is damaged.
     """
-    measured = read_table(run.path("evaluation_images.csv"))
-    scores = {row["id"]: _floats(row, ("seed", "mask", "fused", "prediction")) for row in measured}
-    confidence = {row["id"]: _floats(row, ("confidence",)) for row in read_table(run.path("masks", "confidence.csv"))}
-    number = {image_id: index for index, image_id in enumerate(data.ids)}
-    by, ranking = "", {}
-    choices = [*((stage, scores) for stage in ("fused", "mask", "prediction", "seed")), ("confidence", confidence)]
-    for by, table in choices:
-        ranking = {image_id: row[by] for image_id, row in table.items() if by in row and image_id in number}
-        # Without a tag the mask is background by rule: right or wrong, it shows nothing of the method.
-        ranking = {image_id: value for image_id, value in ranking.items() if data.tags[number[image_id]].any()}
-        if ranking:
-            break
-    if not ranking:
-        return Gallery()
-    order = sorted(ranking, key=lambda image_id: (-ranking[image_id], image_id))
-    result = Gallery(by=by, ranked=len(order))
-    groups = list(zip(("Best", "Around the median", "Worst"), choose(len(order)), strict=True))
-    if by == "confidence":
-        names = ("Least confident", "Around the median", "Most confident")
-        groups = list(zip(names, reversed(choose(len(order))), strict=True))
-    for name, places in groups:
-        rows = []
-        for place in places:
-            image_id = order[place]
-            index = number[image_id]
-            rows.append(
-                Row(
-                    image_id=image_id,
-                    rank=place + 1,
-                    split="validation" if data.validation[index] else "training",
-                    tags=[(data.classes[k], colour(k + 1)) for k in np.flatnonzero(data.tags[index]).tolist()],
-                    scores=scores.get(image_id, {}),
-                    confidence=confidence.get(image_id, {}).get("confidence"),
-                    pictures=_pictures(run, data, truth, index, result),
-                )
-            )
-        if rows:
-            result.groups.append((name, rows))
-    result.classes = {name: result.classes[name] for name in data.classes if name in result.classes}
-    return result
-
-
-def choose(count: int, each: int = EACH) -> tuple[list[int], list[int], list[int]]:
-    """Places in a ranking to show, none twice: the first, those around the middle, and the last, from the very last."""
-    some = min(each, max(1, count // 3))
-    start = (count - some + 1) // 2
-    best = list(range(min(some, count)))
-    worst = [place for place in range(count - 1, count - 1 - some, -1) if place >= some]
-    middle = [place for place in range(start, start + some) if some <= place < count - some]
-    return best, middle, worst
-
-
-def colour(label: int) -> str:
-    """Colour of a class 1..C as "#rrggbb"."""
-    red, green, blue = colours(np.array(label, dtype=np.uint16))
-    return f"#{red:02x}{green:02x}{blue:02x}"
-
-
-def data_uri(image: Image.Image) -> str:
-    """An image inside a page, as JPEG."""
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", quality=82, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    data, table = facts.data, _table(facts)
+    painter = Painter(facts.run, data, facts.truth)
+    score = table.iou[table.measured] if table.measured else table.order
+    chosen = one_per_class(data.tags, score, facts.has_truth, _worst_first(facts), ROWS)
+    look = to_look_at(data.tags, table.order, {index for _, index in chosen}, LOOK)
+    allowance = min(LARGE, PICTURES // (KINDS * max(1, len(chosen) + len(look)) + DRAW))
+    basis = "IoU" if table.measured else "confidence"
+    classes = [
+        _shown(facts, table, index, painter.row(index, allowance), k, _place(data.tags[:, k], score, index, basis))
+        for k, index in chosen
+    ]
+    looked = [_shown(facts, table, index, painter.row(index, allowance)) for index in look]
+    legend = [(clip(data.classes[label - 1]), colour(label)) for label in sorted(painter.shown)[:60]]
+    calibrated = (facts.masks.get("calibration") or {}).get("images") or []
+    free = ~facts.has_truth if (~facts.has_truth & data.tags.any(axis=1)).sum() >= DRAW else np.ones(len(data), bool)
+    draw = to_draw(data.tags, table.order, free & ~np.isin(data.ids, calibrated), DRAW)
+    without = data.tags.sum(axis=0) == 0
+    return Gallery(
+        classes=classes,
+        untagged=[clip(name) for name, none in zip(data.classes, without, strict=True) if none][:ROWS],
+        left=len(data.classes) - len(chosen) - int(without.sum()),
+        look=looked,
+        draw=[_shown(facts, table, index, _photo(painter, index, allowance)) for index in draw],
+        drawn=[name for k, name in enumerate(data.classes) if data.tags[draw, k].any()],
+        images=_all_images(facts, table, painter),
+        total=len(data),
+        confident=bool(np.isfinite(table.confidence).any()),
+        measured=table.measured,
+        legend=legend,
+        undecided=painter.undecided,
+    )
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -168,67 +175,91 @@ def read_table(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _floats(row: dict[str, str], names: Sequence[str]) -> dict[str, float]:
-    """The cells that hold finite numbers."""
-    found = {}
-    for name in names:
+def image_scores(run: RunFolder, ids: Sequence[str]) -> dict[str, np.ndarray]:
+    """The columns "seed", "mask", "fused" and "prediction" of evaluation_images.csv: (N,) percent, NaN if not measured.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    rows = read_table(run.path("evaluation_images.csv"))
+    return {key: _column(rows, key, ids) for key in ("seed", "mask", "fused", "prediction")}
+
+
+def _table(facts: Facts) -> _Table:
+    ids = facts.data.ids
+    confidence = _column(read_table(facts.run.path("masks", "confidence.csv")), "confidence", ids)
+    return _Table(confidence, image_scores(facts.run, ids))
+
+
+def _column(rows: list[dict[str, str]], name: str, ids: Sequence[str]) -> np.ndarray:
+    place = {image_id: index for index, image_id in enumerate(ids)}
+    found = np.full(len(ids), np.nan)
+    for row in rows:
         try:
             value = float(row.get(name) or "nan")
         except ValueError:
             continue
-        if np.isfinite(value):
-            found[name] = value
+        if row["id"] in place and np.isfinite(value):
+            found[place[row["id"]]] = value
     return found
 
 
-def _pictures(run: RunFolder, data: TaggedImages, truth: Truth | None, index: int, result: Gallery) -> list[Picture]:
-    image_id = data.ids[index]
-    for k in np.flatnonzero(data.tags[index]).tolist():
-        result.classes[data.classes[k]] = colour(k + 1)
-    try:
-        photo = data.read(index)
-    except DataError as error:
-        return [Picture("Photo", "", f"The photo cannot be read: {error.what}")]
-    photo.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
-    pictures = [Picture("Photo", data_uri(photo), f"Photo {image_id}")]
-    if run.path("seeds").is_dir():
-        pictures.append(_cam(run.seed_path(image_id), photo, data.classes))
-    labels = [
-        ("Mask", run.path("masks"), run.mask_path(image_id)),
-        ("Fused mask", run.path("fused"), run.fused_path(image_id)),
-        ("Prediction", run.path("predictions"), run.prediction_path(image_id)),
-    ]
-    for name, folder, path in labels:
-        if path.is_file():
-            pictures.append(_label(name, read_label_map(path), photo, data.classes, result))
-        elif folder.is_dir():
-            pictures.append(Picture(name, "", "none for this image"))
-    if truth is not None and image_id in truth.paths:
-        pictures.append(_label("True mask", truth.read(image_id), photo, data.classes, result))
-    return pictures
+def _worst_first(facts: Facts) -> list[int]:
+    """Classes, those with the worst verdict first, then in their own order."""
+    levels = facts.verdict.classes if facts.verdict else {}
+    names = facts.data.classes
+    return sorted(range(len(names)), key=lambda k: -LEVELS.index(levels.get(names[k], "good")))
 
 
-def _cam(path: Path, photo: Image.Image, classes: Sequence[str]) -> Picture:
-    if not path.is_file():
-        return Picture("CAM", "", "none for this image")
-    seed = read_npz(path)
-    if "keys" not in seed or "cam" not in seed:
-        raise RunError(f"{path} is damaged", where="no keys or no cam", hint="Remove it and repeat the stage.")
-    keys = np.asarray(seed["keys"], dtype=np.int64)
-    names = listing([classes[k] for k in keys if 0 <= k < len(classes)]) or "no class"
-    return Picture("CAM", data_uri(class_scores_overlay(photo, seed["cam"], keys + 1)), f"CAM: {names}")
+def _place(tagged: np.ndarray, score: np.ndarray, index: int, basis: str) -> str:
+    """Where an image is among those with a tag, in words."""
+    known = score[tagged & np.isfinite(score)]
+    if not np.isfinite(score[index]):
+        return ""
+    return f"typical: place {1 + int((known > score[index]).sum()):,} of {len(known):,} by {basis}"
 
 
-def _label(name: str, label: np.ndarray, photo: Image.Image, classes: Sequence[str], result: Gallery) -> Picture:
-    values, sizes = np.unique(label, return_counts=True)
-    words = []
-    for value, size in zip(values.tolist(), sizes.tolist(), strict=True):
-        part = f"{100 * size / label.size:.0f} %"
-        if value == undecided(label):
-            result.undecided = True
-            words.append(f"undecided {part}")
-        elif 1 <= value <= len(classes):
-            result.classes[classes[value - 1]] = colour(value)
-            words.append(f"{classes[value - 1]} {part}")
-    shown = listing(words) or "background only"
-    return Picture(name, data_uri(overlay(photo, label)), f"{name}: {shown}")
+def _shown(
+    facts: Facts, table: _Table, index: int, pictures: list[Picture], about: int | None = None, why: str = ""
+) -> Shown:
+    levels = facts.verdict.classes if facts.verdict else {}
+    data = facts.data
+    tags = np.flatnonzero(data.tags[index]).tolist()[:TAGS]
+    return Shown(
+        image_id=clip(data.ids[index], 160),
+        about="" if about is None else clip(data.classes[about]),
+        level="" if about is None else levels.get(data.classes[about], ""),
+        why=why,
+        split="validation" if data.validation[index] else "training",
+        tags=[(clip(data.classes[k]), colour(k + 1)) for k in tags],
+        confidence=float(table.confidence[index]) if np.isfinite(table.confidence[index]) else None,
+        iou={key: float(values[index]) for key, values in table.iou.items() if np.isfinite(values[index])},
+        pictures=pictures,
+    )
+
+
+def _photo(painter: Painter, index: int, allowance: int) -> list[Picture]:
+    photo, problem = painter.photo(index)
+    words = problem or f"Photo {clip(painter.data.ids[index])}"
+    return [Picture("photo", "Photo", data_uri(photo, allowance // 2) if photo is not None else "", words)]
+
+
+def _all_images(facts: Facts, table: _Table, painter: Painter) -> list[Shown]:
+    """As many images as there is space for, the least confident first; pictures of the first of them."""
+    data, order = facts.data, np.argsort(table.order, kind="stable")  # NaN comes last
+    count = min(len(order), THUMBS // EACH)
+    allowance = min(LARGE, THUMBS // max(1, count))
+    found: list[Shown] = []
+    space, pixels = LIST, PIXELS
+    for place, index in enumerate(order.tolist()):
+        pictures = []
+        if place < count and pixels > 0 and facts.run.path("masks").is_dir():
+            source, decoded = painter.small(index, allowance)
+            words = f"Mask of {clip(data.ids[index])}"
+            pictures, pixels = [Picture("mask", "Mask", source, words)] if source else [], pixels - decoded
+        row = _shown(facts, table, index, pictures)
+        space -= 220 + len(escape(row.image_id)) + sum(8 + len(escape(name)) for name, _ in row.tags)
+        if space < 0:
+            break
+        found.append(row)
+    return found

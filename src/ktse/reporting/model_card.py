@@ -5,36 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from ktse.data.corrections import find_corrections
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.masks import Truth, open_corrections
+from ktse.data.sample import TaggedImages
 from ktse.errors import DataError
 from ktse.recipe import Recipe
-from ktse.reporting import scores, wording
-from ktse.reporting.report import read_optional, versions_of, warnings_of
-from ktse.run_folder import RunFolder, atomic
+from ktse.reporting import judgement, scores
+from ktse.reporting.facts import Facts, gather
+from ktse.reporting.templates import environment, write
+from ktse.reporting.wording import plain
+from ktse.run_folder import RunFolder
 
 RARE = 20
 """Training images below which a class is named among the limits."""
 
-
-class Row:
-    """One measured stage.
-
-    Args:
-        row: from evaluation.json.
-    """
-
-    def __init__(self, row: scores.StageScore) -> None:
-        self.name, self.score = row.name, row.score or {}
-        self.oracle = (row.oracle or {}).get("miou")
-
-    def split(self, name: str) -> float | None:
-        """The mIoU of a part of the images."""
-        part = (self.score.get("by_split") or {}).get(name) or {}
-        value: float | None = part.get("miou") if part.get("images") else None
-        return value if wording.is_number(value) else None
+MOST_CLASSES = 300
+"""Classes that a table names."""
 
 
 def write_model_card(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Path:
@@ -43,7 +28,7 @@ def write_model_card(run: RunFolder, data: TaggedImages, truth: Truth | None) ->
     Args:
         run: the run folder; every file in it but recipe.yaml may be missing.
         data: images and tags.
-        truth: true masks, or None; the numbers come from evaluation.json.
+        truth: true masks, or None; the measures come from evaluation.json.
 
     Returns:
         path of the card.
@@ -51,75 +36,49 @@ def write_model_card(run: RunFolder, data: TaggedImages, truth: Truth | None) ->
     Raises:
         RunError: a file of the run is damaged.
     """
-    environment = Environment(
-        loader=PackageLoader("ktse.reporting", "."),
-        autoescape=False,  # Markdown, not HTML
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=False,
-        undefined=StrictUndefined,
-    )
-    environment.globals.update(
-        number=wording.number,
-        whole=wording.count,
-        plural=wording.plural,
-        share=wording.share,
-        is_number=wording.is_number,
-    )
-    text = environment.get_template("model_card.md.j2").render(gather_card(run, data, truth))
-    path = run.path("model_card.md")
-    with atomic(path) as part:
-        part.write_text(text.rstrip() + "\n", encoding="utf-8")
-    return path
+    template = environment(html=False).get_template("model_card.md.j2")
+    return write(run.path("model_card.md"), template.render(content(gather(run, data, truth))))
 
 
-def gather_card(run: RunFolder, data: TaggedImages, truth: Truth | None) -> dict[str, Any]:
-    """Everything that the template shows, by name."""
-    recipe = run.read_recipe()
-    manifest = {stage: dict(entry) for stage, entry in run.manifest().items() if isinstance(entry, dict)}
-    evaluation = read_optional(run.path("evaluation.json"))
-    summary, learned = (read_optional(run.path(folder, "summary.json")) for folder in ("masks", "segment"))
-    kept_out = data.validation
-    counts = [data.tags[chosen].sum(axis=0).tolist() for chosen in (~kept_out, kept_out)]
+def content(facts: Facts) -> dict[str, Any]:
+    """What the template shows beside the facts, by name."""
+    run, data, recipe = facts.run, facts.data, facts.recipe
+    levels = facts.verdict.classes if facts.verdict else {}
+    counts = [data.tags[chosen].sum(axis=0).tolist() for chosen in (~data.validation, data.validation)]
     classes = [
-        {"name": plain(name), "training": trained, "validation": apart}
+        {"name": name, "level": levels.get(name, ""), "training": trained, "validation": apart}
         for name, trained, apart in zip(data.classes, *counts, strict=True)
     ]
-    measured = [Row(row) for row in scores.stages(evaluation) if row.score]
-    prediction = evaluation.get("prediction") or {}
+    prediction = facts.evaluation.get("prediction") or {}
+    rare = [entry for entry in classes if entry["training"] < RARE]
     return {
-        "name": plain(run.root.resolve().name),
-        "classes": classes,
+        "facts": facts,
+        "recipe": recipe,
+        "judgement": judgement.show(facts.verdict, facts.root),
+        "classes": classes[:MOST_CLASSES],
         "trained": run.path("segment", "model.safetensors").is_file(),
-        "classify": recipe.classify, "seed": recipe.seed, "refine": recipe.refine, "segment": recipe.segment,
-        "epochs": recipe.segment.passes(len(data.training)), "predict": recipe.predict,
-        "images": len(data), "training": int((~kept_out).sum()), "validation": int(kept_out.sum()),
+        "epochs": recipe.segment.passes(len(data.training)),
+        "training": int((~data.validation).sum()),
+        "validation": int(data.validation.sum()),
         "untagged": int((data.tags.sum(axis=1) == 0).sum()),
         "corrections": corrected(data, recipe),
-        "has_truth": truth is not None, "true_masks": len(truth.paths) if truth is not None else 0,
-        "summary": summary, "learned": learned,
-        "measured": measured,
         "prediction": prediction,
-        "row_kept_out": any(row.split("validation") is not None for row in measured),
-        "class_iou": [(plain(name), value) for name, value in (prediction.get("iou") or {}).items()],
-        "tag_parts": scores.tag_splits(evaluation),
-        "rare": [f"{entry['name']} ({entry['training']})" for entry in classes if entry["training"] < RARE],
-        "warnings": [*warnings_of(manifest, summary, learned, evaluation), *scores.notes(evaluation)],
+        "kept_out": any(row.split("validation") is not None for row in facts.stages),
+        "class_iou": list((prediction.get("iou") or {}).items())[:MOST_CLASSES],
+        "tag_parts": scores.tag_splits(facts.evaluation),
+        "rare": rare[:MOST_CLASSES],
         "licences": licences(run, recipe),
-        "versions": versions_of(manifest),
-    }  # fmt: skip
-
-
-def plain(name: str) -> str:
-    """A name on one line that does not end a cell of a table."""
-    return " ".join(name.split()).replace("|", "\\|")
+    }
 
 
 def corrected(data: TaggedImages, recipe: Recipe) -> int:
     """Number of corrected masks among the images trained on."""
+    folder = recipe.segment.corrections
+    if not folder:
+        return 0
     try:
-        known = find_corrections(recipe.segment.corrections)
-    except DataError:  # the folder has gone since
+        known = open_corrections(Path(folder), data)
+    except DataError:  # the folder has gone or changed since
         return 0
     return sum(data.ids[index] in known for index in data.training)
 

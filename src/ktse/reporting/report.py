@@ -1,146 +1,111 @@
-"""Gather what a run folder holds and write it as one HTML file."""
+"""The page of a run: one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
-import shlex
+import base64
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from ktse.data.sample import TaggedImages, Truth
-from ktse.reporting import scores, wording
+from ktse.data.masks import Truth
+from ktse.data.sample import TaggedImages
+from ktse.reporting import judgement, scores
 from ktse.reporting.charts import bar
 from ktse.reporting.curves import read_metrics, training
-from ktse.reporting.gallery import colour, gallery
-from ktse.run_folder import STAGES, RunFolder, atomic, read_json
+from ktse.reporting.facts import Facts, gather
+from ktse.reporting.gallery import gallery
+from ktse.reporting.pictures import colour
+from ktse.reporting.templates import environment, write
+from ktse.reporting.wording import clip
+from ktse.run_folder import RunFolder
 from ktse.settings import to_dict
 
 MANY_CLASSES = 30
 """From this number of classes on, tables by class start folded."""
 
+MOST_CLASSES = 300
+"""Rows of a table by class; of more classes, those with the lowest IoU."""
+
+RECIPE = 40_000
+"""Characters of the recipe that are shown."""
+
 
 def write_report(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Path:
-    """Write RUN/report.html: one file that needs nothing else, with whatever the run has so far.
+    """Write RUN/report.html: one file, below 5 MiB, with whatever the run has so far.
 
     Args:
         run: the run folder; every file in it but recipe.yaml may be missing.
         data: images and tags.
-        truth: true masks, or None. They are only shown; the numbers come from evaluation.json.
+        truth: true masks, or None. They are only shown; the measures come from evaluation.json.
 
     Returns:
-        path of the report.
+        path of the page.
 
     Raises:
         RunError: a file of the run is damaged.
     """
-    environment = Environment(
-        loader=PackageLoader("ktse.reporting", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
+    found = environment(html=True)
+    found.globals["bar"] = bar
+    script = Path(__file__).with_name("report.js").read_text(encoding="utf-8")
+    # The hash allows this script and no other.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = found.get_template("report.html.j2").render(
+        **content(gather(run, data, truth)), script=Markup(script), script_hash=digest
     )
-    writing = {"number": wording.number, "whole": wording.count, "share": wording.share}
-    environment.filters.update(writing, duration=wording.duration, memory=wording.memory)
-    environment.globals.update(bar=bar, is_number=wording.is_number, plural=wording.plural)
-    path = run.path("report.html")
-    page = environment.get_template("report.html.j2").render(gather(run, data, truth))
-    with atomic(path) as part:
-        part.write_text(page, encoding="utf-8")
-    return path
+    return write(run.path("report.html"), page)
 
 
-def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> dict[str, Any]:
-    """Everything that the template shows, by name.
+def content(facts: Facts) -> dict[str, Any]:
+    """What the template shows beside the facts, by name.
 
     Raises:
         RunError: a file of the run is damaged.
     """
-    recipe = run.read_recipe()
-    manifest = {stage: dict(entry) for stage, entry in run.manifest().items() if isinstance(entry, dict)}
-    evaluation = read_optional(run.path("evaluation.json"))
-    summary = read_optional(run.path("masks", "summary.json"))
-    learned = read_optional(run.path("segment", "summary.json"))
-    names = run.read_classes() if run.path("classes.txt").is_file() else data.classes
+    run, data, evaluation = facts.run, facts.data, facts.evaluation
     tagged = dict(zip(data.classes, data.tags.sum(axis=0).tolist(), strict=True))
+    images = gallery(facts)
+    measured = evaluation.get("mask") or {}
+    class_rows = scores.classes(evaluation, tagged)
     tag_parts = scores.tag_splits(evaluation)
-    has_masks = run.path("masks").is_dir() and any(run.path("masks").rglob("*.png"))
-    stage_rows = scores.stages(evaluation)
+    recipe = yaml.safe_dump(to_dict(facts.recipe), sort_keys=False, allow_unicode=True)
     return {
-        "name": run.root.resolve().name,
-        "outcome": scores.outcome(evaluation, len(data), len(names), masks=has_masks, truth=truth is not None),
-        "has_masks": has_masks,
-        "has_truth": truth is not None,
-        "true_masks": len(truth.paths) if truth is not None else 0,
-        "validation": int(data.validation.sum()),
-        "images": len(data),
-        "warnings": [*warnings_of(manifest, summary, learned, evaluation), *scores.notes(evaluation)],
-        "stages": stage_rows,
-        "measured": [row for row in stage_rows if row.score],
-        "averaged": scores.averaged(stage_rows),
+        "facts": facts,
+        "judgement": judgement.show(facts.verdict, facts.root),
+        "levels": facts.verdict.classes if facts.verdict else {},
+        "gallery": images,
+        "thumbs": any(shown.pictures for shown in images.images),
+        "list_classes": [clip(name) for name in data.classes[:MOST_CLASSES]],
+        "correlation": measured.get("confidence_correlation"),
+        "correlated": measured.get("confidence_images") or 0,
         "left_out": evaluation.get("calibration_left_out") or 0,
+        "kept_out": any(row.split("validation") is not None for row in facts.stages),
+        "class_rows": _lowest(class_rows),
+        "class_count": len(class_rows),
+        "colours": {name: colour(index + 1) for index, name in enumerate(data.classes)},
         "conditions": scores.conditions,
-        "class_rows": scores.classes(evaluation, {name: tagged.get(name, 0) for name in names}),
-        "colours": {name: colour(index + 1) for index, name in enumerate(names)},
-        "split_rows": scores.splits(evaluation),
         "threshold_chart": scores.threshold_chart(evaluation),
-        "summary": summary,
-        "learned": learned,
         "tag_parts": tag_parts,
-        "tag_rows": scores.tag_classes(names, tag_parts) if tag_parts else [],
-        "gallery": gallery(run, data, truth),
-        "classify": training(read_metrics(run.path("classify", "metrics.jsonl")), recipe.classify.objective.weights),
+        "tag_rows": scores.tag_classes(data.classes, tag_parts)[:MOST_CLASSES] if tag_parts else [],
+        "classify": training(
+            read_metrics(run.path("classify", "metrics.jsonl")), facts.recipe.classify.objective.weights
+        ),
         "segment": training(read_metrics(run.path("segment", "metrics.jsonl"))),
-        "manifest": {stage: manifest[stage] for stage in stages_of(manifest)},
-        "versions": versions_of(manifest),
-        "recipe": yaml.safe_dump(to_dict(recipe), sort_keys=False, allow_unicode=True),
-        "refinement": recipe.refine.chain,
-        "commands": _commands(run, measured=truth is not None),
+        "recipe": recipe if len(recipe) <= RECIPE else f"{recipe[:RECIPE]}\n... the rest is in recipe.yaml",
         "many": MANY_CLASSES,
     }
 
 
-def read_optional(path: Path) -> dict[str, Any]:
-    """A JSON object of a run; nothing for a missing file."""
-    content = read_json(path) if path.is_file() else {}
-    return content if isinstance(content, dict) else {}
+def _lowest(rows: list[scores.ClassScore]) -> list[scores.ClassScore]:
+    """The rows in their order; of very many, those with the lowest IoU in the last measured stage."""
+    if len(rows) <= MOST_CLASSES:
+        return rows
 
+    def last(row: scores.ClassScore) -> float:
+        value = list(row.iou.values())[-1]
+        return 101.0 if value is None else value
 
-def stages_of(manifest: dict[str, Any]) -> list[str]:
-    """Stages in the order in which they run; the report itself is left out, it is being written."""
-    early = [stage for stage in manifest if stage not in STAGES]
-    return [stage for stage in [*early, *STAGES] if stage in manifest and stage != "report"]
-
-
-def warnings_of(manifest: dict[str, Any], *sources: dict[str, Any]) -> list[str]:
-    """Warnings of the stages, each once; a stage that failed is one too."""
-    found = []
-    for stage in stages_of(manifest):
-        if manifest[stage].get("state") == "failed":
-            found.append(f"The stage {stage} failed: {manifest[stage].get('message') or 'no reason was noted'}")
-    for source in sources:
-        listed = source.get("warnings")
-        found += [str(text) for text in listed] if isinstance(listed, list) else []
-    return list(dict.fromkeys(found))
-
-
-def versions_of(manifest: dict[str, Any]) -> dict[str, list[str]]:
-    """Versions by package; more than one where stages ran with different ones."""
-    versions: dict[str, list[str]] = {}
-    for stage in stages_of(manifest):
-        listed = manifest[stage].get("versions")
-        for package, version in listed.items() if isinstance(listed, dict) else ():
-            if str(version) not in versions.setdefault(str(package), []):
-                versions[str(package)].append(str(version))
-    return versions
-
-
-def _commands(run: RunFolder, *, measured: bool) -> list[tuple[str, str]]:
-    root = shlex.quote(str(run.root))
-    return [
-        (f"ktse predict {root} IMAGES --out DIR", "masks for new images, which need no tags"),
-        (f"ktse evaluate {root}" + ("" if measured else " --masks DIR"), "measure it against true masks"),
-        (f"ktse report {root}", "write this page again"),
-    ]
+    kept = {row.name for row in sorted(rows, key=last)[:MOST_CLASSES]}
+    return [row for row in rows if row.name in kept]

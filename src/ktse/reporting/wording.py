@@ -23,6 +23,11 @@ def count(value: Any) -> str:
     return number(value, 0)
 
 
+def percent(value: Any) -> str:
+    """A number that is in per cent already."""
+    return f"{value:.1f} %" if is_number(value) else NOTHING
+
+
 def share(value: Any) -> str:
     """A share in 0..1 as per cent."""
     return f"{100 * value:.1f} %" if is_number(value) else NOTHING
@@ -55,3 +60,17 @@ def plural(amount: int, one: str, many: str = "") -> str:
 def listing(names: list[str]) -> str:
     """Names in a row: "a", "a and b", "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+
+
+def clip(text: str, most: int = 60) -> str:
+    """A text on one line, shortened in its middle to so many characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - most // 3 - 3]} … {text[-(most // 3) :]}"
+
+
+def plain(text: str, most: int = 600) -> str:
+    """A text for Markdown, on one line: what would end a cell of a table or begin a mark-up is escaped."""
+    text = clip(text, most)
+    for mark in "\\`*[]<|":
+        text = text.replace(mark, "&lt;" if mark == "<" else f"\\{mark}")
+    return text

@@ -128,7 +128,7 @@ class AffinityTask:
         return EpochPlan(
             phase="affinity", batch_size=recipe.batch_size, weights=lambda _: dict.fromkeys(IrnTerms._fields, HALF),
             lr=lambda progress: poly((state.epoch + progress) / recipe.epochs, recipe.power),
-            momentum=recipe.momentum, loader=partial(self._loader, state.epoch),
+            momentum=recipe.momentum, loader=partial(self._loader, state.epoch), epochs=recipe.epochs,
         )  # fmt: skip
 
     def _loader(self, epoch: int, batches: list[list[int]]) -> DataLoader[Any]:
@@ -153,7 +153,10 @@ class AffinityTask:
     def end_epoch(self, state: State) -> EpochEnd:
         """Say the mean of the two terms that the masks depend on."""
         same, different = (state.totals[name] / state.totals["batches"] for name in ("same", "different"))
-        return EpochEnd(f"epoch {state.epoch}: loss of pairs alike {same:.3f}, of pairs apart {different:.3f}")
+        return EpochEnd(
+            f"epoch {state.epoch} of {self.recipe.epochs}: loss of pairs alike {same:.3f}, of pairs apart "
+            f"{different:.3f}"
+        )
 
 
 def affinity(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe) -> None:

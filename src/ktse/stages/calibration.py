@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ktse.data.calibration import Calibration
+from ktse.data.masks import Calibration
 from ktse.data.sample import TaggedImages
 from ktse.errors import RunError
 from ktse.metrics import THRESHOLDS, ThresholdSweep

@@ -88,6 +88,7 @@ class ClassifyTask:
             lr=lambda progress: scale * self._lr(state.epoch, start, progress),
             momentum=recipe.momentum if start is None else recipe.momentum_after,
             loader=partial(self._loader, state.epoch, start is not None),
+            epochs=recipe.epochs,
         )
 
     def _lr(self, epoch: int, start: int | None, progress: float) -> float:
@@ -147,8 +148,8 @@ class ClassifyTask:
         """Judge how well the tags are known, and end the warm-up when they get no better."""
         recipe, memory, found = self.recipe, state.memory, _sums(state.totals)
         text = (
-            f"epoch {state.epoch}: tag F1 {found['f1']:.1%}, all tags right on {found['exact']:.1%} of crops, "
-            f"no activation for {found['empty']:.1%} of tags"
+            f"epoch {state.epoch} of {recipe.epochs}: tag F1 {found['f1']:.1%}, all tags right on "
+            f"{found['exact']:.1%} of crops, no activation for {found['empty']:.1%} of tags"
         )
         every = recipe.keep_every
         kept = KEPT.format(state.epoch) if every and state.epoch % every == 0 else ""

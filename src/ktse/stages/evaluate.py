@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ktse.console import say, track
-from ktse.data.sample import TaggedImages, Truth
+from ktse.data.masks import Truth
+from ktse.data.sample import TaggedImages
 from ktse.errors import RunError
 from ktse.metrics import THRESHOLDS, Confusion, ThresholdSweep, intersection_over_union, percent, tag_metrics
 from ktse.recipe import Recipe
@@ -79,6 +80,7 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
         result["warnings"] += masks["warnings"]
         truth = _without_calibration(result, masks, truth)
     measures: dict[str, tuple[Measure, float | None, str | None]] = {}
+    doubts: list[str] = []
     if truth is not None:
         measures, shown, doubts = _measure(run, data, truth, masks, seed_threshold)
         result["true_images"] = dict(zip(data.classes, shown.tolist(), strict=True))
@@ -104,7 +106,7 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     if "prediction" in measures:
         said = measures["prediction"][0].said
         result["prediction"] |= _confidence_correlation(run.path("predictions", "confidence.csv"), said)
-    result["verdict"] = judge(gather(run, data, recipe, result, seed_threshold.value)).to_json()
+    result["verdict"] = judge(gather(run, data, recipe, result, seed_threshold.value, doubts)).to_json()
     write_json(run.path("evaluation.json"), result)
     _write_images(run, data, {stage: measure for stage, (measure, _, _) in measures.items()})
     return result
@@ -183,12 +185,14 @@ def _measure(
                     if stage == "seed" and limit is not None:
                         said[rows] = cut(keys, scores, limit, 0.0, classes)
             measure.add(name, split, true, said)
-    return found, shown, _doubts(tagged, int(shown.sum()))
+    return found if shown.any() else {}, shown, _doubts(tagged, int(shown.sum()))
 
 
 def _doubts(tagged: int, there: int) -> list[str]:
     """A warning if the tags do not know most of what the true masks hold: then their classes are hardly the same."""
-    if there == 0 or tagged >= UNTAGGED_WARNED * there:
+    if there == 0:
+        return ["no class occurs in the true masks: not measured"]
+    if tagged >= UNTAGGED_WARNED * there:
         return []
     return [
         f"Of {there} classes in the true masks, image by image, only {tagged} are among the image's tags. Value k of "
@@ -225,7 +229,7 @@ def _entry(measure: Measure, classes: tuple[str, ...], threshold: float | None, 
         "by_split": {
             split: {"miou": percent(part.miou), "images": part.images}
             for split, part in measure.parts.items()
-            if split != "all" and part.counts.sum() + part.missed.sum() > 0
+            if split != "all" and part.counts[1:].sum() + part.missed[1:].sum() > 0
         },
     }
     if measure.sweep is not None and np.isfinite(measure.sweep.miou).any():

@@ -70,7 +70,9 @@ def _count(counts: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
     counts += ((first & second).sum(), first.sum(), second.sum())
 
 
-def gather(run: RunFolder, data: TaggedImages, recipe: Recipe, result: dict[str, Any], seed_threshold: float) -> Facts:
+def gather(
+    run: RunFolder, data: TaggedImages, recipe: Recipe, result: dict[str, Any], seed_threshold: float, doubts: list[str]
+) -> Facts:
     """The facts of a run.
 
     Args:
@@ -79,6 +81,7 @@ def gather(run: RunFolder, data: TaggedImages, recipe: Recipe, result: dict[str,
         recipe: the settings.
         result: the content of evaluation.json so far.
         seed_threshold: where seeds are cut, 0..1.
+        doubts: what is odd about the true masks.
     """
     summary = _read(run, "masks/summary.json")
     looked = _look(run, data, recipe, seed_threshold) if summary else MaskFacts(len(data.classes))
@@ -86,9 +89,13 @@ def gather(run: RunFolder, data: TaggedImages, recipe: Recipe, result: dict[str,
     return Facts(
         root=str(run.root),
         training=len(data.training),
-        classes=tuple(_class_facts(data, index, looked, result) for index in range(len(data.classes))),
+        classes=tuple(
+            _class_facts(data, index, looked, result, summary.get("calibration") or {})
+            for index in range(len(data.classes))
+        ),
         threshold=summary.get("threshold"),
         threshold_kind=summary.get("threshold_kind", "recipe"),
+        explained=max(summary.get("explained", []), default=None),
         covered=_median(looked.covered),
         full=_share([value > FULL for value in looked.covered]),
         empty=_share([value == 0 for value in looked.covered]),
@@ -101,7 +108,7 @@ def gather(run: RunFolder, data: TaggedImages, recipe: Recipe, result: dict[str,
         measured=mask.get("images", 0),
         correlation=mask.get("confidence_correlation"),
         confidences=_confidences(run, data),
-        complaints=tuple(_read(run, "segment/summary.json").get("warnings", [])),
+        complaints=(*_read(run, "segment/summary.json").get("warnings", []), *doubts),
     )
 
 
@@ -132,12 +139,15 @@ def _cells(size: tuple[int, int], recipe: Recipe) -> float:
     return width * height * scale**2
 
 
-def _class_facts(data: TaggedImages, index: int, looked: MaskFacts, result: dict[str, Any]) -> ClassFacts:
+def _class_facts(
+    data: TaggedImages, index: int, looked: MaskFacts, result: dict[str, Any], calibration: dict[str, Any]
+) -> ClassFacts:
     name, areas = data.classes[index], looked.areas[index]
     known, unseen = _known(name, result["tags"])
     stage = result.get("fused") or result.get("mask") or {}
     shown = result.get("true_images", {}).get(name, 0)
     both, first, second = looked.model[:, index]
+    calibrated = calibration.get("iou", [None] * (index + 2))[index + 1]
     return ClassFacts(
         name=name,
         images=int(data.tags[data.training, index].sum()),
@@ -154,6 +164,8 @@ def _class_facts(data: TaggedImages, index: int, looked: MaskFacts, result: dict
         iou=stage.get("iou", {}).get(name),
         prediction_iou=result.get("prediction", {}).get("iou", {}).get(name),
         true_masks=shown,
+        calibrated_iou=None if calibrated is None else 100 * calibrated,
+        calibrating=calibration.get("shown", [0] * (index + 2))[index + 1],
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ktse.console import say, track
-from ktse.data.corrections import Corrections
+from ktse.data.masks import Corrections
 from ktse.data.sample import TaggedImages
 from ktse.prediction.predictor import Predictor
 from ktse.processes import rank, wait_for_all

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ktse.data.corrections import Corrections
+from ktse.data.masks import Corrections
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform, seeded
 from ktse.errors import RunError

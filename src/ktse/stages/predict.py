@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ktse.data.corrections import Corrections
+from ktse.data.masks import Corrections
 from ktse.data.sample import TaggedImages
 from ktse.devices import make_fabric
 from ktse.models.folding import fold_batch_norms

@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from ktse.console import say, track
-from ktse.data.calibration import Calibration
 from ktse.data.image import image_size
+from ktse.data.masks import Calibration
 from ktse.data.sample import TaggedImages
 from ktse.devices import make_fabric
 from ktse.errors import CollapseError
@@ -179,7 +179,7 @@ def _write_confidence(run: RunFolder, rows: list[Row], tagged: list[Row]) -> Non
 
 
 def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, path: Callable[[str], Path]) -> np.ndarray:
-    """Soft refinement of every image that has none yet; (bins,) mean share of the labels that colours explain."""
+    """Soft refinement of every image that has none yet; (bins,) mean of explained_labels over images with tags."""
     fabric = make_fabric(recipe.precision)
     network = load_affinity(run).to(fabric.device) if "irn" in recipe.method else None
     sam = load_sam(recipe.sam_weights).to(fabric.device) if "sam" in recipe.method else None
@@ -200,7 +200,7 @@ def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, path: 
     total = np.zeros(BINS)
     for name in data.ids:
         total += read_npz(path(name))["explained"]
-    return total / len(data)
+    return total / max(1, int(data.tags.any(axis=1).sum()))
 
 
 def _crf_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, background: float) -> None:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from ktse.batches import epoch_batches, make_loader
 from ktse.console import say
-from ktse.data.corrections import Corrections
+from ktse.data.masks import Corrections
 from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform
 from ktse.devices import make_fabric
@@ -87,6 +87,7 @@ class SegmentTask:
             weights=lambda _: {"cross_entropy": 1.0, **({"agreement": 1.0} if beco else self._presence)},
             lr=lambda progress: scale * (end + (1 - end) * poly((state.epoch + progress) / epochs, recipe.power)),
             momentum=recipe.momentum, loader=partial(self._loader, state.epoch), after_step=self.learner.after_step,
+            epochs=epochs,
         )  # fmt: skip
 
     @property
@@ -155,7 +156,8 @@ class SegmentTask:
 
     def end_epoch(self, state: State) -> EpochEnd:
         """Say the mean loss."""
-        return EpochEnd(f"epoch {state.epoch}: loss {state.totals['loss'] / state.totals['batches']:.3f}")
+        epochs, loss = self.recipe.passes(len(self.data.training)), state.totals["loss"] / state.totals["batches"]
+        return EpochEnd(f"epoch {state.epoch} of {epochs}: loss {loss:.3f}")
 
 
 def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, corrections: Corrections | None = None) -> None:

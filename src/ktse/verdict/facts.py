@@ -26,6 +26,8 @@ class ClassFacts:
         iou: IoU in percent of its masks, against true masks.
         prediction_iou: IoU in percent of its predictions, against true masks.
         true_masks: true masks that show the class.
+        calibrated_iou: IoU in percent of its masks, against the masks that chose the threshold.
+        calibrating: masks that chose the threshold and show the class.
     """
 
     name: str
@@ -43,6 +45,8 @@ class ClassFacts:
     iou: float | None = None
     prediction_iou: float | None = None
     true_masks: int = 0
+    calibrated_iou: float | None = None
+    calibrating: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class Facts:
         training: number of training images.
         classes: about each class.
         threshold: background threshold of the masks, 0..1.
-        threshold_kind: where that comes from: "found", "fallback", "calibrated", "recipe" or "crf".
+        threshold_kind: where that comes from: "found", "unclear", "calibrated", "recipe" or "crf".
+        explained: how well colours explain the masks at the best threshold, about 0..1, in the mean over images.
         covered: median share of a tagged image, 0..1, that its mask covers.
         full: share of tagged images, 0..1, of which the mask covers most.
         empty: share of tagged images, 0..1, whose mask is empty.
@@ -63,7 +68,6 @@ class Facts:
         measured: number of true masks that were measured with.
         correlation: rank correlation of confidence and true mIoU, -1..1.
         confidences: spread (standard deviation) of the confidence of masks and of predictions, by stage.
-        blank: share of images, 0..1, that have hardly any contrast.
         complaints: warnings of stages against their own results.
     """
 
@@ -72,6 +76,7 @@ class Facts:
     classes: tuple[ClassFacts, ...]
     threshold: float | None = None
     threshold_kind: str = ""
+    explained: float | None = None
     covered: float | None = None
     full: float | None = None
     empty: float | None = None

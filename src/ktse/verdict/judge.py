@@ -43,6 +43,7 @@ def _class_signs(facts: Facts, one: ClassFacts) -> Iterator[Sign]:
         yield from _class_measured(facts, one)
     else:
         yield from _class_known(facts, one)
+        yield from _class_calibrated(facts, one)
         yield from _class_masks(facts, one)
         yield from _class_agreement(facts, one)
     if one.predicted is not None and one.predicted < 0.02 and (one.area or 0) > 0:
@@ -107,12 +108,12 @@ def _threshold(facts: Facts) -> Iterator[Sign]:
     if facts.threshold < 0.05 or facts.threshold > 0.9:
         text = f"The background threshold, {facts.threshold:.2f}, is at the end of its range."
         yield Sign("do-not-use", "", text, _calibrate(facts))
-    elif facts.threshold_kind == "fallback":
+    elif facts.threshold_kind == "unclear":
         text = (
-            "The images do not show where objects end: many background thresholds fit them equally well. A fixed one, "
-            f"{facts.threshold:.2f}, was used."
+            "The images do not show where objects end: many background thresholds suit them about equally well, and "
+            f"{facts.threshold:.2f} is a guess."
         )
-        yield Sign("look", "", text, _calibrate(facts))
+        yield Sign(_low(facts.explained, 0.5, 0.35) or "look", "", text, _calibrate(facts))
 
 
 def _spread_of_masks(facts: Facts) -> Iterator[Sign]:
@@ -142,6 +143,15 @@ def _measured(facts: Facts) -> Iterator[Sign]:
 def _class_measured(facts: Facts, one: ClassFacts) -> Iterator[Sign]:
     if level := _low(one.iou, 40, 20):
         text = f"The masks of {one.name!r} reach an IoU of {one.iou:.1f} % ({one.true_masks} true masks)."
+        yield Sign(level, one.name, text, f"look at its images: ktse report {facts.root}")
+
+
+def _class_calibrated(facts: Facts, one: ClassFacts) -> Iterator[Sign]:
+    if one.calibrating and (level := _low(one.calibrated_iou, 30, 10)):
+        text = (
+            f"On the masks that you have drawn ({one.calibrating} with {one.name!r}), the class reaches an IoU of "
+            f"{one.calibrated_iou:.1f} %: its tags alone do not find it."
+        )
         yield Sign(level, one.name, text, f"look at its images: ktse report {facts.root}")
 
 

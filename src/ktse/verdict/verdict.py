@@ -56,13 +56,16 @@ class Verdict:
         """The verdict that follows from signs.
 
         The run has the worst level of the signs that concern all of it. A class has the worst level of the run's
-        and its own signs. If a class is worse than the run, the run is at least "look".
+        and its own signs. If a class is worse than the run, the run is at least "look"; if half of the classes
+        should not be used, neither should the run.
         """
         order = sorted(signs, key=lambda sign: -LEVELS.index(sign.level))
         run = _worst(sign.level for sign in order if not sign.about)
         levels = {name: _worst([run, *(sign.level for sign in order if sign.about == name)]) for name in classes}
         if any(level != run for level in levels.values()):
             run = _worst([run, "look"])
+        if levels and 2 * list(levels.values()).count("do-not-use") >= len(levels):
+            run = "do-not-use"
         return cls(run, levels, tuple(order))
 
     @property

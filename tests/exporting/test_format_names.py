@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
-from drawn import CLASSES, drawn_run
+from drawn_runs import CLASSES, drawn_run
 
 from ktse.errors import ExportError
 from ktse.exporting.masks import export_masks

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 from markupsafe import Markup
 
-from ktse.reporting.figure import Chart, Mark, Row, figure, row_chart
+from ktse.ablation.figure import Chart, Mark, Row, figure, row_chart
 
 SPACE = "{http://www.w3.org/2000/svg}"
 

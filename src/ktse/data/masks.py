@@ -1,0 +1,259 @@
+"""Masks that the user gives: one reader for all of them, and a type for each use, so that none takes another's place.
+
+True masks measure and nothing else; masks to calibrate with choose a threshold; corrected masks are learned from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from ktse.console import say
+from ktse.data.coco_masks import read_coco
+from ktse.data.mask_folder import read_folder
+from ktse.data.reading import Drawing, Images, Reading, examples, many
+from ktse.data.sample import TaggedImages
+from ktse.errors import DataError, KtseError
+from ktse.run_folder import read_label_map, undecided
+
+HOW = (
+    "A mask is a PNG file named like its image, with the image's size: 0 background, k class k (line k of "
+    "classes.txt), 255 undecided. Or give one black and white picture per class, named ID_CLASS.png, or a COCO file."
+)
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Masks of images.
+
+    Attributes:
+        paths: the file that holds the mask of each image that has one, by image id.
+        drawn: how masks are drawn that are not label maps in a file of their own.
+        found: how many images have a mask, and which masks fit no image, in words.
+        notes: what the user should know about these masks.
+    """
+
+    paths: dict[str, Path] = field(default_factory=dict)
+    drawn: dict[str, Drawing] = field(default_factory=dict)
+    found: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self.paths
+
+    def read(self, image_id: str, kind: type[np.unsignedinteger] | None = None) -> np.ndarray:
+        """The mask of an image: (H, W), 0 background, k class k, the largest value of its type undecided.
+
+        Args:
+            image_id: name of the image.
+            kind: type of the labels, uint8 or uint16; None: as they are stored.
+
+        Raises:
+            KtseError: it cannot be read.
+        """
+        drawing = self.drawn.get(image_id)
+        label = read_label_map(self.paths[image_id]) if drawing is None else drawing.draw()
+        if kind is None or label.dtype == kind:
+            return label
+        same: np.ndarray = label.astype(kind)
+        same[label == undecided(label)] = np.iinfo(kind).max
+        return same
+
+    def say(self) -> None:
+        """Print what was found and what the user should know."""
+        for text in (self.found, *self.notes):
+            if text:
+                say(text)
+
+    def fingerprint(self) -> str:
+        """Hash of names, of what the files hold, and of how they are read; empty without any mask."""
+        return self._fingerprint(lambda path: hashlib.sha256(path.read_bytes()).hexdigest())
+
+    def _fingerprint(self, content: Callable[[Path], str]) -> str:
+        known: dict[Path, str] = {}  # one COCO file holds many masks
+        digest = hashlib.sha256()
+        for image_id, path in sorted(self.paths.items()):
+            drawing = self.drawn.get(image_id)
+            files = (path,) if drawing is None else drawing.files
+            known |= {file: content(file) for file in files if file not in known}
+            key = drawing.key if drawing is not None else ""
+            digest.update(f"{image_id}\0{''.join(known[file] for file in files)}{key}\n".encode())
+        return digest.hexdigest() if self.paths else ""
+
+
+@dataclass(frozen=True)
+class Truth(Masks):
+    """True masks, for measuring only."""
+
+    def take(self, ids: Collection[str]) -> Truth:
+        """The masks of some of the images."""
+        paths = {name: self.paths[name] for name in ids if name in self.paths}
+        drawn = {name: self.drawn[name] for name in paths if name in self.drawn}
+        return dataclasses.replace(self, paths=paths, drawn=drawn)
+
+    def fingerprint(self) -> str:
+        """The same of sizes and times of change: there may be thousands of files, and measuring again is quick."""
+
+        def content(path: Path) -> str:
+            stat = path.stat()
+            return f"{stat.st_size}\0{stat.st_mtime_ns}"
+
+        return self._fingerprint(content)
+
+
+@dataclass(frozen=True)
+class Calibration(Masks):
+    """True masks that the masks of a run may depend on; those for measuring only are a `Truth`."""
+
+
+@dataclass(frozen=True)
+class Corrections(Masks):
+    """Masks that a person has corrected: labels to learn from, which true masks for measuring never are."""
+
+
+def open_truth(path: Path, data: TaggedImages) -> Truth:
+    """Open true masks: a folder of PNG files, or a COCO file. Masks of other images are left aside.
+
+    Raises:
+        DataError: there are none of these images, some cannot be used, or none shows a class.
+    """
+    reading = _read(path, data, "--masks")
+    if reading.problems:
+        raise DataError(f"some true masks in {path} cannot be used", where=reading.problems, hint=HOW)
+    _require_any(reading, path, data)
+    _require_a_class(reading, path)
+    notes = [*reading.notes, *_left_aside(reading), *_doubts(reading, data)]
+    found = f"true masks: {len(reading.paths)} of {many(len(data), 'image')}"
+    if reading.unfit:
+        fit = "fits" if len(reading.unfit) == 1 else "fit"
+        found += f"; {many(len(reading.unfit), 'name')} in {path} {fit} no image: {examples(reading.unfit)}"
+    return Truth(reading.paths, reading.drawn, found, tuple(notes))
+
+
+def open_calibration(path: Path, data: TaggedImages) -> Calibration:
+    """Open masks to calibrate with, in the forms of true masks.
+
+    Raises:
+        DataError: there is none, one of them cannot be used or fits no image, or none shows a class.
+    """
+    reading = _read(path, data, "--calibrate")
+    _require_any(reading, path, data)
+    if problems := _all_problems(reading, data):
+        raise DataError(f"the masks in {path} cannot be calibrated with", where=problems, hint=HOW)
+    _require_a_class(reading, path)
+    found = f"masks to calibrate with: {len(reading.paths)}"
+    return Calibration(reading.paths, reading.drawn, found, (*reading.notes, *_doubts(reading, data)))
+
+
+def open_corrections(path: Path, data: TaggedImages) -> Corrections:
+    """Open corrected masks, in the forms of true masks.
+
+    Raises:
+        DataError: there is none, one of them cannot be used, fits no image, or shows none of the tags of its image.
+    """
+    reading = _read(path, data, "--corrections")
+    _require_any(reading, path, data)
+    problems = _all_problems(reading, data)
+    tags = _tags(data, reading)
+    wrong = [name for name, labels in tags.items() if labels and not labels & reading.shown[name]]
+    problems += [
+        f"{reading.paths[name]}: a corrected mask of a tagged image shows none of its tags: {name} "
+        f"({', '.join(data.classes[label - 1] for label in sorted(tags[name]))})"
+        for name in wrong
+    ]
+    if problems:
+        raise DataError(
+            f"{len(problems)} of the corrected masks in {path} cannot be used", where=problems,
+            hint=f"{HOW} If a tag is wrong, correct the tag.",
+        )  # fmt: skip
+    return Corrections(reading.paths, reading.drawn, f"corrected masks: {len(reading.paths)}", tuple(reading.notes))
+
+
+def _read(path: Path, data: TaggedImages, flag: str) -> Reading:
+    if path.is_file() and path.suffix.lower() == ".json":
+        return read_coco(path, data)
+    if not path.is_dir():
+        wrong = "is a file, but no COCO file (.json)" if path.is_file() else "does not exist"
+        raise DataError(f"{path} {wrong}", hint=f"Give a folder of PNG files, or a COCO file, as {flag}.")
+    return read_folder(path, data)
+
+
+def _require_any(reading: Reading, path: Path, data: TaggedImages) -> None:
+    if reading.paths or reading.problems:
+        return
+    where = [f"{file} {why}" for file, why in reading.skipped.items()]
+    if reading.unfit:
+        where += [f"masks are called: {examples(reading.unfit)}", f"images are called: {examples(data.files)}"]
+    raise DataError(f"no mask in {path} is the mask of an image", where=where, hint=HOW)
+
+
+def _require_a_class(reading: Reading, path: Path) -> None:
+    if not any(reading.shown.values()):
+        raise DataError(
+            f"no class occurs in the masks in {path}: all of their pixels are background or undecided (255)",
+            where=[f"{file} {why}" for file, why in reading.skipped.items()], hint=HOW,
+        )  # fmt: skip
+
+
+def _all_problems(reading: Reading, data: TaggedImages) -> list[str]:
+    """What is wrong with masks that were given on purpose, one by one."""
+    images = Images(data)
+    unfit = [
+        f"{name}: the image {wanted!r} {images.why(wanted)}"
+        for name, wanted in islice(reading.unfit.items(), KtseError.shown)  # why takes time
+    ]
+    unfit += [f"{name}: there is no such image" for name in islice(reading.unfit, KtseError.shown, None)]
+    spare = [f"{name}: {why}" for name, why in reading.spare.items()]
+    return [*reading.problems, *unfit, *spare, *(f"{file} {why}" for file, why in reading.skipped.items())]
+
+
+def _left_aside(reading: Reading) -> list[str]:
+    skipped = [f"{file} {why}" for file, why in reading.skipped.items()]
+    notes = [f"not measured, {many(len(skipped), 'image')}: {examples(skipped)}"] if skipped else []
+    if reading.spare:
+        notes.append(
+            f"left aside, {many(len(reading.spare), 'more mask')} of the same images: {examples(reading.spare)}"
+        )
+    return notes
+
+
+def _tags(data: TaggedImages, reading: Reading) -> dict[str, set[int]]:
+    """Labels of the tags of the images whose mask says anything."""
+    return {
+        name: {int(number) + 1 for number in np.flatnonzero(data.tags[index])}
+        for index, name in enumerate(data.ids)
+        if name in reading.paths and name not in reading.unknown
+    }
+
+
+def _doubts(reading: Reading, data: TaggedImages) -> list[str]:
+    """What makes it doubtful that masks and tags speak of the same classes; only masks of tagged images can tell."""
+    tags = {name: labels for name, labels in _tags(data, reading).items() if labels}
+    texts = []
+    without = [name for name, labels in tags.items() if not labels & reading.shown[name]]
+    if 2 * len(without) > len(tags):
+        texts.append(
+            f"the masks of {len(without)} of {many(len(tags), 'tagged image')} show none of the image's tags: "
+            f"{examples(without)}: is the order of the classes another one (class k has the value k), or is 255, which "
+            "means undecided, meant as a class?"
+        )
+    everywhere = frozenset().union(*reading.shown.values())
+    missing = {}
+    for label, name in enumerate(data.classes, start=1):
+        images = sum(label in labels for labels in tags.values())
+        if images and label not in everywhere:
+            missing[name] = f"{name!r} (value {label}, tagged in {images})"
+    if missing:
+        texts.append(
+            f"no mask shows these classes, although images with a mask have the tag: {examples(missing.values())}"
+        )
+    return texts

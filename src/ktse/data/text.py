@@ -1,0 +1,49 @@
+"""Text as people and programs type it: what only looks different is made equal, and what is long is cut."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+INVISIBLE = dict.fromkeys((0x00AD, 0x200B, 0x2060, 0xFEFF))
+"""Soft hyphen, zero-width space, word joiner and byte order mark. Joiners that some scripts need are not among them."""
+
+BLANK = re.compile(r"[^\S\n\r\t\v\f\x1c-\x1f\x85\u2028\u2029]")
+"""One blank of any kind, such as a non-breaking space; what ends a line or a cell is none."""
+
+# Cyrillic and Greek letters that look like Latin ones, lower-case; letters that are alike in upper case are here too.
+LIKE_LATIN = str.maketrans(
+    "авекмнорстухіјѕԁһӏԛԝαβεηικμνορτυχ",
+    "abekmhopctyxijsdhlqwabehikmvoptyx",
+)
+
+SHORT = 80
+"""Characters of a value that a message shows."""
+
+
+def clean(text: str) -> str:
+    """The text as somebody reads it: composed letters, ordinary blanks, nothing invisible, no blanks at its ends."""
+    if text.isascii():
+        return text.strip()
+    return BLANK.sub(" ", unicodedata.normalize("NFC", text).translate(INVISIBLE)).strip()
+
+
+def folded(text: str) -> str:
+    """The same in one case, for comparing."""
+    return clean(clean(text).casefold())
+
+
+def skeleton(text: str) -> str:
+    """What is left of a text to the eye: equal for texts that look alike."""
+    letters = unicodedata.normalize("NFKC", text).casefold().translate(LIKE_LATIN)
+    return "".join(one for one in letters if unicodedata.category(one) not in ("Cf", "Zs", "Cc") and one not in "_-")
+
+
+def short(value: object, most: int = SHORT) -> str:
+    """A value as a message shows it: as Python writes it, cut in the middle if it is long."""
+    return cut(repr(value), most)
+
+
+def cut(text: str, most: int = SHORT) -> str:
+    """A text without its middle if it is long."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"

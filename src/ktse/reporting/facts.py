@@ -1,0 +1,145 @@
+"""What a run folder says, gathered once for the page and the model card."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ktse.data.masks import Truth
+from ktse.data.sample import TaggedImages
+from ktse.errors import RunError
+from ktse.recipe import Recipe
+from ktse.reporting import judgement, scores
+from ktse.reporting.wording import clip, plural
+from ktse.run_folder import STAGES, RunFolder, read_json
+from ktse.verdict import Verdict
+
+NOTES = 40
+"""Warnings that are shown; of more, the number."""
+
+NOTE = 600
+"""Characters of a warning that are shown."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What page and card share; everything but the recipe may be missing from the run.
+
+    Attributes:
+        run, data, truth: the run, its images and tags, and the true masks, if there are any.
+        recipe: its settings.
+        manifest: what each stage did, in the order in which stages run; without the report itself.
+        evaluation: evaluation.json.
+        masks: masks/summary.json.
+        model: segment/summary.json.
+        verdict: None if the run was not judged yet.
+        notes: warnings of all stages, each once, without those that are signs of the verdict.
+    """
+
+    run: RunFolder
+    data: TaggedImages
+    truth: Truth | None
+    recipe: Recipe
+    manifest: dict[str, dict[str, Any]]
+    evaluation: dict[str, Any]
+    masks: dict[str, Any]
+    model: dict[str, Any]
+    verdict: Verdict | None
+    notes: list[str]
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return clip(self.run.root.resolve().name)
+
+    @property
+    def root(self) -> str:
+        """The run folder, as it is written in a command."""
+        return shlex.quote(str(self.run.root))
+
+    @property
+    def usable(self) -> bool:
+        """Whether nothing says that the results must not be used."""
+        return self.verdict is None or self.verdict.run != "do-not-use"
+
+    @property
+    def has_truth(self) -> np.ndarray:
+        """(N,) bool, images with a true mask."""
+        known = self.truth.paths if self.truth is not None else {}
+        return np.array([name in known for name in self.data.ids], dtype=bool)
+
+    @property
+    def true_masks(self) -> str:
+        """How many images have a true mask, in words."""
+        return f"true masks: {self.has_truth.sum():,} of {plural(len(self.data), 'image')}"
+
+    @property
+    def stages(self) -> list[scores.StageScore]:
+        """The measured stages, in order."""
+        return scores.stages(self.evaluation)
+
+    @property
+    def versions(self) -> dict[str, list[str]]:
+        """Versions by package; more than one where stages ran with different ones."""
+        versions: dict[str, list[str]] = {}
+        for entry in self.manifest.values():
+            listed = entry.get("versions")
+            for package, version in listed.items() if isinstance(listed, dict) else ():
+                if str(version) not in versions.setdefault(str(package), []):
+                    versions[str(package)].append(str(version))
+        return versions
+
+
+def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Facts:
+    """Read what page and card share.
+
+    Args:
+        run: the run folder; every file in it but recipe.yaml may be missing.
+        data: images and tags.
+        truth: true masks, or None. They are only shown; the measures come from evaluation.json.
+
+    Raises:
+        RunError: a file of the run is damaged.
+    """
+    entries = {stage: dict(entry) for stage, entry in run.manifest().items() if isinstance(entry, dict)}
+    order = [*(stage for stage in entries if stage not in STAGES), *STAGES]
+    manifest = {stage: entries[stage] for stage in order if stage in entries and stage != "report"}
+    check, evaluation = read_optional(run, "check.json"), read_optional(run, "evaluation.json")
+    masks, model = (read_optional(run, folder, "summary.json") for folder in ("masks", "segment"))
+    verdict = judgement.read(run)
+    signs = {sign.text.rstrip(".") for sign in verdict.signs} if verdict else set()
+    found = [*_failures(manifest), *(note for part in (check, masks, model, evaluation) for note in _warnings(part))]
+    found += scores.notes(evaluation)
+    notes = [clip(note, NOTE) for note in dict.fromkeys(found) if note.rstrip(".") not in signs]
+    if len(notes) > NOTES:
+        notes[NOTES:] = [f"{len(notes) - NOTES:,} more warnings are in check.json and evaluation.json"]
+    return Facts(run, data, truth, run.read_recipe(), manifest, evaluation, masks, model, verdict, notes)
+
+
+def read_optional(run: RunFolder, *parts: str) -> dict[str, Any]:
+    """A JSON object of a run; nothing for a missing file.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    path = run.path(*parts)
+    content = read_json(path) if path.is_file() else {}
+    if not isinstance(content, dict):
+        raise RunError(f"{path} is damaged", where="no JSON object", hint="Remove it and repeat the stage.")
+    return content
+
+
+def _failures(manifest: dict[str, dict[str, Any]]) -> list[str]:
+    return [
+        f"The stage {stage} failed: {entry.get('message') or 'no reason is known'}"
+        for stage, entry in manifest.items()
+        if entry.get("state") == "failed"
+    ]
+
+
+def _warnings(part: dict[str, Any]) -> list[str]:
+    listed = part.get("warnings")
+    return [str(text) for text in listed] if isinstance(listed, list) else []

@@ -1,0 +1,172 @@
+"""Pictures of what a run made of an image, small enough for one page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from ktse.data.masks import Truth
+from ktse.data.sample import TaggedImages
+from ktse.errors import DataError, RunError
+from ktse.reporting.wording import clip, listing
+from ktse.run_folder import RunFolder, read_label_map, read_npz, undecided
+from ktse.visual import class_scores_overlay, colours, overlay
+
+SIDES = (480, 400, 336, 280, 224, 176, 128, 96, 64)
+"""Long sides that are tried, in pixels, until a picture is small enough."""
+
+WORDS = 12
+"""Classes that the words of a picture name."""
+
+TYPE = "data:image/jpeg;base64,"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a row.
+
+    Attributes:
+        kind: "photo", "cam", "mask", "truth", "fused" or "prediction".
+        name: the same in words.
+        source: data URI, or empty if there is none.
+        words: what it shows, for those who cannot see it; or why there is none.
+    """
+
+    kind: str
+    name: str
+    source: str
+    words: str
+
+
+@dataclass
+class Painter:
+    """Draws pictures of images.
+
+    Attributes:
+        run, data, truth: where everything is read from.
+        shown: labels, 1..C, that the pictures drawn so far show.
+        undecided: some of them shows undecided pixels.
+    """
+
+    run: RunFolder
+    data: TaggedImages
+    truth: Truth | None
+    shown: set[int] = field(default_factory=set)
+    undecided: bool = False
+
+    def row(self, index: int, allowance: int) -> list[Picture]:
+        """Photo, CAM, mask, true mask, fused mask and prediction, as far as they exist; the truth is beside the masks.
+
+        Args:
+            index: of the image.
+            allowance: characters that each picture may take.
+
+        Raises:
+            RunError: a file of the run is damaged.
+        """
+        name = self.data.ids[index]
+        self.shown |= set((np.flatnonzero(self.data.tags[index]) + 1).tolist())
+        photo, problem = self.photo(index)
+        if photo is None:
+            return [Picture("photo", "Photo", "", problem)]
+        pictures = [Picture("photo", "Photo", data_uri(photo, allowance), f"Photo {clip(name)}")]
+        if self.run.path("seeds").is_dir():
+            pictures.append(self._cam(name, photo, allowance))
+        labels = {
+            "mask": ("Mask", self.run.path("masks"), self.run.mask_path(name)),
+            "truth": ("True mask", None, self.truth.paths.get(name) if self.truth else None),
+            "fused": ("Fused mask", self.run.path("fused"), self.run.fused_path(name)),
+            "prediction": ("Prediction", self.run.path("predictions"), self.run.prediction_path(name)),
+        }
+        for kind, (title, folder, path) in labels.items():
+            if path is not None and path.is_file():
+                label = self.truth.read(name) if kind == "truth" and self.truth else read_label_map(path)
+                source = data_uri(overlay(photo, label), allowance)
+                pictures.append(Picture(kind, title, source, f"{title}: {self._words(label)}"))
+            elif (self.truth is not None and self.truth.paths) if folder is None else folder.is_dir():
+                pictures.append(Picture(kind, title, "", "none for this image"))
+        return pictures
+
+    def photo(self, index: int) -> tuple[Image.Image | None, str]:
+        """The photo, at most as large as the largest picture; or None and why it cannot be read."""
+        try:
+            photo = self.data.read(index, long_side=SIDES[0])
+        except DataError as error:
+            return None, f"The photo cannot be read: {error.what}"
+        photo.thumbnail((SIDES[0], SIDES[0]), Image.Resampling.LANCZOS)
+        return photo, ""
+
+    def small(self, index: int, allowance: int) -> tuple[str, int]:
+        """The photo under its fused mask, or else its mask, as a data URI, and how many pixels were decoded for it.
+
+        The data URI is empty if the photo cannot be read, or if there is no space.
+        """
+        name = self.data.ids[index]
+        path = next((path for path in (self.run.fused_path(name), self.run.mask_path(name)) if path.is_file()), None)
+        photo, _ = self.photo(index)
+        if photo is None or path is None:
+            return "", 0
+        label = read_label_map(path)
+        photo.thumbnail((SIDES[2], SIDES[2]), Image.Resampling.LANCZOS)
+        return data_uri(overlay(photo, label), allowance), label.size
+
+    def _cam(self, name: str, photo: Image.Image, allowance: int) -> Picture:
+        path = self.run.seed_path(name)
+        if not path.is_file():
+            return Picture("cam", "CAM", "", "none for this image")
+        seed = read_npz(path)
+        if "keys" not in seed or "cam" not in seed:
+            raise RunError(f"{path} is damaged", where="no keys or no cam", hint="Remove it and repeat the stage.")
+        keys = np.asarray(seed["keys"], dtype=np.int64)
+        names = listing([clip(self.data.classes[k]) for k in keys if 0 <= k < len(self.data.classes)]) or "no class"
+        source = data_uri(class_scores_overlay(photo, seed["cam"], keys + 1), allowance)
+        return Picture("cam", "CAM", source, f"CAM: {names}")
+
+    def _words(self, label: np.ndarray) -> str:
+        values, sizes = np.unique(label, return_counts=True)
+        words = []
+        for value, size in zip(values.tolist(), sizes.tolist(), strict=True):
+            part = f"{100 * size / label.size:.0f} %"
+            if value == undecided(label):
+                self.undecided = True
+                words.append(f"undecided {part}")
+            elif 1 <= value <= len(self.data.classes):
+                self.shown.add(value)
+                words.append(f"{clip(self.data.classes[value - 1])} {part}")
+        more = len(words) - WORDS
+        return listing([*words[:WORDS], *([f"{more} more"] if more > 0 else [])]) or "background only"
+
+
+def colour(label: int) -> str:
+    """Colour of a class 1..C as "#rrggbb"."""
+    red, green, blue = colours(np.array(label, dtype=np.uint16))
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def data_uri(image: Image.Image, allowance: int) -> str:
+    """An image inside a page, as JPEG, as large as the allowance lets it be; a small image is never enlarged.
+
+    Args:
+        image: any image.
+        allowance: characters that it may take.
+
+    Returns:
+        the data URI; empty if even the smallest does not fit.
+    """
+    image = image.convert("RGB")
+    for side in SIDES:
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        source = _encoded(image)
+        if len(source) <= allowance:
+            return source
+    return ""
+
+
+def _encoded(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80, optimize=True)
+    return TYPE + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,44 @@
+"""Templates of page and card, and how they write numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ktse.reporting import judgement, wording
+from ktse.run_folder import atomic
+
+
+def environment(*, html: bool) -> Environment:
+    """The templates of this package.
+
+    Args:
+        html: escape every value; Markdown escapes its own.
+    """
+    found = Environment(
+        loader=PackageLoader("ktse.reporting", "."),
+        autoescape=html,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    found.filters.update(
+        number=wording.number,
+        whole=wording.count,
+        share=wording.share,
+        percent=wording.percent,
+        duration=wording.duration,
+        memory=wording.memory,
+        clip=wording.clip,
+        plain=wording.plain,
+    )
+    found.globals.update(is_number=wording.is_number, plural=wording.plural, head=judgement.head)
+    return found
+
+
+def write(path: Path, text: str) -> Path:
+    """Write a text file atomically."""
+    with atomic(path) as part:
+        part.write_text(text.rstrip() + "\n", encoding="utf-8")
+    return path

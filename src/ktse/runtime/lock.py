@@ -1,0 +1,174 @@
+"""One ktse at a time works in a run folder: a file says which process, on which machine, since when."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ktse.errors import RunError
+from ktse.processes import rank
+
+NAME = ".lock"
+
+HALF_WRITTEN = 2.0
+"""Seconds after which a lock without content is one whose process ended before it wrote anything."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that works in a run folder.
+
+    Attributes:
+        host: name of the machine.
+        process: its number there.
+        since: local time, ISO 8601 without the fraction of the second.
+        born: what tells the process from a later one of the same number, or empty where that is not known.
+    """
+
+    host: str
+    process: int
+    since: str
+    born: str
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host} since {self.since.replace('T', ' ')}"
+
+
+def holder(folder: Path) -> Holder | None:
+    """The process that works in a folder now; None if nobody does."""
+    found = _read(folder / NAME)
+    return found if found is not None and _alive(found) else None
+
+
+def refuse_locked(folder: Path) -> None:
+    """Make sure that nobody works in a folder.
+
+    Raises:
+        RunError: another process does.
+    """
+    if rank() == 0 and (other := holder(folder)) is not None:
+        raise _refusal(folder, other)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Within the block, this process alone works in a folder, which is made if it does not exist.
+
+    Of the processes of one torchrun, the first one stands for all. A lock whose process has ended is taken over.
+
+    Raises:
+        RunError: another process works there.
+    """
+    if rank() > 0:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path, mine = folder / NAME, _this_process()
+    while not _create(path, mine):
+        other = _read(path)
+        if other is not None and _alive(other):
+            raise _refusal(folder, other)
+        _remove(path, other)
+    try:
+        yield
+    finally:
+        if _read(path) == mine:
+            path.unlink(missing_ok=True)
+
+
+def _refusal(folder: Path, other: Holder) -> RunError:
+    here = other.host == socket.gethostname()
+    return RunError(
+        f"another ktse works in {folder} ({other})",
+        hint="Wait until it has finished, or give another --out."
+        if here
+        else f"Wait until it has finished. If that machine is gone, remove {folder / NAME}.",
+    )
+
+
+def _create(path: Path, mine: Holder) -> bool:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            json.dump(asdict(mine), file)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _read(path: Path) -> Holder | None:
+    """Who holds a lock; None if there is none, or if nobody can be told from it."""
+    until = time.monotonic() + HALF_WRITTEN
+    while True:
+        try:
+            return Holder(**json.loads(path.read_text(encoding="utf-8")))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, TypeError):  # just created, or left behind empty
+            if time.monotonic() > until:
+                return None
+            time.sleep(0.05)
+
+
+def _remove(path: Path, former: Holder | None) -> None:
+    """Remove a lock that is left behind.
+
+    Of two processes that find it, only one can move it away; the other then finds the lock of the first.
+    """
+    aside = path.with_name(f"{NAME}.{os.getpid()}")
+    with suppress(FileNotFoundError):
+        path.rename(aside)
+        if _read(aside) != former:  # it was taken over meanwhile
+            aside.rename(path)
+        aside.unlink(missing_ok=True)
+
+
+def _this_process() -> Holder:
+    since = datetime.now().isoformat(timespec="seconds")
+    return Holder(socket.gethostname(), os.getpid(), since, _born(os.getpid()))
+
+
+def _born(process: int) -> str:
+    """When a process began, as Linux counts it, with the number of the boot; empty elsewhere."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        # The name of the program, in brackets, may hold spaces.
+        return f"{boot} {Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[19]}"
+    except OSError:
+        return ""
+
+
+def _alive(one: Holder) -> bool:
+    """Whether a process still runs; of another machine, nobody can tell, and it is taken for alive."""
+    if one.host != socket.gethostname():
+        return True
+    if one.born and sys.platform == "linux":
+        return one.born == _born(one.process)
+    if sys.platform == "win32":
+        return _alive_on_windows(one.process)
+    try:
+        os.kill(one.process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
+def _alive_on_windows(process: int) -> bool:
+    import ctypes
+
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined,unused-ignore]
+    handle = kernel.OpenProcess(0x00100000, False, process)  # SYNCHRONIZE
+    if not handle:
+        return False
+    running = kernel.WaitForSingleObject(handle, 0) == 0x102  # WAIT_TIMEOUT
+    kernel.CloseHandle(handle)
+    return bool(running)

@@ -1,0 +1,55 @@
+"""Results as tables on standard output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Column, Table
+
+from ktse.console import show
+from ktse.run_status import Status
+
+MEASURED = ("seed", "mask", "fused", "prediction")
+
+REASONS = 3
+"""Reasons why a stage is stale that are shown."""
+
+
+def show_evaluation(result: dict[str, Any]) -> None:
+    """Print what was measured with true masks; one line if there were none."""
+    table = Table(Column("stage", no_wrap=True), "mIoU %", "threshold", "oracle mIoU %", "at", "images", "tags used")
+    for stage in MEASURED:
+        if stage in result:
+            entry, oracle = result[stage], result[stage]["oracle"] or {}
+            cells = (entry["miou"], entry["threshold"], oracle.get("miou"), oracle.get("threshold"), entry["images"])
+            texts = ["-" if cell is None else f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in cells]
+            table.add_row(stage, *texts, "yes" if entry["tags_used"] else "no")
+    show(table if table.row_count else "no true masks were given: only the tags are measured")
+
+
+def show_status(status: Status) -> None:
+    """Print where a run stands: its stages, the verdict with its signs, and what comes next."""
+    table = Table(Column("stage", no_wrap=True), "state", "took", "why")
+    for stage in status.stages:
+        more = len(stage.why) - REASONS
+        reasons = [*stage.why[:REASONS], *([f"... and {more} more"] if more > 0 else [])]
+        table.add_row(stage.stage, stage.state, took(stage.seconds), "; ".join(reasons))
+    show(table)
+    if status.verdict is not None:
+        show(f"verdict: {status.verdict.sentence}")
+        for sign in status.verdict.signs:
+            show(f"  - {sign.about + ': ' if sign.about else ''}{sign.text}")
+            if sign.next:
+                show(f"    next: {sign.next}")
+    show(f"next: {status.next}")
+
+
+def took(seconds: float | None) -> str:
+    """A time as people write it, such as "2 min 5 s"; a dash for none."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
