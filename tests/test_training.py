@@ -128,6 +128,23 @@ def test_a_loss_that_is_no_number_is_a_collapse(tmp_path: Path) -> None:
         train(Line(blow_up=True), tmp_path)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_no_number_is_a_collapse_that_names_it(tmp_path: Path, value: float) -> None:
+    task = Line(epochs=1)
+    whole = task.losses
+
+    def losses(module: nn.Module, batch: Tensor, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
+        found = whole(module, batch, weights, state)
+        if task.seen == 3:  # the last step, whose loss is a number still
+            task.module[2].weight.register_hook(lambda gradient: torch.full_like(gradient, value))
+        return found
+
+    task.losses = losses  # type: ignore[method-assign]
+    with pytest.raises(CollapseError, match=r"2\.weight holds NaN or infinite"):
+        train(task, tmp_path)
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
 @given(count=st.integers(1, 60), batch_size=st.integers(1, 9), epoch=st.integers(0, 5))
 def test_an_epoch_holds_every_image_once(count: int, batch_size: int, epoch: int) -> None:
     batches = epoch_batches(list(range(count)), batch_size, seed=0, epoch=epoch)

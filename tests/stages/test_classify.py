@@ -242,3 +242,16 @@ def test_an_interrupted_training_remembers_how_often_it_went_back(
     memory = load_tensors(run.path("classify", "checkpoint.safetensors"))[1]["state"]["memory"]
     assert memory == {"lr_scale": 0.25**3, "repeated": 3}
     assert run.path("classify", "metrics.jsonl").read_text().count("going back") == 3
+
+
+def test_a_network_that_is_not_finite_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, trained = RunFolder(tmp_path), task()
+    run.path("classify").mkdir()
+
+    def poison(task: ClassifyTask, *_: object, **__: object) -> None:
+        next(task.network.head.parameters()).data.view(-1)[0] = torch.inf
+
+    monkeypatch.setattr("ktse.training.fit", poison)
+    with pytest.raises(CollapseError, match=r"head\..* holds NaN or infinite values"):
+        classify(run, trained.data, trained.recipe)
+    assert not run.path("classify", "model.safetensors").exists()

@@ -321,6 +321,23 @@ def test_an_encoder_that_died_starts_again_at_a_lower_rate(
     assert contrast(model.deepest(torch.randn(2, 3, 64, 64))) > 0.01
 
 
+def test_an_average_of_weights_that_is_no_number_is_not_written(
+    masks: RunFolder, data: TaggedImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = module.Learner.result
+
+    def poisoned(learner: module.Learner) -> Segmenter | SegmenterPair:
+        result = whole(learner)
+        next(iter(result.parameters())).data.fill_(torch.nan)
+        return result
+
+    monkeypatch.setattr(module.Learner, "result", poisoned)
+    with pytest.raises(CollapseError, match="weight holds NaN or infinite values"):
+        segment(masks, data, replace(RECIPE, retries=0))
+    assert not masks.path("segment", "model.safetensors").exists()
+    assert not masks.path("segment", "summary.json").exists()
+
+
 def test_blank_images_are_no_collapse(masks: RunFolder, data: TaggedImages, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "contrast", lambda features: 0.0)
     segment(masks, data, replace(RECIPE, retries=0))
