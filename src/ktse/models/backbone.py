@@ -178,16 +178,14 @@ def create(name: str, weights: str, **arguments: Any) -> nn.Module:
         RecipeError: the model, its stride or its weights are not to be had.
     """
     arguments |= pretrained_arguments(weights)
-    random_state = torch.get_rng_state()
     stride = arguments.get("output_stride", 32)
     if name.startswith("vgg"):
         arguments["output_stride"] = 32
     try:
         with quiet_timm(), hub.asked_once(weights):
             model = timm.create_model(name, **arguments)
-        if "pretrained_cfg_overlay" in arguments:
-            blank = partial(timm.create_model, name, **arguments | {"pretrained": False})
-            refuse_random(model, blank, random_state)
+            if "pretrained_cfg_overlay" in arguments:
+                refuse_random(model, partial(timm.create_model, name, **arguments))
         if isinstance(model, VGG):
             dilate_vgg(model, stride)
         forget_weights(model)
@@ -251,21 +249,22 @@ def quiet_timm() -> Iterator[None]:
         log.setLevel(level)
 
 
-def refuse_random(model: nn.Module, blank: Callable[[], nn.Module], random_state: Tensor) -> None:
+def refuse_random(model: nn.Module, again: Callable[[], nn.Module]) -> None:
     """Make sure that a file held all weights: timm skips, without a word, what a file lacks.
+
+    What the file lacks is random, so that it differs between two models that are filled from the same file.
 
     Args:
         model: the model that was filled from the file.
-        blank: makes the same model with random weights.
-        random_state: of the generator before the model was made.
+        again: makes and fills the same model once more.
 
     Raises:
         ValueError: some weights still have their random start.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(random_state)
-        pairs = zip(model.named_parameters(), blank().parameters(), strict=True)
-        left = [key for (key, weight), start in pairs if weight.dim() > 1 and torch.equal(weight, start)]
+        torch.manual_seed(torch.initial_seed() + 1)
+        pairs = zip(model.named_parameters(), again().parameters(), strict=True)
+        left = [key for (key, weight), other in pairs if weight.dim() > 1 and not torch.equal(weight, other)]
     if left:
         raise ValueError(f"the file lacks {len(left)} weights of this model, such as {left[0]}")
 

@@ -155,9 +155,9 @@ def from_smp(architecture: str, encoder: str, classes: int, weights: str) -> nn.
         RecipeError: the network or its weights are not to be had.
     """
     arguments = pretrained_arguments(weights)
-    pretrained, random_state = arguments.pop("pretrained"), torch.get_rng_state()
+    pretrained = arguments.pop("pretrained")
 
-    def build(pretrained: bool) -> nn.Module:
+    def build() -> nn.Module:
         network: nn.Module = smp.create_model(
             architecture, f"tu-{encoder}", pretrained or None, classes=classes + 1, **arguments
         )
@@ -165,9 +165,9 @@ def from_smp(architecture: str, encoder: str, classes: int, weights: str) -> nn.
 
     try:
         with quiet_timm():
-            network = build(pretrained)
-        if arguments:
-            refuse_random(network.get_submodule("encoder"), lambda: build(False).get_submodule("encoder"), random_state)
+            network = build()
+            if arguments:
+                refuse_random(network.get_submodule("encoder"), lambda: build().get_submodule("encoder"))
     except Exception as error:  # smp, timm, its hub and the readers of the file formats share no base class
         raise RecipeError(
             f"the model {architecture!r} with encoder {encoder!r} and weights {weights!r} cannot be built",
