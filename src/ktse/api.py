@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ktse.checking import check_run
+from ktse.console import say
 from ktse.data.check import Checked, check_images
 from ktse.data.forms import open_data
 from ktse.data.frames import tags_as_file
@@ -404,6 +405,7 @@ def export(
     if place is not None:
         check_place(place, format)
     if format == "onnx" and Path(run).suffix == ".safetensors":
+        say(f"{run}: exported with the default predict settings, as a file alone has none; a run folder has its own")
         return export_file(Path(run), PredictRecipe(), place or Path(run).with_suffix(".onnx"), int8=int8)
     folder = RunFolder.existing(run)
     job = Job(folder, folder.read_recipe())
