@@ -424,6 +424,8 @@ def test_what_is_said_against_a_model_is_said_where_it_is_used(finished: Path, s
     shutil.copytree(finished, run)
     summary = json.loads((run / "segment/summary.json").read_text())
     (run / "segment/summary.json").write_text(json.dumps({**summary, "warnings": ["It is of no use."]}))
+    (run / "evaluation.json").unlink()
+    assert ktse("evaluate", run).returncode == 0
     assert "It is of no use." in ktse("predict", run, photo, "--out", tmp_path / "out").stderr
 
 

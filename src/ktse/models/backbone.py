@@ -194,8 +194,8 @@ def create(name: str, weights: str, **arguments: Any) -> nn.Module:
         if weights == "hub" and not isinstance(error, TypeError | AssertionError) and not hub.reachable():
             raise RecipeError(
                 f"the weights of the backbone {name!r} cannot be downloaded: {hub.address()} cannot be reached",
-                hint="Give --weights FILE with weights of this very model, or --weights none to start from random "
-                "ones.",
+                hint="Give --weights FILE with weights of this very model (ktse import-weights makes such a file from "
+                "other formats), or --weights none to start from random ones.",
             ) from error
         raise RecipeError(
             f"the backbone {name!r} with weights {weights!r} cannot be built",

@@ -25,6 +25,8 @@ def judge(facts: Facts) -> Verdict:
 
 
 def _run_signs(facts: Facts) -> Iterator[Sign]:
+    for text in facts.complaints:
+        yield Sign("do-not-use", "", text, f"ktse report {facts.root}")
     yield from _few_images(facts)
     yield from _classifier(facts)
     if facts.measured >= RUN_TRUE_MASKS:
@@ -33,8 +35,6 @@ def _run_signs(facts: Facts) -> Iterator[Sign]:
         yield from _threshold(facts)
         yield from _spread_of_masks(facts)
     yield from _confidence(facts)
-    for text in facts.complaints:
-        yield Sign("do-not-use", "", text, f"ktse report {facts.root}")
 
 
 def _class_signs(facts: Facts, one: ClassFacts) -> Iterator[Sign]:
