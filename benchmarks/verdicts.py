@@ -29,7 +29,7 @@ SMALL = {
     "seed.long_side": 256,
     "segment.crop": 160,
     "segment.long_side": [160, 224],
-    "segment.most_images": 800,
+    "segment.most_images": 4000,
     "predict.long_side": 256,
 }
 """Settings that make a run of a hundred images short."""
