@@ -6,7 +6,7 @@ A run needs true masks and the stages up to refine; the true masks measure, and 
 need the network (scales, tags) are left out. Rows:
 
 - labels: how well colours explain the labels, thresholds near the ends distrusted; the one that ktse uses.
-- labels, no prior: the same, no threshold distrusted.
+- labels, prior P: the same, distrusted by the power P; 0: no threshold distrusted.
 - objects: how well they explain what is object and what background.
 - edges, sum and mean: contrast of the image along the boundaries of the masks, all of it, or per boundary.
 - Otsu; mixture: where two normal distributions fitted to all scores cross.
@@ -169,7 +169,7 @@ def compare(root: Path, images: int, *, quick: bool) -> None:
     usual = slice(step, BINS - 3 * step)  # neither end: there, nothing is left to change
     found = {
         "labels": explained_threshold(explained[0]) or 0.0,
-        "labels, no prior": explained[0].argmax() / BINS,
+        **{f"labels, prior {power:g}": explained_threshold(explained[0], power) or 0.0 for power in (0, 0.1, 0.8)},
         "always 0.4": 0.4,
         "objects": explained[1].argmax() / BINS,
         "edges, sum": edges[0].argmax() / BINS,

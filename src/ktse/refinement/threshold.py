@@ -148,14 +148,15 @@ class Threshold:
     kind: Literal["found", "unclear", "recipe"]
 
 
-def explained_threshold(explained: np.ndarray) -> float | None:
+def explained_threshold(explained: np.ndarray, prior: float = PRIOR) -> float | None:
     """The threshold whose labels the colours of their images explain best; of about equal ones, one in the middle.
 
     Where the curve is nearly flat, its maximum is chance. It may then lie at an end of the range, where every threshold
-    is bad. So the curve is weighted by (4 t (1 - t)) ** PRIOR, which falls only near the ends.
+    is bad. So the curve is weighted by (4 t (1 - t)) ** prior, which falls only near the ends.
 
     Args:
         explained: (bins,), explained_labels or explained_share summed over images.
+        prior: 0 or more; 0 takes the bare maximum.
 
     Returns:
         0..1, or None if colours explain no mask.
@@ -163,7 +164,7 @@ def explained_threshold(explained: np.ndarray) -> float | None:
     if explained.max() <= 0:
         return None
     thresholds = np.arange(len(explained)) / len(explained)
-    return float(thresholds[(explained * (4 * thresholds * (1 - thresholds)) ** PRIOR).argmax()])
+    return float(thresholds[(explained * (4 * thresholds * (1 - thresholds)) ** prior).argmax()])
 
 
 def choose_threshold(explained: np.ndarray, setting: float | str) -> Threshold:

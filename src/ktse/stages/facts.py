@@ -15,7 +15,7 @@ from ktse.data.sample import TaggedImages
 from ktse.data.transforms import long_side_size
 from ktse.recipe import Recipe
 from ktse.refinement.cutting import cut
-from ktse.run_folder import RunFolder, read_json, read_label_map, read_npz
+from ktse.run_folder import RunFolder, read_json, read_label_map, read_npz, undecided
 from ktse.verdict.facts import ClassFacts, Facts
 
 SAMPLE = 400
@@ -41,10 +41,12 @@ class MaskFacts:
         self.covered: list[float] = []
         # Pixels of both, of the first and of the second, for masks and predictions, and for seeds and masks.
         self.model, self.seeds = np.zeros((3, classes)), np.zeros((3, classes))
+        self.predictions = 0
 
     def add(self, keys: np.ndarray, mask: np.ndarray, prediction: np.ndarray | None) -> None:
         """Count an image's mask and prediction: (H, W) label maps; keys: (K,) its classes 0..C-1."""
-        self.covered.append(float((mask > 0).mean()))
+        self.covered.append(float(((mask > 0) & (mask != undecided(mask))).mean()))
+        self.predictions += prediction is not None
         for key in keys:
             here = mask == key + 1
             self.areas[key].append(float(here.mean()))
@@ -158,8 +160,8 @@ def _class_facts(
         full=_share([value > FULL for value in areas]),
         empty=_share([value == 0 for value in areas]),
         cells=_median(looked.cells[index]),
-        predicted=float(second / first) if first and (looked.model[2] > 0).any() else None,
-        agreement=_iou(both, first, second) if (looked.model[2] > 0).any() else None,
+        predicted=float(second / first) if first and looked.predictions else None,
+        agreement=_iou(both, first, second) if looked.predictions else None,
         seed_agreement=_iou(*looked.seeds[:, index]),
         iou=stage.get("iou", {}).get(name),
         prediction_iou=result.get("prediction", {}).get("iou", {}).get(name),

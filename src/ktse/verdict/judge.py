@@ -1,7 +1,7 @@
 """From facts to a verdict: which facts speak against the results of a run, how much, and what to do about them.
 
 Where enough true masks measure a class, the measure decides. Elsewhere signs decide that need no true mask. The limits
-were set on runs that were made bad on purpose and on good ones (benchmarks/verdicts.py).
+are judgement, looked at on few runs (docs/measurements/verdicts.md); benchmarks/verdicts.py makes bad ones on purpose.
 """
 
 from __future__ import annotations
