@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ktse.metrics import THRESHOLDS, ThresholdSweep, intersection_over_union
 from ktse.pipeline import Job
+from ktse.quality.metrics import THRESHOLDS, ThresholdSweep, intersection_over_union
 from ktse.refinement.calibration import calibrate
 from ktse.refinement.cutting import enlarge
 from ktse.run_folder import RunFolder, read_json, read_npz

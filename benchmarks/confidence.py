@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ktse.data.masks import open_truth
-from ktse.metrics import Confusion
 from ktse.pipeline import Job
 from ktse.prediction.predictor import Predictor
+from ktse.quality.metrics import Confusion
 from ktse.refinement.confidence import rank_correlation
 from ktse.run_folder import RunFolder
 from ktse.stages.predict import TorchModel

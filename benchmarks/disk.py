@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ktse.console import in_words
-from ktse.disk import maps_need, networks_need
-from ktse.settings import load_recipe
+from ktse.checking.disk import maps_need, networks_need
+from ktse.recipe.load import load_recipe
+from ktse.runtime.console import in_words
 
 # Name, recipe, images for training, images for validation, classes, pixels of an image, tags of an image.
 SETS = (

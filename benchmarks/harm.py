@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ktse.devices import make_fabric
-from ktse.metrics import THRESHOLDS, ThresholdSweep
 from ktse.pipeline import Job
+from ktse.quality.metrics import THRESHOLDS, ThresholdSweep
 from ktse.recipe import RefineRecipe
 from ktse.refinement.comparison import compare
 from ktse.refinement.cutting import enlarge
@@ -29,6 +28,7 @@ from ktse.refinement.threshold import (
     explained_share,
 )
 from ktse.run_folder import RunFolder
+from ktse.runtime.fabric import make_fabric
 from ktse.stages.classify import load_network, load_warmup
 from ktse.stages.refiners import soft_refiner
 from ktse.stages.seed import image_cams

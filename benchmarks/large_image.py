@@ -19,7 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ktse.data.scenes import make_scenes
+from ktse.data.demo.scenes import make_scenes
 
 LARGE = (8000, 5000)
 SMALL = """

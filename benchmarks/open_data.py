@@ -47,8 +47,8 @@ def make(folder: Path, rows: int) -> None:
 
 def measure(folder: Path, checked: bool) -> None:
     """Open or check in this process, and print seconds and megabytes."""
-    from ktse.data.check import check_images
-    from ktse.data.forms import open_data
+    from ktse.checking.check import check_images
+    from ktse.data.open import open_data
     from ktse.recipe import DataRecipe
 
     before = _peak()

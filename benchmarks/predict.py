@@ -31,17 +31,17 @@ from PIL import Image
 
 import ktse
 from ktse.data.image import read_image
-from ktse.devices import native_bf16
 from ktse.exporting.onnx import export_onnx
-from ktse.metrics import Confusion
 from ktse.models.segmenter import Portable, Segmenter, describe
+from ktse.models.weights import save_tensors
 from ktse.prediction.files import predict_folder
 from ktse.prediction.onnx import OnnxModel
 from ktse.prediction.predictor import Predictor
+from ktse.quality.metrics import Confusion
 from ktse.recipe import PredictRecipe, SegmentRecipe
 from ktse.run_folder import read_label_map
+from ktse.runtime.fabric import native_bf16
 from ktse.stages.segment import load_model
-from ktse.weights import save_tensors
 
 LARGE = 8000
 LIMIT = 2 * 2**30

@@ -28,10 +28,9 @@ from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ktse.data.transforms import long_side_size, to_tensor
-from ktse.devices import make_fabric
-from ktse.metrics import ThresholdSweep
 from ktse.models.cam_head import CamNetwork
 from ktse.pipeline import Job
+from ktse.quality.metrics import ThresholdSweep
 from ktse.refinement.cutting import enlarge
 from ktse.refinement.threshold import (
     BINS,
@@ -42,6 +41,7 @@ from ktse.refinement.threshold import (
     explained_threshold,
 )
 from ktse.run_folder import RunFolder, read_npz
+from ktse.runtime.fabric import make_fabric
 from ktse.stages.classify import load_network
 from ktse.stages.seed import image_cams
 

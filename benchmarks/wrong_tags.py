@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ktse.data.doubts import find_doubts
-from ktse.data.folder import open_folder
+from ktse.checking.doubtful_tags import image_features
+from ktse.checking.doubts import find_doubts
+from ktse.data.readers.folder import open_folder
 from ktse.models.backbone import Backbone
 from ktse.recipe import ClassifyRecipe
-from ktse.stages.doubt import image_features
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import ktse as package  # the name ktse is the command here
-from ktse.data.scenes import make_scenes
+from ktse.data.demo.scenes import make_scenes
 
 TINY = [
     "--recipe", "demo", "--classify.backbone", "resnet10t", "--classify.epochs", "2", "--classify.warmup", "1",

@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 
 from fakes import COLOURS, TAGS, coco, draw, voc, voc_mask, voc_xml
-from ktse.data.sample import TaggedImages
+from ktse.data.dataset import TaggedImages
 from ktse.method.objective import Batch
 from ktse.models.cam_head import LEVELS
 from ktse.models.deeplab import DILATIONS as ASPP_DILATIONS
@@ -25,12 +25,12 @@ from ktse.models.deeplab import DROPOUT as ASPP_DROPOUT
 from ktse.models.resnet38 import DROPOUT as BOTTLENECK_DROPOUT
 from ktse.models.segmenter import Segmenter
 from ktse.recipe import ClassifyRecipe, Recipe
+from ktse.recipe.load import load_recipe, to_dict
 from ktse.refinement.par import DILATIONS as PAR_DILATIONS
 from ktse.reporting.curves import TERMS
-from ktse.settings import load_recipe, to_dict
 from ktse.stages.affinity import HALF
 from ktse.stages.classify import ClassifyTask, build
-from ktse.training import State, parameter_groups
+from ktse.training.loop import State, parameter_groups
 
 NUMBERS: dict[str, dict[str, Any]] = {
     "1 network": {

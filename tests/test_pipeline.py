@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from ktse import pipeline
-from ktse.data.scenes import make_scenes
+from ktse.data.demo.scenes import make_scenes
 from ktse.errors import DataError, RunError
 from ktse.finished import EACH, ONE, overtaken
 from ktse.pipeline import Job, run_all
 from ktse.provenance import changes
+from ktse.recipe.load import load_recipe
 from ktse.run_folder import RunFolder
-from ktse.settings import load_recipe
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import ktse
-from ktse.batches import make_loader
-from ktse.devices import make_fabric
 from ktse.errors import RunError
 from ktse.run_folder import RunFolder
 from ktse.runtime.device import on_device
+from ktse.runtime.fabric import make_fabric
 from ktse.runtime.log import recording
+from ktse.training.batches import make_loader
 
 
 def test_dir_is_the_public_part() -> None:
@@ -60,6 +60,6 @@ def test_a_device_that_is_not_there_is_a_message() -> None:
 
 
 def test_the_framework_beneath_says_nothing() -> None:
-    code = "from ktse.devices import make_fabric; make_fabric('bf16')"
+    code = "from ktse.runtime.fabric import make_fabric; make_fabric('bf16')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -14,7 +14,7 @@ from PIL import Image
 
 import ktse
 from ktse.cli import main
-from ktse.terminal.verbs import VERBS
+from ktse.terminal.parser import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

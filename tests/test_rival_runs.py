@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ktse.cli import main
-from ktse.data.scenes import make_scenes
+from ktse.data.demo.scenes import make_scenes
 from ktse.pipeline import Job
+from ktse.recipe.load import load_recipe
 from ktse.run_folder import RunFolder
-from ktse.settings import load_recipe
 
 NO_MGA = ["--classify.objective.weights.global_alignment", "0", "--classify.objective.weights.local_alignment", "0"]
 NO_SIE = [

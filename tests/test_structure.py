@@ -16,39 +16,27 @@ ORDER = [
     "cli",
     "terminal",
     "api",
-    "working",
-    "run_status",
-    "checking",
-    "using",
-    "ablation",
+    "verbs",
+    "research",
     "pipeline",
-    "finished",
-    "disk",
-    "reporting",
     "exporting",
-    "importing",
+    "reporting",
+    "finished",
+    "checking",
     "stages",
     "training",
-    "batches",
-    "devices",
-    "weights",
     "method",
     "segmentation",
-    "models",
     "prediction",
     "refinement",
-    "verdict",
-    "metrics",
+    "models",
+    "quality",
     "data",
+    "provenance",
     "run_folder",
     "visual",
-    "settings",
-    "ranges",
     "recipe",
-    "console",
-    "provenance",
     "runtime",
-    "processes",
     "errors",
 ]
 
@@ -106,11 +94,11 @@ def test_nothing_that_trains_mentions_the_truth(stage: str) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SOURCE).as_posix())
 def test_nothing_is_unpickled(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert "import pickle" not in text or path.name == "importing.py"
+    assert "import pickle" not in text or path.name == "import_weights.py"
     assert "pickle.load" not in text
     assert "allow_pickle=True" not in text
     calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and _is_torch_load(node)]
-    assert text.count("torch.load") == len(calls) == (path.name == "importing.py")
+    assert text.count("torch.load") == len(calls) == (path.name == "import_weights.py")
     for call in calls:
         given = {keyword.arg: keyword.value for keyword in call.keywords}
         assert isinstance(given["weights_only"], ast.Constant)

@@ -15,8 +15,6 @@ __all__ = [
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from ktse.ablation.ablate import ablate
-    from ktse.ablation.phenomenon import phenomenon
     from ktse.api import (
         affinity,
         check,
@@ -34,12 +32,14 @@ if TYPE_CHECKING:
         segment,
         status,
     )
+    from ktse.research.ablate import ablate
+    from ktse.research.phenomenon import phenomenon
 
 
 def __getattr__(name: str) -> Any:
     """Load a verb when it is first used, so that importing ktse stays quick."""
     if name in __all__:
-        part = f"ktse.ablation.{name}" if name in ("ablate", "phenomenon") else "ktse.api"
+        part = f"ktse.research.{name}" if name in ("ablate", "phenomenon") else "ktse.api"
         return getattr(import_module(part), name)
     raise AttributeError(f"module 'ktse' has no attribute {name!r}")
 

@@ -8,14 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from ktse.checking import check_run
-from ktse.console import say
-from ktse.data.check import Checked, check_images
-from ktse.data.forms import open_data
-from ktse.data.frames import tags_as_file
+from ktse.checking.check import Checked, check_images
+from ktse.checking.disk import maps_need
+from ktse.data.demo.scenes import make_scenes
 from ktse.data.masks import open_truth
-from ktse.data.scenes import make_scenes
-from ktse.disk import maps_need
+from ktse.data.open import open_data
+from ktse.data.readers.data_frame import tags_as_file
 from ktse.errors import RunError
 from ktse.pipeline import Job, run_all
 from ktse.prediction.files import predict_folder, predict_tagged
@@ -23,14 +21,16 @@ from ktse.prediction.predictor import Predictor
 from ktse.prediction.several import check_several, predict_several
 from ktse.prediction.video import is_video, predict_video
 from ktse.recipe import DataRecipe, PredictRecipe
+from ktse.recipe.load import changed, given_data, given_recipe, load_recipe
 from ktse.run_folder import RunFolder, read_json
-from ktse.run_status import Status, read_status
+from ktse.runtime.console import say
 from ktse.runtime.device import Device, on_device
 from ktse.runtime.lock import refuse_locked
 from ktse.runtime.log import recording
-from ktse.settings import changed, given_data, given_recipe, load_recipe
-from ktse.using import images_of, keep_apart, model_file, require_sound, say_end, say_verdict
-from ktse.working import do_stage, make_ready, refuse_strange, working
+from ktse.verbs.check_run import check_run
+from ktse.verbs.status import Status, read_status
+from ktse.verbs.using import images_of, keep_apart, model_file, require_sound, say_end, say_verdict
+from ktse.verbs.working import do_stage, make_ready, refuse_strange, working
 
 Settings = Mapping[str, Any]
 Tags = Any
@@ -434,7 +434,7 @@ def import_weights(file: str | Path, *, out: str | Path) -> Path:
     Raises:
         DataError: the file cannot be read or used.
     """
-    from ktse.importing import import_weights as convert_file  # loads torch
+    from ktse.models.import_weights import import_weights as convert_file  # loads torch
 
     convert_file(Path(file), Path(out))
     return Path(out)

@@ -16,19 +16,19 @@ from typing import Any
 
 from jsonargparse import ArgumentError, Namespace
 
-from ktse.console import say
-from ktse.data.check import Checked, to_json
-from ktse.data.page import show_checked
+from ktse.checking.check import Checked, to_json
 from ktse.errors import KtseError
-from ktse.processes import rank
 from ktse.run_folder import RunFolder, read_json
-from ktse.run_status import Status
+from ktse.runtime.console import say
 from ktse.runtime.log import Log, recording
+from ktse.runtime.processes import rank
+from ktse.terminal.checked import show_checked
 from ktse.terminal.completion import completion_script, wants_completion
 from ktse.terminal.help import settings_help, wants_settings
+from ktse.terminal.parser import VERBS, make_parser
 from ktse.terminal.tables import MEASURED, show_evaluation, show_status
-from ktse.terminal.verbs import VERBS, make_parser
 from ktse.terminal.wrong import in_plain_words
+from ktse.verbs.status import Status
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,19 +11,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ktse.console import say, say_stage
-from ktse.data.check import check_images, to_json
-from ktse.data.forms import open_data
+from ktse.checking.check import check_images, to_json
+from ktse.checking.disk import check_disk, maps_need, networks_need
+from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Calibration, Corrections, Truth, open_calibration, open_corrections, open_truth
-from ktse.data.sample import TaggedImages
-from ktse.disk import check_disk, maps_need, networks_need
+from ktse.data.open import open_data
 from ktse.errors import RunError
 from ktse.finished import gone, stage_settings
-from ktse.processes import rank, wait_for_all, world_size
 from ktse.provenance import changes, resources, short_hash, versions
 from ktse.recipe import Recipe
 from ktse.refinement.dense_crf import require_crf
 from ktse.run_folder import RunFolder, read_json, write_json
+from ktse.runtime.console import say, say_stage
+from ktse.runtime.processes import rank, wait_for_all, world_size
 from ktse.runtime.progress import whole_run
 from ktse.stages.effort import effort
 
@@ -360,7 +360,8 @@ def stage_function(stage: str) -> Callable[[Job], object]:
 
             return lambda job: evaluate(job.run, job.data, job.truth, job.recipe)
         case "report":
-            from ktse.reporting import write_model_card, write_report
+            from ktse.reporting.model_card import write_model_card
+            from ktse.reporting.page import write_report
 
             return lambda job: (
                 write_report(job.run, job.data, job.truth),
@@ -396,7 +397,7 @@ def check(job: Job) -> None:
 def meet() -> None:
     """Let the processes that torchrun started find each other, and wait for all of them."""
     if world_size() > 1:
-        from ktse.devices import make_fabric
+        from ktse.runtime.fabric import make_fabric
 
         make_fabric("fp32")
         wait_for_all()

@@ -35,7 +35,7 @@ from PIL import Image
 
 from ktse.errors import RunError
 from ktse.recipe import Recipe
-from ktse.settings import recipe_from_dict, to_dict
+from ktse.recipe.load import recipe_from_dict, to_dict
 from ktse.visual import PALETTE
 
 STAGES = ("classify", "seed", "affinity", "refine", "segment", "predict", "evaluate", "report")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import coco_json, draw, touch, voc_xml
-from ktse.data.forms import open_data
+from ktse.data.open import open_data
 from ktse.errors import KtseError
 from ktse.recipe import DataRecipe
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ktse.data.scenes import CLASSES, make_scenes
+from ktse.data.demo.scenes import CLASSES, make_scenes
 
 IMAGES = 50  # scene 44 is the first without a toy
 SIZE = (72, 64)

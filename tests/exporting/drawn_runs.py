@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ktse.data.sample import TaggedImages
+from ktse.data.dataset import TaggedImages
+from ktse.quality.verdict import Sign, Verdict
 from ktse.run_folder import RunFolder, write_json, write_label_map
-from ktse.verdict import Sign, Verdict
 
 SIZE = (40, 56)
 """Height and width of every image."""

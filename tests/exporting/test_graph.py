@@ -15,10 +15,10 @@ from torch import nn
 from ktse import load
 from ktse.errors import ExportError, RecipeError
 from ktse.models.segmenter import Portable, Segmenter, describe
+from ktse.models.weights import save_tensors
 from ktse.prediction.predictor import Predictor
 from ktse.recipe import PredictRecipe, SegmentRecipe
 from ktse.stages.predict import TorchModel
-from ktse.weights import save_tensors
 
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 onnx = pytest.importorskip("onnx", reason="needs the extra export")

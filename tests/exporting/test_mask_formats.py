@@ -13,7 +13,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 import ktse
-from ktse.data.sample import TaggedImages
+from ktse.data.dataset import TaggedImages
 from ktse.errors import RunError
 from ktse.exporting.masks import export_masks
 from ktse.run_folder import RunFolder, write_label_map

@@ -14,10 +14,10 @@ import pytest
 from drawn_runs import CLASSES, SIZE, blob, drawn_run, judge, undone, write_confidence
 from PIL import Image
 
-from ktse.data.sample import TaggedImages
+from ktse.data.dataset import TaggedImages
 from ktse.exporting.masks import export_masks
+from ktse.quality.verdict import Sign
 from ktse.run_folder import RunFolder
-from ktse.verdict import Sign
 
 FILES = ("a.jpg", "deep/b c.jpg", "train/images/1.v2.jpg", "train/images/more/2.jpg", "images/images/3.png")
 

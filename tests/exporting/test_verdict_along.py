@@ -10,7 +10,7 @@ import pytest
 from drawn_runs import CLASSES, drawn_run, judge, write_confidence
 
 from ktse.exporting.masks import FORMATS, export_masks
-from ktse.verdict import Sign
+from ktse.quality.verdict import Sign
 
 BAD = Sign("do-not-use", "", "The masks are noise.", "ktse classify RUN")
 DOUBT = Sign("look", "dog", "Few images.", "Look at them.")

@@ -10,7 +10,7 @@ from ktse.errors import RecipeError
 from ktse.models.backbone import Backbone, part_of_network
 from ktse.models.cam_head import CamHead, CamNetwork
 from ktse.models.segmenter import Segmenter
-from ktse.weights import save_tensors
+from ktse.models.weights import save_tensors
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 SUPPORTED = [

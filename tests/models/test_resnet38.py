@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from ktse.errors import DataError, RecipeError
-from ktse.importing import HEAD, VOC, convert, import_weights
 from ktse.models.backbone import Backbone
 from ktse.models.cam_head import CamHead, CamNetwork
+from ktse.models.import_weights import HEAD, VOC, convert, import_weights
 from ktse.models.resnet38 import ResNet38d
 from ktse.recipe import ClassifyRecipe
 from ktse.stages.classify import build

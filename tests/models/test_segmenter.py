@@ -15,10 +15,10 @@ from ktse.exporting import network, parity
 from ktse.exporting.onnx import export_onnx
 from ktse.models.deeplab import Aspp
 from ktse.models.segmenter import Portable, Segmenter, describe
+from ktse.models.weights import save_tensors
 from ktse.prediction.onnx import OnnxModel
 from ktse.recipe import PredictRecipe, SegmentRecipe
 from ktse.stages.segment import load_model
-from ktse.weights import save_tensors
 
 PAIRS = [
     ("unet", "resnet10t"),

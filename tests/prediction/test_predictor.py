@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ktse.data.sample import read_image
+from ktse.data.dataset import read_image
 from ktse.errors import DataError
 from ktse.prediction import predictor as module
 from ktse.prediction.files import predict_folder, tidy

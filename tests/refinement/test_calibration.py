@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ktse.metrics import THRESHOLDS, Confusion, ThresholdSweep
+from ktse.quality.metrics import THRESHOLDS, Confusion, ThresholdSweep
 from ktse.refinement.calibration import Calibrated, calibrate
 
 

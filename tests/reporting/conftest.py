@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
-from ktse.data.sample import TaggedImages
+from ktse.quality.verdict import Level, Sign, Verdict
 from ktse.recipe import Recipe
+from ktse.recipe.load import recipe_from_dict
 from ktse.run_folder import RunFolder, write_json, write_label_map, write_npz
-from ktse.settings import recipe_from_dict
-from ktse.verdict import Level, Sign, Verdict
 
 CLASSES = ("bag", "dress", "trousers", "skirt", "outerwear", "hat", "shorts")
 SIZE = (64, 96)

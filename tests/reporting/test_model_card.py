@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ktse.recipe import Recipe, SegmentRecipe
-from ktse.reporting import write_model_card
+from ktse.reporting.model_card import write_model_card
 from ktse.run_folder import read_json, write_json, write_label_map
 
 
@@ -134,5 +134,5 @@ def test_warnings_of_check_reach_the_card(blind: Any) -> None:
 
 
 def test_the_card_needs_no_torch() -> None:
-    code = "import sys, ktse.reporting; sys.exit('torch' in sys.modules)"
+    code = "import sys, ktse.reporting.page, ktse.reporting.model_card; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

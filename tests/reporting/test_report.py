@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
-from ktse.data.sample import TaggedImages
 from ktse.errors import RunError
+from ktse.quality.verdict import Sign, Verdict
 from ktse.recipe import Recipe
-from ktse.reporting import write_model_card, write_report
+from ktse.reporting.model_card import write_model_card
+from ktse.reporting.page import write_report
 from ktse.run_folder import RunFolder, write_json, write_label_map
-from ktse.verdict import Sign, Verdict
 
 VOID = {"meta", "link", "img", "br"}
 LIMIT = 5 * 2**20
@@ -447,5 +448,5 @@ def test_ids_in_folders(blind: Any) -> None:
 
 
 def test_no_torch() -> None:
-    code = "import sys, ktse.reporting, ktse.visual; sys.exit('torch' in sys.modules)"
+    code = "import sys, ktse.reporting.page, ktse.reporting.model_card, ktse.visual; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

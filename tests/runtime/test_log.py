@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ktse.console import say, say_once
 from ktse.errors import DataError
+from ktse.runtime.console import say, say_once
 from ktse.runtime.log import recording
 
 

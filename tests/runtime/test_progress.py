@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ktse.console import track
+from ktse.runtime.console import track
 from ktse.runtime.progress import WholeRun, about, whole_run
 
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ktse.data.sample import TaggedImages
-from ktse.devices import make_fabric
+from ktse.data.dataset import TaggedImages
 from ktse.recipe import AffinityRecipe
 from ktse.refinement.dense_crf import crf_labels
 from ktse.run_folder import RunFolder, read_label_map
+from ktse.runtime.fabric import make_fabric
 from ktse.stages.affinity import affinity, background_maps, confident_label, load_affinity, make_labels
 from ktse.stages.refiners import boundary
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ktse.data.sample import TaggedImages
+from ktse.data.dataset import TaggedImages
 from ktse.models.cam_head import CamHead, CamNetwork
 from ktse.stages.background import around, background_threshold
 

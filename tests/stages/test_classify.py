@@ -11,16 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from ktse.data.sample import TaggedImages
+from ktse.data.dataset import TaggedImages
 from ktse.data.transforms import TrainingTransform
 from ktse.errors import CollapseError
 from ktse.method.objective import Batch
+from ktse.models.weights import load_tensors, save_tensors
 from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
 from ktse.run_folder import RunFolder
 from ktse.stages.classify import WARMUP, ClassifyTask, build, classify
 from ktse.stages.paired_images import PairedImages, collate
-from ktse.training import State
-from ktse.weights import load_tensors, save_tensors
+from ktse.training.loop import State
 
 TINY = ClassifyRecipe(backbone="resnet10t", weights="none", hidden=8, frozen_stages=0, epochs=9, warmup=5)
 
@@ -234,7 +234,7 @@ def test_an_interrupted_training_remembers_how_often_it_went_back(
             raise KeyboardInterrupt
         raise CollapseError("collapsed")
 
-    monkeypatch.setattr("ktse.training.fit", collapse)
+    monkeypatch.setattr("ktse.training.loop.fit", collapse)
     for ending in (KeyboardInterrupt, CollapseError):
         with pytest.raises(ending):
             classify(run, trained.data, trained.recipe)
@@ -251,7 +251,7 @@ def test_a_network_that_is_not_finite_is_not_written(tmp_path: Path, monkeypatch
     def poison(task: ClassifyTask, *_: object, **__: object) -> None:
         next(task.network.head.parameters()).data.view(-1)[0] = torch.inf
 
-    monkeypatch.setattr("ktse.training.fit", poison)
+    monkeypatch.setattr("ktse.training.loop.fit", poison)
     with pytest.raises(CollapseError, match=r"head\..* holds NaN or infinite values"):
         classify(run, trained.data, trained.recipe)
     assert not run.path("classify", "model.safetensors").exists()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
-from ktse.data.sample import TaggedImages
 from ktse.recipe import Recipe
 from ktse.refinement.threshold import BINS
 from ktse.run_folder import RunFolder, read_json, write_label_map, write_npz

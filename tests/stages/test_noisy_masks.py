@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 import ktse.stages.segment as module
+from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections, open_corrections
-from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform
 from ktse.errors import CollapseError
 from ktse.models.segmenter import Portable, Segmenter, SegmenterPair
+from ktse.models.weights import load_tensors
 from ktse.prediction.onnx import OnnxModel
 from ktse.recipe import BecoRecipe, PredictRecipe, RefineRecipe, SegmentRecipe
 from ktse.run_folder import RunFolder, read_label_map, write_label_map
@@ -30,7 +31,6 @@ from ktse.segmentation.targets import CERTAIN, DOUBTFUL, TRUSTED
 from ktse.stages.masked_images import NoisyMasks, collate_noisy, image_weights
 from ktse.stages.refine import refine
 from ktse.stages.segment import load_model, segment
-from ktse.weights import load_tensors
 
 RECIPE = SegmentRecipe(
     architecture="unet", encoder="resnet10t", weights="none", batch_norm="trained", epochs=3, batch_size=4,
@@ -261,7 +261,7 @@ def test_a_model_that_labels_nothing_is_said_to_be_of_no_use(
             head.weight.zero_()
             head.bias.zero_()[label] = 9
 
-    monkeypatch.setattr("ktse.training.fit", always)
+    monkeypatch.setattr("ktse.training.loop.fit", always)
     segment(masks, data, RECIPE)
     said = " ".join(capsys.readouterr().err.split())
     assert ("of no use: it labels 0.0% of the pixels" in said) == useless

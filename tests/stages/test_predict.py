@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections, open_corrections
-from ktse.data.sample import TaggedImages
 from ktse.models.segmenter import Segmenter, describe
+from ktse.models.weights import save_tensors
 from ktse.prediction.predictor import Predictor
 from ktse.recipe import PredictRecipe, RefineRecipe, SegmentRecipe
 from ktse.refinement.cutting import enlarge
@@ -20,7 +21,6 @@ from ktse.segmentation.fusion import fuse
 from ktse.stages.fused import WEIGHTS
 from ktse.stages.predict import TorchModel, predict
 from ktse.stages.refine import refine
-from ktse.weights import save_tensors
 
 RECIPE = PredictRecipe(flip=False, precision="fp32", fuse=0.4)
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ktse.data.sample import TaggedImages
-from ktse.devices import make_fabric
+from ktse.data.dataset import TaggedImages
 from ktse.errors import RunError
 from ktse.recipe import AffinityRecipe, RefineRecipe
 from ktse.run_folder import RunFolder, read_json, read_label_map, read_npz
+from ktse.runtime.fabric import make_fabric
 from ktse.stages.affinity import affinity
 from ktse.stages.refine import enlarge, refine
 from ktse.stages.refiners import crf_class_scores, soft_refiner

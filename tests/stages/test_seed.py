@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from ktse.data.transforms import long_side_size
-from ktse.devices import make_fabric
 from ktse.recipe import SeedRecipe
+from ktse.runtime.fabric import make_fabric
 from ktse.stages.seed import image_cams, merge_cams
 
 

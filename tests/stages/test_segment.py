@@ -10,11 +10,11 @@ import torch
 
 from ktse.errors import RecipeError
 from ktse.models.segmenter import Segmenter
+from ktse.models.weights import save_tensors
 from ktse.recipe import ClassifyRecipe, SegmentRecipe
 from ktse.run_folder import RunFolder
 from ktse.stages.classify import build
 from ktse.stages.segment import initial_weights
-from ktse.weights import save_tensors
 
 RECIPE = SegmentRecipe(architecture="unet", encoder="mobilenetv2_050", weights="classify")
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from ktse.data.sample import TaggedImages
-from ktse.devices import make_fabric
+from ktse.data.dataset import TaggedImages
 from ktse.errors import RunError
 from ktse.models.cam_head import CamNetwork
 from ktse.recipe import ClassifyRecipe, SeedRecipe
 from ktse.run_folder import RunFolder, read_json, read_label_map, read_npz
+from ktse.runtime.fabric import make_fabric
 from ktse.stages.classify import classify, load_network, load_warmup
 from ktse.stages.seed import seed
 from ktse.stages.source import choose_network

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from ktse.data.sample import TaggedImages
+from ktse.data.dataset import TaggedImages
+from ktse.models.weights import load_tensors
 from ktse.recipe import ClassifyRecipe, LossWeights, ObjectiveRecipe, Recipe
 from ktse.run_folder import RunFolder
 from ktse.stages.classify import classify
 from ktse.stages.warmup import adopt_warmup, same_warmup
-from ktse.weights import load_tensors
 
 PLAIN = ObjectiveRecipe(
     weights=LossWeights(

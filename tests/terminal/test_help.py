@@ -11,9 +11,9 @@ import pytest
 
 from ktse.cli import main
 from ktse.recipe import Recipe
+from ktse.recipe.load import load_recipe
 from ktse.run_folder import RunFolder
-from ktse.settings import load_recipe
-from ktse.terminal.verbs import VERBS
+from ktse.terminal.parser import VERBS
 
 Output = pytest.CaptureFixture[str]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
-from ktse.data.kinds import kind_by_name, kind_of
+from ktse.data.file_kinds import kind_by_name, kind_of
 from ktse.errors import DataError
 
 NEUTRAL = (124, 116, 104)

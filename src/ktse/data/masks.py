@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ktse.console import say
-from ktse.data.coco_masks import read_coco
-from ktse.data.mask_folder import read_folder
-from ktse.data.reading import Drawing, Images, Reading, examples, many
-from ktse.data.sample import TaggedImages
+from ktse.data.dataset import TaggedImages
+from ktse.data.readers.coco_masks import read_coco
+from ktse.data.readers.found_masks import Drawing, Images, Reading, examples, many
+from ktse.data.readers.mask_folder import read_folder
 from ktse.errors import DataError, KtseError
 from ktse.run_folder import read_label_map, undecided
+from ktse.runtime.console import say
 
 HOW = (
     "A mask is a PNG file named like its image, with the image's size: 0 background, k class k (line k of "

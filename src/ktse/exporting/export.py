@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from ktse.data.sample import TaggedImages
+from ktse.data.dataset import TaggedImages
 from ktse.errors import ExportError, KtseError
 from ktse.exporting.masks import LOCAL_FILES, export_masks
 from ktse.recipe import PredictRecipe

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ktse.exporting.simplify import Simplifier
+from ktse.quality.verdict import Verdict
 from ktse.run_folder import atomic
-from ktse.verdict import Verdict
 
 
 @dataclass(frozen=True)

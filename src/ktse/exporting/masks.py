@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ktse.console import say, track
-from ktse.data.sample import TaggedImages
+from ktse.data.dataset import TaggedImages
 from ktse.errors import ExportError, RunError
 from ktse.exporting.masked import Masked, Style, write_text
 from ktse.exporting.names import unfit
 from ktse.exporting.pixels import coco, cvat, voc
 from ktse.exporting.shapes import label_studio, yolo
 from ktse.exporting.simplify import Simplifier
+from ktse.quality.verdict import Verdict, read_verdict
 from ktse.run_folder import RunFolder, read_label_map
-from ktse.verdict import Verdict, read_verdict
+from ktse.runtime.console import say, track
 
 LOCAL_FILES = "/data/local-files/?d="
 """Where Label Studio serves files of its own machine."""

@@ -13,9 +13,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from ktse.console import say
 from ktse.errors import ExportError
 from ktse.models.segmenter import DIVISOR, Portable, SegmenterPair
+from ktse.runtime.console import say
 
 OPSET = 18
 """The first operator set whose Resize has a filter that widens where it shrinks."""

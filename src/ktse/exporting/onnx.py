@@ -10,12 +10,12 @@ from io import BytesIO
 from pathlib import Path
 
 from ktse import __version__
-from ktse.console import say
 from ktse.errors import ExportError
 from ktse.models.segmenter import Portable
 from ktse.recipe import PredictRecipe
+from ktse.recipe.load import to_dict
 from ktse.run_folder import atomic
-from ktse.settings import to_dict
+from ktse.runtime.console import say
 
 AGREEMENT = 0.99
 """Smallest share of equal labels, and smallest foreground IoU, between the exported model and `ktse predict`."""

@@ -17,15 +17,15 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageOps
 
-from ktse.console import say, track
-from ktse.data.ids import image_ids
+from ktse.data.dataset import TaggedImages
 from ktse.data.image import read_image
-from ktse.data.listing import list_folder
-from ktse.data.sample import TaggedImages
+from ktse.data.image_files import list_folder
+from ktse.data.names import image_ids
 from ktse.errors import DataError
 from ktse.prediction.confidence import Confidence
 from ktse.prediction.predictor import Predictor, decide
 from ktse.run_folder import atomic, label_type, write_label_map, write_npz
+from ktse.runtime.console import say, track
 from ktse.visual import overlay
 
 LARGEST_OVERLAY = 2048

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ktse.errors import DataError, KtseError, RecipeError
 from ktse.recipe import PredictRecipe
-from ktse.settings import merged, recipe_from_dict
+from ktse.recipe.load import merged, recipe_from_dict
 
 INPUT, FACTOR, LABEL, PROBABILITY, SEEN = "image", "factor", "label", "probability", "seen_"
 """Names in the graph: (B, H, W, 3) uint8 and a float64 number that may be left out; (B, H, W) integer,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ktse.data.ids import image_ids
 from ktse.data.image import read_image
+from ktse.data.names import image_ids
 from ktse.errors import DataError
 from ktse.prediction.files import predict_files, tidy
 from ktse.prediction.predictor import Predictor

@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from ktse.console import track
 from ktse.errors import DataError, KtseError
 from ktse.prediction.files import files_of, predict_file, tidy
 from ktse.prediction.predictor import Predictor
+from ktse.runtime.console import track
 
 ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv")
 """Endings, in lower case, of files that are taken for videos."""

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ktse.errors import RunError
-from ktse.processes import own_cores
 from ktse.recipe import CrfRecipe
+from ktse.runtime.processes import own_cores
 
 CERTAINTY = 0.7
 """Published probability that a label map is right."""

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from ktse.errors import RunError
+from ktse.quality.verdict import LEVELS
 from ktse.reporting.choice import one_per_class, to_draw, to_look_at
 from ktse.reporting.facts import Facts
 from ktse.reporting.pictures import Painter, Picture, colour, data_uri
 from ktse.reporting.wording import clip
 from ktse.run_folder import RunFolder
-from ktse.verdict.verdict import LEVELS
 
 ROWS, LOOK, DRAW = 20, 6, 5
 """Rows by class, images that need a look, and images to draw."""

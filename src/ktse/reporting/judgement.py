@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ktse.errors import RunError
+from ktse.quality.verdict import LEVELS, WORDS, Level, Sign, Verdict, read_verdict
 from ktse.reporting.wording import clip
 from ktse.run_folder import RunFolder
-from ktse.verdict import Level, Sign, Verdict, read_verdict
-from ktse.verdict.verdict import LEVELS, WORDS
 
 SHOWN = 40
 """Signs that are shown; of more, the number."""

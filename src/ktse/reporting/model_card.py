@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth, open_corrections
-from ktse.data.sample import TaggedImages
 from ktse.errors import DataError
 from ktse.recipe import Recipe
 from ktse.reporting import judgement, scores

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
-from ktse.data.sample import TaggedImages
 from ktse.errors import DataError, RunError
 from ktse.reporting.wording import clip, listing
 from ktse.run_folder import RunFolder, read_label_map, read_npz, undecided

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ktse.errors import RunError
-from ktse.processes import rank
+from ktse.runtime.processes import rank
 
 NAME = ".lock"
 

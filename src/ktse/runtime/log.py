@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ktse import __version__
 from ktse.errors import KtseError
-from ktse.processes import rank
+from ktse.runtime.processes import rank
 
 
 class Log:

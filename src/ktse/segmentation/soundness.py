@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ktse.metrics import Confusion
+from ktse.quality.metrics import Confusion
 
 LEAST_CONTRAST = 0.1
 """Share of the encoder's contrast before training that a sound training leaves."""

@@ -12,20 +12,20 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader
 
-from ktse.batches import make_loader
-from ktse.console import track
-from ktse.data.sample import TaggedImages
+from ktse.data.dataset import TaggedImages
 from ktse.data.transforms import TrainingTransform
-from ktse.devices import make_fabric
 from ktse.models.affinity import STRIDE, AffinityNetwork
+from ktse.models.weights import load_into, load_tensors, save_model
 from ktse.recipe import AffinityRecipe
 from ktse.refinement.dense_crf import crf_labels, in_processes
 from ktse.refinement.pairs import IrnTerms, irn_terms, pair_labels
 from ktse.refinement.par import pixel_adaptive_refinement
 from ktse.run_folder import RunFolder, label_type, read_npz, write_label_map
+from ktse.runtime.console import track
+from ktse.runtime.fabric import make_fabric
 from ktse.stages.masked_images import MaskBatch, MaskedImages, collate
-from ktse.training import EpochEnd, EpochPlan, State, fit, parameter_groups, poly
-from ktse.weights import load_into, load_tensors, save_model
+from ktse.training.batches import make_loader
+from ktse.training.loop import EpochEnd, EpochPlan, State, fit, parameter_groups, poly
 
 HALF = 0.5
 """Published weight of each loss term."""

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import relu
 
-from ktse.data.sample import TaggedImages
+from ktse.data.dataset import TaggedImages
 from ktse.data.transforms import long_side_size, to_tensor
 from ktse.method.erasing import EPSILON
 from ktse.method.regularisation import tagged_channels

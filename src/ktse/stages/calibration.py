@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Calibration
-from ktse.data.sample import TaggedImages
 from ktse.errors import RunError
-from ktse.metrics import THRESHOLDS, ThresholdSweep
+from ktse.quality.metrics import THRESHOLDS, ThresholdSweep
 from ktse.refinement.calibration import Calibrated, calibrate
 from ktse.refinement.cutting import enlarge
 from ktse.run_folder import read_npz

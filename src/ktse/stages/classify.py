@@ -12,21 +12,21 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ktse.batches import make_loader
-from ktse.console import say
-from ktse.data.sample import TaggedImages
+from ktse.data.dataset import TaggedImages
 from ktse.data.transforms import TrainingTransform
-from ktse.devices import make_fabric
 from ktse.errors import CollapseError
 from ktse.method.objective import Batch, Objective
 from ktse.models.backbone import Backbone, part_of_network
 from ktse.models.cam_head import CamHead, CamNetwork
+from ktse.models.weights import load_into, load_tensors, save_model
 from ktse.recipe import ClassifyRecipe
 from ktse.run_folder import RunFolder
+from ktse.runtime.console import say
+from ktse.runtime.fabric import make_fabric
 from ktse.stages.background import around, background_threshold
 from ktse.stages.paired_images import PairedImages, collate
-from ktse.training import EpochEnd, EpochPlan, State, fit_with_retries, parameter_groups, poly
-from ktse.weights import load_into, load_tensors, save_model
+from ktse.training.batches import make_loader
+from ktse.training.loop import EpochEnd, EpochPlan, State, fit_with_retries, parameter_groups, poly
 
 COLLAPSED = 0.8
 """Share of the warm-up's F1 of the tags below which training has collapsed."""

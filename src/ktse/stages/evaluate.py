@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from ktse.console import say, track
+from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
-from ktse.data.sample import TaggedImages
 from ktse.errors import RunError
-from ktse.metrics import THRESHOLDS, Confusion, ThresholdSweep, intersection_over_union, percent, tag_metrics
+from ktse.quality.judge import judge
+from ktse.quality.metrics import THRESHOLDS, Confusion, ThresholdSweep, intersection_over_union, percent, tag_metrics
 from ktse.recipe import Recipe
 from ktse.refinement.bands import bands
 from ktse.refinement.confidence import rank_correlation
 from ktse.refinement.cutting import cut
 from ktse.refinement.threshold import BINS, Threshold, choose_threshold
 from ktse.run_folder import RunFolder, atomic, label_type, read_json, read_label_map, read_npz, write_json
+from ktse.runtime.console import say, track
 from ktse.stages.facts import gather
-from ktse.verdict.judge import judge
 
 UNTAGGED_WARNED = 0.5
 """Share of the classes in true masks that must be tagged for the two to be believed to speak of the same classes."""

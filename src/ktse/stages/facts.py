@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ktse.console import track
+from ktse.data.dataset import TaggedImages
 from ktse.data.image import image_size
-from ktse.data.sample import TaggedImages
 from ktse.data.transforms import long_side_size
+from ktse.quality.facts import ClassFacts, Facts
 from ktse.recipe import Recipe
 from ktse.refinement.cutting import cut
 from ktse.run_folder import RunFolder, read_json, read_label_map, read_npz, undecided
-from ktse.verdict.facts import ClassFacts, Facts
+from ktse.runtime.console import track
 
 SAMPLE = 400
 """Tagged images that are looked at."""

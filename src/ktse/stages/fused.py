@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ktse.console import say, track
+from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections
-from ktse.data.sample import TaggedImages
 from ktse.prediction.predictor import Predictor
-from ktse.processes import rank, wait_for_all
 from ktse.recipe import PredictRecipe
 from ktse.refinement.bands import enlarged_rows
 from ktse.refinement.threshold import colour_regions, explained_share
 from ktse.run_folder import RunFolder, label_type, read_json, read_npz, undecided, write_json, write_label_map
+from ktse.runtime.console import say, track
+from ktse.runtime.processes import rank, wait_for_all
 from ktse.segmentation.fusion import fuse
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4)

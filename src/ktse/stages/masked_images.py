@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections
-from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform, seeded
 from ktse.errors import RunError
 from ktse.recipe import SegmentRecipe

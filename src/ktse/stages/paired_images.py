@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ktse.data.sample import TaggedImages
+from ktse.data.dataset import TaggedImages
 from ktse.data.transforms import TrainingTransform, seeded
 from ktse.method.objective import Batch
 from ktse.method.rivals import cutmix

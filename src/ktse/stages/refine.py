@@ -13,14 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ktse.console import say, track
+from ktse.data.dataset import TaggedImages
 from ktse.data.image import image_size
 from ktse.data.masks import Calibration
-from ktse.data.sample import TaggedImages
-from ktse.devices import make_fabric
 from ktse.errors import CollapseError
 from ktse.models.sam import load_sam
-from ktse.processes import my_share, rank, wait_for_all, world_size
 from ktse.recipe import RefineRecipe
 from ktse.refinement.bands import bands
 from ktse.refinement.confidence import Signs, confident_half, image_confidence, margins
@@ -34,6 +31,9 @@ from ktse.refinement.threshold import (
     explained_labels,
 )
 from ktse.run_folder import RunFolder, atomic, label_type, read_json, read_npz, write_json, write_label_map, write_npz
+from ktse.runtime.console import say, track
+from ktse.runtime.fabric import make_fabric
+from ktse.runtime.processes import my_share, rank, wait_for_all, world_size
 from ktse.stages.affinity import load_affinity
 from ktse.stages.calibration import calibrated_images, calibrated_threshold
 from ktse.stages.refiners import CRF_THRESHOLD, crf_class_scores, soft_refiner

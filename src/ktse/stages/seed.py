@@ -11,16 +11,16 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate, relu
 
-from ktse.console import track
+from ktse.data.dataset import TaggedImages
 from ktse.data.image import at_most
-from ktse.data.sample import TaggedImages
 from ktse.data.transforms import long_side_size, to_tensor
-from ktse.devices import make_fabric
 from ktse.models.cam_head import CamNetwork
-from ktse.processes import my_share
 from ktse.recipe import SeedRecipe
 from ktse.refinement.threshold import colour_regions, explained_labels
 from ktse.run_folder import RunFolder, write_npz
+from ktse.runtime.console import track
+from ktse.runtime.fabric import make_fabric
+from ktse.runtime.processes import my_share
 from ktse.stages.source import choose_network
 
 

@@ -14,25 +14,25 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ktse.batches import epoch_batches, make_loader
-from ktse.console import say
+from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections
-from ktse.data.sample import TaggedImages
 from ktse.data.transforms import TrainingTransform
-from ktse.devices import make_fabric
 from ktse.errors import CollapseError, RecipeError, RunError
-from ktse.metrics import Confusion
 from ktse.models.segmenter import Segmenter, SegmenterPair, describe
-from ktse.processes import rank
+from ktse.models.weights import load_into, load_tensors, require_finite, save_model
+from ktse.quality.metrics import Confusion
 from ktse.recipe import SegmentRecipe
 from ktse.run_folder import RunFolder, label_type, write_json
+from ktse.runtime.console import say
+from ktse.runtime.fabric import make_fabric
+from ktse.runtime.processes import rank
 from ktse.segmentation.beco import Scene, co_training, paste
 from ktse.segmentation.learner import Learner
 from ktse.segmentation.soundness import LEAST_CONTRAST, Agreement, contrast
 from ktse.segmentation.targets import pixel_loss, pixel_weights, presence_loss, weighted_mean
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
-from ktse.training import EpochEnd, EpochPlan, State, fit_with_retries, parameter_groups, poly
-from ktse.weights import load_into, load_tensors, require_finite, save_model
+from ktse.training.batches import epoch_batches, make_loader
+from ktse.training.loop import EpochEnd, EpochPlan, State, fit_with_retries, parameter_groups, poly
 
 COMPARED = 64
 """Crops of training images on which the model is compared with the masks that it has learned from."""

@@ -11,15 +11,15 @@ import torch
 from lightning_fabric import Fabric
 from PIL import Image
 
-from ktse.console import say, track
-from ktse.data.sample import TaggedImages
+from ktse.data.dataset import TaggedImages
 from ktse.errors import RunError
 from ktse.models.cam_head import CamNetwork
-from ktse.processes import rank, wait_for_all
 from ktse.recipe import RefineRecipe, SeedRecipe
 from ktse.refinement.comparison import compare
 from ktse.refinement.threshold import colour_regions, explained_share
 from ktse.run_folder import RunFolder, read_json, write_json
+from ktse.runtime.console import say, track
+from ktse.runtime.processes import rank, wait_for_all
 from ktse.stages.classify import load_network, load_warmup
 from ktse.stages.refiners import soft_refiner
 

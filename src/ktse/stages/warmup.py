@@ -7,11 +7,11 @@ import os
 import shutil
 from pathlib import Path
 
-from ktse.console import say
+from ktse.models.weights import load_tensors
 from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
 from ktse.run_folder import RunFolder, atomic
+from ktse.runtime.console import say
 from ktse.stages.classify import KEPT, WARMUP
-from ktse.weights import load_tensors
 
 AFTER = ("objective", "lr_after", "momentum_after", "ramp", "retries", "workers")
 """Settings that act only after the warm-up, or on nothing that is learned; a new setting is not among them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ktse.errors import KtseError
-from ktse.terminal.verbs import COMPLETION, make_parser
+from ktse.terminal.parser import COMPLETION, make_parser
 
 
 def wants_completion(words: Sequence[str]) -> bool:

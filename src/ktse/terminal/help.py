@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ktse.errors import RecipeError
 from ktse.recipe import Recipe
+from ktse.recipe.load import load_recipe
 from ktse.run_folder import RunFolder
-from ktse.settings import load_recipe
-from ktse.terminal.verbs import VERBS, settings_parser
+from ktse.terminal.parser import VERBS, settings_parser
 
 OPTION = "--help-settings"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.table import Column, Table
 
-from ktse.console import show
-from ktse.run_status import Status
+from ktse.runtime.console import show
+from ktse.verbs.status import Status
 
 MEASURED = ("seed", "mask", "fused", "prediction")
 

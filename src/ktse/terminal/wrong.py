@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ktse.terminal.verbs import VERBS, required_arguments
+from ktse.terminal.parser import VERBS, required_arguments
 
 WORDS = (
     (r'Parser key "([^"]+)": ', r"--\1: "),

@@ -1,0 +1,135 @@
+"""How much disk a run folder takes, said before hours of training. An estimate, good to a factor of about two."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+from typing import Any, cast
+
+from ktse.errors import RunError
+from ktse.recipe import Recipe
+from ktse.runtime.console import in_words
+
+# Shares of the plain arrays that are left after compression, and bytes a pixel of the label maps, on photos.
+CAM, SCORES = 0.7, 0.5
+MASK, CONFIDENT, PREDICTION, LABEL = 0.02, 0.035, 0.015, 0.02
+
+SMALL = 1000
+"""Bytes of an archive's headers."""
+
+CONTRAST = 1400
+"""Bytes of what refine stores of an image besides scores."""
+
+BLOCK = 4096
+"""Bytes that a file system gives a file at a time."""
+
+STEP = 450
+"""Bytes of the log for a training step."""
+
+REPORT = 4_000_000
+"""Bytes of a report with its pictures."""
+
+
+def maps_need(images: int, classes: int, pixels: int, tagged_pixels: int, recipe: Recipe) -> dict[str, int]:
+    """Bytes of what a run keeps of every image, by folder. No score is kept at the image's own size.
+
+    Scores of large images are bounded (seed.pixels, refine.pixels); images are taken to be about equally large.
+
+    Args:
+        images: number of images.
+        classes: number of classes.
+        pixels: of all images.
+        tagged_pixels: the same, each image counted once for each of its tags.
+        recipe: strides and stages.
+    """
+    mean = max(1.0, pixels / max(1, images))
+    seeded, refined = (min(1.0, (bound or mean) / mean) for bound in (recipe.seed.pixels, recipe.refine.pixels))
+    scores = SCORES * tagged_pixels * refined / recipe.refine.stride**2 + images * (CONTRAST + SMALL)
+    seeds = CAM * 2 * tagged_pixels * seeded / recipe.seed.stride**2 + images * (4 * classes + SMALL)
+    need = {
+        "seeds": _files(images, seeds),
+        "masks": _files(images, scores) + _files(images, MASK * pixels),
+        "confident": _files(images, CONFIDENT * pixels),
+        "predictions": _files(images, PREDICTION * pixels),
+    }
+    if recipe.predict.fuse:
+        need["fused"] = _files(images, MASK * pixels)
+    if "crf" in recipe.refine.method:
+        need["scores"] = _files(images, scores)
+    if "irn" in recipe.refine.method:
+        need["affinity"] = _files(images, LABEL * pixels)
+    return need
+
+
+def _files(count: int, total: float) -> int:
+    """Bytes on disk of so many files, the last block of each half full on average."""
+    return round(max(total + count * BLOCK / 2, count * BLOCK))
+
+
+def networks_need(images: int, classes: int, recipe: Recipe) -> dict[str, int]:
+    """Bytes of networks, checkpoints, logs and the report, by folder.
+
+    Args:
+        images: number of training images.
+        classes: number of classes.
+        recipe: networks and training.
+
+    Raises:
+        RecipeError: a network cannot be built.
+    """
+    from ktse.models.affinity import AffinityNetwork  # these load torch
+    from ktse.models.segmenter import Segmenter
+    from ktse.stages.classify import build
+
+    names = tuple(map(str, range(classes)))
+    classify, segment, affinity = recipe.classify, recipe.segment, recipe.affinity
+    weights, trained = _bytes(build(dataclasses.replace(classify, weights="none"), names))
+    later = classify.epochs - classify.warmup
+    steps = images * (classify.warmup / classify.warmup_batch_size + later / classify.batch_size)
+    # The last checkpoint and that of the warm-up's end; while one is written, both its versions.
+    need = {"classify": 3 * (weights + trained) + weights + round(STEP * steps), "report": REPORT}
+    weights, trained = _bytes(Segmenter(segment.architecture, segment.encoder, classes, "none"))
+    networks = 2 if segment.method == "beco" else 1
+    average = weights if segment.ema > 0 else 0
+    steps = images * segment.passes(images) / segment.batch_size
+    start = weights + average if segment.retries else 0
+    need["segment"] = networks * (2 * (weights + trained + average) + start + weights) + round(STEP * steps)
+    if "irn" in recipe.refine.method:
+        learns = affinity.backbone_lr > 0
+        weights, trained = _bytes(AffinityNetwork(affinity.backbone, affinity.output_stride, "none", learns))
+        need["affinity"] = 2 * (weights + trained) + weights
+    return need
+
+
+def _bytes(network: Any) -> tuple[int, int]:
+    """Bytes of a network's weights, and of those that are trained, which have a momentum each."""
+    trained = sum(weight.numel() * 4 for weight in network.parameters() if weight.requires_grad)
+    return sum(value.numel() * 4 for value in network.state_dict().values()), cast(int, trained)
+
+
+def check_disk(folder: Path, need: int) -> str:
+    """Compare what a run folder needs, besides what it holds, with what the disk has left.
+
+    Args:
+        folder: the run folder; need not exist.
+        need: bytes of the finished folder.
+
+    Returns:
+        one line for the user.
+
+    Raises:
+        RunError: not even half of it is there.
+    """
+    held = sum(os.path.getsize(Path(place) / name) for place, _, names in os.walk(folder) for name in names)  # noqa: PTH202
+    exists = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(exists).free
+    left = max(0, need - held)
+    text = f"the run folder will take about {in_words(need)} of disk; {in_words(free)} are free"
+    if free < left / 2:
+        raise RunError(
+            text, where=str(exists),
+            hint="Make room, give --out on another disk, or raise seed.stride and refine.stride, which store less.",
+        )  # fmt: skip
+    return text if free >= left else f"{text}: this may not be enough"

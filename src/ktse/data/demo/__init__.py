@@ -1,0 +1,1 @@
+"""Drawn scenes with tags and masks, so that the demo needs no download."""

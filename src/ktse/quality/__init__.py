@@ -1,0 +1,1 @@
+"""Whether results should be used: what is measured, what is known without truth, and the verdict that follows."""

@@ -1,0 +1,212 @@
+"""Settings from YAML, from Python and from the shell: read, merged and checked into a recipe."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from ktse.errors import RecipeError
+from ktse.recipe import Recipe, TruthRecipe
+from ktse.recipe.ranges import validate
+from ktse.runtime.console import say_once
+
+RECIPES = (
+    "demo", "fast", "voc12-official", "voc12", "voc12-vgg", "coco14-official", "coco14", "coco14-vgg",
+)  # fmt: skip
+_STAGES = tuple(stage.name for stage in dataclasses.fields(Recipe))
+
+
+def add_recipe_arguments(parser: ArgumentParser, stages: tuple[str, ...] = _STAGES) -> None:
+    """Add settings to a parser, as ``--classify.epochs`` and so on."""
+    for stage in dataclasses.fields(Recipe):
+        if stage.name in stages:
+            parser.add_class_arguments(stage.default_factory, stage.name)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False)
+    add_recipe_arguments(parser)
+    return parser
+
+
+def recipe_path(name: str | Path) -> Path:
+    """The file of a recipe given by the name of a packaged one or by path.
+
+    Raises:
+        RecipeError: there is no such recipe.
+    """
+    if str(name) in RECIPES:
+        return Path(str(resources.files("ktse.recipe") / "packaged" / f"{name}.yaml"))
+    if not Path(name).is_file():
+        raise RecipeError(
+            f"there is no recipe {str(name)!r}", hint=f"Give one of {', '.join(RECIPES)}, or the path of a YAML file."
+        )
+    return Path(name)
+
+
+def load_recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe and change settings in it.
+
+    A recipe with a line such as ``base: voc12`` is that one with changes; the base is a packaged recipe or a file
+    beside this one.
+
+    Args:
+        name: name of a packaged recipe, or path of a YAML file.
+        settings: changes, nested (``{"classify": {"epochs": 5}}``) or dotted (``{"classify.epochs": 5}``).
+
+    Raises:
+        RecipeError: there is no such recipe, or a setting is unknown or has the wrong type.
+    """
+    recipe = recipe_from_dict(_read(recipe_path(name)), source=str(recipe_path(name)))
+    return changed(recipe, settings) if settings else recipe
+
+
+def _read(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Plain nested values of a recipe file, on top of those of its base."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not valid YAML", where=str(error)) from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path} does not hold settings", hint="Write lines such as 'classify: {epochs: 10}'.")
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    if path in followed:
+        raise RecipeError(f"{path} is based on itself", where=map(str, followed))
+    beside = path.parent / str(base)
+    return merged(_read(recipe_path(beside if beside.is_file() else str(base)), (*followed, path)), content)
+
+
+def given_recipe(
+    name: str | Path, settings: Mapping[str, Any] | None, images: str | Path, tags: str | Path | None,
+    masks: str | Path | None, weights: str | None, skip_bad: bool,
+) -> Recipe:  # fmt: skip
+    """The recipe of a run from what its verb was given; arguments as of ktse.run.
+
+    Raises:
+        RecipeError: there is no such recipe, or a setting is unknown or has the wrong type.
+    """
+    given = {"data": given_data(images, tags, skip_bad), "truth": {"masks": str(masks or "")}}
+    base = load_recipe(name, settings)
+    if weights is not None:
+        given["classify"] = {"weights": weights}
+        # A file holds the weights of one model, so that another encoder cannot start from it.
+        fits = base.segment.encoder == base.classify.backbone or weights in ("hub", "none")
+        if fits and base.segment.weights != "classify":
+            given["segment"] = {"weights": weights}
+        if base.affinity.backbone == base.classify.backbone or weights in ("hub", "none"):
+            given["affinity"] = {"weights": weights}
+    # A setting of a single stage, which the user gave, is more precise than what the verb means for all.
+    return absolute(recipe_from_dict(merged(merged(to_dict(base), given), settings or {})))
+
+
+def given_data(images: str | Path, tags: str | Path | None, skip_bad: bool) -> dict[str, Any]:
+    """Changes to the data settings from what a verb was given."""
+    given: dict[str, Any] = {"images": str(images), "tags": str(tags or "")}
+    return given | {"skip_bad": True} if skip_bad else given
+
+
+def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Recipe:
+    """Turn nested plain values into a checked recipe.
+
+    Raises:
+        RecipeError: a setting is unknown or has the wrong type.
+    """
+    parser = _parser()
+    flat = [key for key, value in content.items() if key in _STAGES and not isinstance(value, Mapping)]
+    if flat:
+        raise RecipeError(f"{flat[0]} in {source} must hold settings", hint=f"For example: {flat[0]}: {{seed: 1}}")
+    try:
+        parsed = parser.instantiate(parser.parse_object(dict(content)))
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise RecipeError(
+            f"a setting in {source} cannot be used", where=str(error), hint="All settings: ktse run --help"
+        ) from error
+    recipe = Recipe(**{stage.name: parsed[stage.name] for stage in dataclasses.fields(Recipe)})
+    validate(recipe)
+    return recipe
+
+
+def changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """A recipe with changes, which may be nested or dotted; with fewer epochs, its warm-up is shorter, too."""
+    return recipe_from_dict(merged(to_dict(recipe), _with_warmup(recipe, settings)))
+
+
+def _with_warmup(recipe: Recipe, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings that shorten the training shorten its warm-up with it, unless they say how long that is."""
+    given, former = merged({}, settings).get("classify", {}), recipe.classify
+    epochs = given.get("epochs") if isinstance(given, Mapping) and "warmup" not in given else None
+    if not isinstance(epochs, int) or not 1 <= epochs < former.epochs or former.warmup == 0:
+        return settings
+    rest = 1 if former.warmup < former.epochs else 0  # what follows the warm-up keeps an epoch
+    warmup = max(1, min(round(epochs * former.warmup / former.epochs), epochs - rest))
+    say_once(
+        f"classify.epochs is {epochs}, not {former.epochs}: the warm-up has {warmup}, not {former.warmup} of them "
+        "(classify.warmup sets it)"
+    )
+    return {**settings, "classify.warmup": warmup}
+
+
+def to_dict(recipe: Any) -> dict[str, Any]:
+    """Plain nested values of a recipe or of one stage's part, ready for YAML and JSON."""
+    return {key: _plain(value) for key, value in dataclasses.asdict(recipe).items()}
+
+
+def absolute(recipe: Recipe) -> Recipe:
+    """Make paths valid from anywhere, so that the run can be used from another folder later."""
+
+    def whole(path: str) -> str:
+        return str(Path(path).absolute()) if path and Path(path).exists() else path
+
+    def file(path: str) -> str:
+        return whole(path) if Path(path).is_file() else path  # classes may be "voc", weights "hub"
+
+    files = ("tags", "classes", "train_list", "validation_list")
+    places: dict[str, Any] = {name: file(getattr(recipe.data, name)) for name in files}
+    data = dataclasses.replace(recipe.data, images=whole(recipe.data.images), **places)
+    few, sam = whole(recipe.refine.calibrate), whole(recipe.refine.sam_weights)
+    refine = dataclasses.replace(recipe.refine, calibrate=few, sam_weights=sam)
+    classify = dataclasses.replace(recipe.classify, weights=file(recipe.classify.weights))
+    affinity = dataclasses.replace(recipe.affinity, weights=file(recipe.affinity.weights))
+    weights, corrections = file(recipe.segment.weights), whole(recipe.segment.corrections)
+    segment = dataclasses.replace(recipe.segment, weights=weights, corrections=corrections)
+    truth = TruthRecipe(whole(recipe.truth.masks))
+    return Recipe(data, truth, classify, recipe.seed, affinity, refine, segment, recipe.predict)
+
+
+def merged(content: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain nested values with changes, which may be nested or dotted."""
+    result = copy.deepcopy(dict(content))
+    for key, value in settings.items():
+        _merge(result, _nested(key, value))
+    return result
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
+    for key, value in change.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value

@@ -1,0 +1,108 @@
+"""The verb ablate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ktse import __version__
+from ktse.errors import RecipeError, RunError
+from ktse.recipe.load import given_recipe
+from ktse.research.arms import NAMES, all_arms, choose
+from ktse.research.results import read_result
+from ktse.research.runs import ArmRun, do_runs, make_runs
+from ktse.research.writing import Summary, write_all
+from ktse.runtime.device import Device, on_device
+from ktse.runtime.lock import locked, refuse_locked
+from ktse.runtime.log import recording
+from ktse.runtime.processes import rank
+
+
+def ablate(
+    images: str | Path,
+    *,
+    tags: str | Path | None = None,
+    masks: str | Path,
+    out: str | Path,
+    recipe: str | Path = "fast",
+    weights: str | None = None,
+    tables: str = ",".join(NAMES),
+    seeds: int = 3,
+    device: Device = "auto",
+    pseudo_masks: bool = False,
+    skip_bad: bool = False,
+    settings: Mapping[str, Any] | None = None,
+) -> Path:
+    """Measure the paper's ablation tables on a data set, with several seeds, beside the paper's figures.
+
+    Each arm and seed is an ordinary run folder in OUT/runs. The same call again does what is left; with torchrun, each
+    process does its share on a device of its own.
+
+    Args:
+        images: folder of images, or the root of a data set (class subfolders, VOC, COCO).
+        tags: file of tags (CSV, TSV, JSON, list, COCO); without it, the folder must say what is in its images.
+        masks: folder of true masks, or a COCO file, for measuring only.
+        out: folder of the tables and the runs; made if it does not exist.
+        recipe: fast, demo, or the path of a YAML file; the last arm of the elements is this recipe as it is.
+        weights: initial weights of the backbone: a file, hub (timm's download) or none.
+        tables: some of elements, alignment, sie, sensitivity, and YAML files with arms of your own, joined by commas.
+        seeds: number of seeds, from classify.seed on.
+        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
+        pseudo_masks: also refine, and measure the pseudo-masks.
+        skip_bad: leave out images that cannot be read, instead of stopping.
+        settings: changes to the recipe of every arm, such as {"classify.epochs": 5}.
+
+    Returns:
+        ablation.md; ablation.csv and ablation.svg are beside it.
+
+    Raises:
+        KtseError: what is wrong, where, and what to do next.
+    """
+    base = given_recipe(recipe, settings, images, tags, masks, weights, skip_bad)
+    folder = Path(out)
+    if seeds < 1:
+        raise RecipeError(f"seeds is {seeds}, but must be 1 or more")
+    if base.classify.warmup >= base.classify.epochs:
+        raise RecipeError(
+            "classify.warmup equals classify.epochs: all arms would be the same",
+            hint="Leave epochs after the warm-up, or give another --recipe.",
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not (folder / "runs").is_dir():
+        raise RunError(f"{folder} exists and holds no ablation", hint="Give another --out, or remove it.")
+    chosen = choose([name.strip() for name in tables.split(",") if name.strip()], base.classify)
+    runs = make_runs(base, all_arms(chosen), seeds, folder)
+    _ = runs[0].job.data, runs[0].job.truth  # bad input is said before anything is written
+    if pseudo_masks:
+        runs[0].job.require_extras()
+    refuse_locked(folder)
+    summary = _summary(runs, str(recipe), seeds)
+
+    def write() -> None:
+        if rank() == 0:
+            finished = [read_result(run) for run in runs if run.finished(pseudo_masks)]
+            write_all(folder, chosen, finished, summary)
+
+    with recording() as log, on_device(device), locked(folder):
+        log.keep(folder / "log.txt")
+        do_runs(runs, pseudo_masks, write)
+        write()
+    return folder / "ablation.md"
+
+
+def _summary(runs: list[ArmRun], recipe: str, seeds: int) -> Summary:
+    job = runs[0].job
+    data, truth, classify = job.data, job.truth, job.recipe.classify
+    measured = len(truth.paths) if truth is not None else 0
+    numbers = list(range(classify.seed, classify.seed + seeds))
+    lines = [
+        f"Data: {len(data)} images, {len(data.classes)} classes; measured on {measured} true masks, which training "
+        f"never sees. Recipe `{recipe}`: {classify.backbone}, {classify.epochs} epochs, at most {classify.warmup} of "
+        f"them warm-up, the same for all arms of a seed. Seeds {', '.join(map(str, numbers))}. ktse {__version__}.",
+        "",
+        "Mean ± standard deviation over the seeds. *Against*: paired differences, seed by seed, and their standard "
+        "deviation. The oracle threshold is chosen on the true masks, the label-free one without them. A run that "
+        "collapsed is counted, and has no value. The paper's figures are for PASCAL VOC 2012 with WideResNet-38: their "
+        "order and gains can be compared with these, their height cannot.",
+    ]
+    return Summary(lines, numbers, ["background", *data.classes])

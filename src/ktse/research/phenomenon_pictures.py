@@ -1,0 +1,95 @@
+"""Pictures of the phenomenon: stitched photos, the CAMs of both images alone, and that of the stitched image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn.functional import interpolate, relu
+
+from ktse.data.dataset import TaggedImages
+from ktse.method.erasing import stitch
+from ktse.models.cam_head import CamNetwork
+from ktse.recipe import ClassifyRecipe
+from ktse.research.couples import Couple, axis_of, class_maps, joined, square_images
+from ktse.run_folder import atomic
+from ktse.visual import heat_map
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Which couples are shown: from the most weakened to the most strengthened, so that none is chosen by eye."""
+
+SIDE, GAP, CAPTION = 160, 12, 40
+COLUMNS = 3
+
+
+def write_pictures(
+    path: Path, network: CamNetwork, data: TaggedImages, couples: Sequence[Couple], changes: np.ndarray,
+    recipe: ClassifyRecipe, fabric: Fabric,
+) -> None:  # fmt: skip
+    """Draw the couples at the QUANTILES of the change that the image with the same class makes.
+
+    Args:
+        path: the PNG file.
+        network: in evaluation mode, on the device of the fabric.
+        data: images and tags.
+        couples: N anchors with what they are stitched to.
+        changes: (N,) float, relative change under the condition "same"; NaN where there was no activation.
+        recipe: of the training.
+        fabric: device and precision.
+    """
+    known = np.flatnonzero(np.isfinite(changes))
+    order = known[np.argsort(changes[known], kind="stable")]
+    places = dict.fromkeys(round(quantile * (len(order) - 1)) for quantile in QUANTILES) if len(order) else {}
+    panels = [_panel(network, data, couples[order[place]], changes[order[place]], recipe, fabric) for place in places]
+    if not panels:
+        return
+    rows = -(-len(panels) // COLUMNS)
+    width, height = panels[0].size
+    sheet = Image.new("RGB", (min(len(panels), COLUMNS) * (width + GAP) + GAP, rows * (height + GAP) + GAP), "white")
+    for number, panel in enumerate(panels):
+        sheet.paste(panel, (GAP + number % COLUMNS * (width + GAP), GAP + number // COLUMNS * (height + GAP)))
+    with atomic(path) as part:
+        sheet.save(part, format="PNG")
+
+
+def _panel(
+    network: CamNetwork, data: TaggedImages, couple: Couple, change: float, recipe: ClassifyRecipe, fabric: Fabric
+) -> Image.Image:
+    axis = axis_of(recipe)
+    images = square_images(network, data, [couple.anchor, couple.same], recipe)
+    alone = relu(class_maps(network, images, [couple.key, couple.key], fabric))
+    photo = stitch(images[:1], images[1:], axis)
+    together = relu(class_maps(network, photo, [couple.key], fabric))
+    together = interpolate(together, joined(alone, axis), mode="bilinear", align_corners=False)
+    apart = stitch(alone[:1], alone[1:], axis)
+    shown = _photo(photo[0], network)
+    largest = float(torch.maximum(apart.max(), together.max())) or 1.0
+    heats = [heat_map(shown, (score[0, 0] / largest).numpy()) for score in (apart, together)]
+    names = ("anchor and pair", "CAM of each alone", "CAM when stitched")
+    panel = Image.new("RGB", (shown.width * 3 + GAP, shown.height + CAPTION), "white")
+    draw, font = ImageDraw.Draw(panel), ImageFont.load_default(13)
+    draw.text((0, 2), f"{data.classes[couple.key]}: {100 * change:+.0f} % in the anchor's part", "black", font)
+    for number, (name, picture) in enumerate(zip(names, (shown, *heats), strict=True)):
+        left = number * (shown.width + GAP // 2)
+        draw.text((left, 20), name, "#5a646e", font)
+        panel.paste(picture, (left, CAPTION))
+        across, down = left + shown.width // 2, CAPTION + shown.height // 2
+        seam = (
+            (left, down, left + shown.width - 1, down) if axis == "height" else (across, CAPTION, across, panel.height)
+        )
+        draw.line(seam, "white")
+    return panel
+
+
+def _photo(image: Tensor, network: CamNetwork) -> Image.Image:
+    """A normalised image as a photo, each of its two halves SIDE pixels large."""
+    plain = image * network.std.view(3, 1, 1).cpu() + network.mean.view(3, 1, 1).cpu()
+    pixels = (plain.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    short = min(pixels.shape[:2])
+    size = (round(pixels.shape[1] * SIDE / short), round(pixels.shape[0] * SIDE / short))
+    return Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)

@@ -1,0 +1,105 @@
+"""What the runs of an ablation have measured: values by arm and seed, means, spreads and paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import mean, stdev
+from typing import Any
+
+from ktse.reporting.curves import read_metrics
+from ktse.research.runs import ArmRun
+from ktse.run_folder import read_json
+
+MEASURES = {
+    "oracle": "seed mIoU % at the oracle threshold",
+    "miou": "seed mIoU % at the label-free threshold",
+    "tag_f1": "tag F1 %",
+    "mask": "mask mIoU % at the label-free threshold",
+    "mask_oracle": "mask mIoU % at the oracle threshold",
+}
+"""What tables show, by the names of Result.values."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run has measured.
+
+    Attributes:
+        arm: name of its arm.
+        seed: of its training.
+        values: measures by name, in percent, 0..1 (thresholds) and seconds of training; None where unknown.
+        iou: seed IoU of each class at the oracle threshold, in percent.
+        collapsed: how training collapsed, or empty.
+        masks_collapsed: how refinement collapsed, or empty.
+        retries: how often a collapse was answered by a lower learning rate, after which training went well.
+    """
+
+    arm: str
+    seed: int
+    values: dict[str, float | None] = field(default_factory=dict)
+    iou: dict[str, float | None] = field(default_factory=dict)
+    collapsed: str = ""
+    masks_collapsed: str = ""
+    retries: int = 0
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation of some values; the deviation of a single one is None.
+
+    Attributes:
+        mean: of the values.
+        deviation: with n - 1 in the denominator.
+        count: how many there are.
+    """
+
+    mean: float
+    deviation: float | None
+    count: int
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """Mean and deviation; None without any value."""
+    if not values:
+        return None
+    return Spread(mean(values), stdev(values) if len(values) > 1 else None, len(values))
+
+
+def by_seed(results: Sequence[Result], arm: str, measure: str) -> dict[int, float]:
+    """The values of an arm by seed, where there is one."""
+    found = {result.seed: result.values.get(measure) for result in results if result.arm == arm}
+    return {seed: value for seed, value in found.items() if value is not None}
+
+
+def paired(values: dict[int, float], reference: dict[int, float]) -> Spread | None:
+    """Differences to a reference with the same seed: their mean and their deviation, not that of the two arms."""
+    return spread([values[seed] - reference[seed] for seed in sorted(values.keys() & reference.keys())])
+
+
+def read_result(run: ArmRun) -> Result:
+    """What a finished run has left in its folder."""
+    from ktse.stages.classify import WENT_BACK  # loads torch
+
+    collapsed = run.collapse("classify")
+    if collapsed:
+        return Result(run.arm.name, run.seed, collapsed=collapsed)
+    evaluation = read_json(run.job.run.path("evaluation.json"))
+    seed, mask = evaluation["seed"], evaluation.get("mask") or {}
+    tags: dict[str, Any] = evaluation["tags"]
+    oracle, mask_oracle = seed["oracle"] or {}, mask.get("oracle") or {}
+    events = [str(line.get("event", "")) for line in read_metrics(run.job.run.path("classify", "metrics.jsonl"))]
+    return Result(
+        run.arm.name,
+        run.seed,
+        {
+            "oracle": oracle.get("miou"), "oracle_threshold": oracle.get("threshold"),
+            "miou": seed["miou"], "threshold": seed["threshold"],
+            "tag_f1": tags["train"]["f1"], "tag_f1_validation": tags.get("validation", {}).get("f1"),
+            "mask": mask.get("miou"), "mask_oracle": mask_oracle.get("miou"),
+            "seconds": run.job.run.manifest()["classify"]["seconds"],
+        },
+        dict(oracle.get("iou", {})),
+        masks_collapsed=run.collapse("refine"),
+        retries=sum(WENT_BACK in event for event in events),
+    )  # fmt: skip

@@ -1,0 +1,140 @@
+"""The runs of an ablation: ordinary run folders, each arm and seed one, of which each process does its share."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ktse.errors import CollapseError
+from ktse.pipeline import Job
+from ktse.recipe import Recipe
+from ktse.recipe.load import absolute, merged, recipe_from_dict, to_dict
+from ktse.research.arms import PLAIN, Arm
+from ktse.run_folder import RunFolder, read_json, write_json
+from ktse.runtime.console import say
+from ktse.runtime.lock import locked
+from ktse.runtime.processes import alone, my_share
+
+NOTE = "collapsed.json"
+"""In a run folder: which stage collapsed, from what, and how."""
+
+LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class ArmRun:
+    """One arm with one seed.
+
+    Attributes:
+        arm: what is changed.
+        seed: seed of the training.
+        job: the run.
+    """
+
+    arm: Arm
+    seed: int
+    job: Job
+
+    def collapse(self, stage: str) -> str:
+        """How a stage collapsed, with these very settings; empty if it did not."""
+        path = self.job.run.path(NOTE)
+        noted = read_json(path).get(stage, {}) if path.is_file() else {}
+        return str(noted["message"]) if noted.get("key") == self.job.key(stage) else ""
+
+    def finished(self, masks: bool) -> bool:
+        """Whether nothing is left to do; what collapsed is not tried again."""
+        if self.collapse("classify"):
+            return True
+        refined = not masks or self.job.state("refine") == "done" or bool(self.collapse("refine"))
+        return refined and self.job.state("evaluate") == "done"
+
+    def do(self, masks: bool) -> None:
+        """Train, compute the CAMs, and measure; with `masks` the pseudo-masks too."""
+        job = self.job
+        job.run.write_recipe(job.recipe)
+        self._share_check()
+        if job.state("check") != "done":
+            job.do("check")
+        if self.collapse("classify") or not self._survives("classify"):
+            return
+        job.do("seed")
+        if masks and job.state("refine") != "done" and not self.collapse("refine"):
+            job.clear("evaluate")
+            if "affinity" in job.needs("refine"):
+                job.do("affinity")
+            self._survives("refine")
+        elif job.state("refine") not in ("done", "missing"):
+            job.clear("refine")  # masks of other settings, which nobody asks for now
+        job.do("evaluate")
+        # The model is there, and there are many runs: the optimiser's state has had its time.
+        job.run.path("classify", "checkpoint.safetensors").unlink(missing_ok=True)
+
+    def _survives(self, stage: str) -> bool:
+        try:
+            self.job.do(stage)
+        except CollapseError as error:
+            say(f"ablate: {self.arm.words}, seed {self.seed}: {error}")
+            path = self.job.run.path(NOTE)
+            noted = read_json(path) if path.is_file() else {}
+            write_json(path, {**noted, stage: {"key": self.job.key(stage), "message": error.what}})
+            if stage == "refine":
+                self.job.clear(stage)  # what there is of it is no result
+            return False
+        return True
+
+    def _share_check(self) -> None:
+        """Every run has the same images: the first one has looked at them."""
+        first = self.job.warmup
+        if first is None or self.job.state("check") == "done":
+            return
+        entry = first.manifest().get("check", {})
+        if entry.get("state") == "done" and entry.get("key") == self.job.key("check"):
+            for name in ("check.json", "classes.txt"):
+                shutil.copyfile(first.path(name), self.job.run.path(name))
+            self.job.run.record("check", entry)
+
+
+def make_runs(base: Recipe, arms: list[Arm], seeds: int, out: Path) -> list[ArmRun]:
+    """Every arm with every seed, those of the plain CAM first; nothing is written.
+
+    Raises:
+        KtseError: an arm's settings are out of range, or the data cannot be used.
+    """
+    first: Job | None = None
+    runs = []
+    for arm in arms:
+        for seed in range(base.classify.seed, base.classify.seed + seeds):
+            changes = {**arm.changes, "classify.seed": seed}
+            recipe = absolute(recipe_from_dict(merged(to_dict(base), changes), arm.words))
+            plain = RunFolder(out / "runs" / f"{PLAIN.name}-{seed}")
+            own = RunFolder(out / "runs" / f"{arm.name}-{seed}")
+            job = Job(own, recipe, None if arm.name == PLAIN.name else plain)
+            if first is None:
+                first = job
+            elif recipe.data == first.recipe.data and recipe.truth == first.recipe.truth:
+                job.opened, job.truth, job.fingerprint = first.opened, first.truth, first.fingerprint
+            runs.append(ArmRun(arm, seed, job))
+    return runs
+
+
+def do_runs(runs: list[ArmRun], masks: bool, after: Callable[[], None]) -> None:
+    """Do this process's share of the runs; `after` is called whenever one is finished.
+
+    Plain CAMs come first, and all processes wait for them, as the other arms go on from their warm-up.
+    """
+    plain = [run for run in runs if run.arm.name == PLAIN.name]
+    others = [run for run in runs if run.arm.name != PLAIN.name]
+    for group in (plain, others):
+        mine = my_share(group)
+        for number, run in enumerate(mine, start=1):
+            if not run.finished(masks):
+                say(f"ablate: {number} of {len(mine)}: {run.arm.words}, seed {run.seed}")
+                with alone(), locked(run.job.run.root):
+                    run.do(masks)
+                after()
+        for run in group:
+            while not run.finished(masks):  # another process does it; torchrun stops all of them if one fails
+                time.sleep(LOOK_SECONDS)

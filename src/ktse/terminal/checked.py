@@ -1,0 +1,58 @@
+"""What check found, as one page on a terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from ktse.checking.check import Checked
+from ktse.runtime.console import in_words, say, show
+
+MANY = 30
+"""Classes that are shown one by one; of more, the most and the least frequent."""
+
+DOUBTFUL = 20
+
+SAID = 30
+"""Errors, and warnings, that are shown one by one."""
+
+
+def show_checked(checked: Checked) -> None:
+    """Print counts, sizes, pairs of classes, doubtful tags, then errors and warnings."""
+    show(f"{checked.images} images, {checked.untagged} without tags, {checked.validation} for validation")
+    table = Table("class", "images", "often with")
+    order = sorted(checked.classes, key=lambda name: -checked.classes[name])
+    shown = order if len(order) <= MANY else [*order[: MANY // 2], *order[-MANY // 2 :]]
+    for name in shown:
+        table.add_row(name, str(checked.classes[name]), _partners(checked, name))
+        if len(order) > MANY and name == order[MANY // 2 - 1]:
+            table.add_row(f"... {len(order) - len(shown)} more", "", "")
+    show(table)
+    for name, (low, middle, high) in checked.sizes.items():
+        show(f"{name}: {low} to {high} pixels, median {middle}")
+    if checked.true_masks:
+        show(checked.true_masks)
+    if checked.disk:
+        parts = ", ".join(f"{name} {in_words(count)}" for name, count in checked.disk.items())
+        total = in_words(sum(checked.disk.values()))
+        show(f"disk: a run will keep about {total} of these images ({parts}), besides its networks")
+    if checked.doubtful:
+        judges = {"initial": "the backbone before training", "trained": "the trained network, which has seen them"}
+        judge = judges.get(checked.doubtful_judge, "")
+        show(f"{len(checked.doubtful)} tags are probably wrong, says {judge}")
+        table = Table("image", "tag", "says", "doubt")
+        for entry in checked.doubtful[:DOUBTFUL]:
+            table.add_row(entry["id"], entry["class"], "yes" if entry["tagged"] else "no", f"{entry['score']:.2f}")
+        show(table)
+    for kind, texts in (("error", checked.errors), ("warning", checked.warnings)):
+        for text in texts[:SAID]:
+            say(f"{kind}: {text}")
+        if len(texts) > SAID:
+            say(f"... and {len(texts) - SAID} more {kind}s: --json prints all")
+
+
+def _partners(checked: Checked, name: str) -> str:
+    names = list(checked.classes)
+    row = checked.together[names.index(name)]
+    partners = sorted(((count, other) for count, other in zip(row, names, strict=True) if other != name), reverse=True)
+    total = max(1, checked.classes[name])
+    return ", ".join(f"{other} {100 * count / total:.0f} %" for count, other in partners[:2] if count)

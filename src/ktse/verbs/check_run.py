@@ -1,0 +1,46 @@
+"""What check says of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ktse.checking.check import Checked, check_images
+from ktse.data.masks import open_truth
+from ktse.pipeline import Job
+from ktse.recipe.load import changed
+from ktse.run_folder import RunFolder
+from ktse.verbs.using import moved_error
+
+
+def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings: Mapping[str, Any]) -> Checked:
+    """Check the data of a run; after classify, rank the tags that are probably wrong.
+
+    Args:
+        run: the run folder.
+        masks: masks to compare with the tags, in place of the run's own.
+        skip_bad: images that cannot be read are warnings, not errors.
+        settings: changes to the run's recipe.
+
+    Raises:
+        KtseError: the data or the masks cannot be used.
+    """
+    if error := moved_error(run, run.read_recipe()):
+        raise error
+    recipe = changed(changed(run.read_recipe(), settings), {"data": {"skip_bad": True}} if skip_bad else {})
+    job = Job(run, changed(recipe, {"truth": {"masks": str(masks)}} if masks is not None else {}))
+    path = job.recipe.truth.masks
+    truth = open_truth(Path(path), job.opened) if path else None
+    checked = check_images(job.opened, truth, skip_bad=job.recipe.data.skip_bad)
+    if checked.errors:
+        return checked
+    if not run.path("classify", "model.safetensors").is_file():
+        text = f"which tags are probably wrong is said after classify: ktse classify {run.root}"
+        return dataclasses.replace(checked, warnings=[*checked.warnings, text])
+    from ktse.checking.doubtful_tags import doubtful_tags  # loads torch
+
+    doubtful, judge, warning = doubtful_tags(run, job.opened.without(checked.unreadable), job.recipe.classify)
+    warnings = [*checked.warnings, *([warning] if warning else [])]
+    return dataclasses.replace(checked, doubtful=doubtful, doubtful_judge=judge, warnings=warnings)

@@ -1,0 +1,129 @@
+"""Where a run stands: its stages, what is stale and why, the verdict, and what comes next. Nothing is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ktse.errors import KtseError
+from ktse.finished import gone, overtaken
+from ktse.pipeline import LAYOUT, ORDER, Job
+from ktse.quality.verdict import Verdict, read_verdict
+from ktse.run_folder import RunFolder
+from ktse.runtime.lock import holder
+from ktse.verbs.using import moved_error, run_again
+
+State = Literal["done", "stale", "running", "unfinished", "failed", "missing"]
+
+LONGEST = 200
+"""Letters of a failed stage's message that are repeated; log.txt has all of it."""
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """Where a stage stands.
+
+    Attributes:
+        stage: its name.
+        state: "done"; "stale": done from something that is no longer the same; "running"; "unfinished": it was
+            interrupted, or files of it are gone; "failed"; "missing": not begun.
+        seconds: how long it has taken so far; None if it has not begun.
+        why: what is stale, gone, or went wrong.
+    """
+
+    stage: str
+    state: State
+    seconds: float | None
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands.
+
+    Attributes:
+        run: the run folder.
+        stages: its stages, in order.
+        at_work: who works in it now, or empty.
+        verdict: whether its results should be used; None before they are evaluated.
+        next: what comes next, a command where there is one.
+    """
+
+    run: Path
+    stages: tuple[StageStatus, ...]
+    at_work: str
+    verdict: Verdict | None
+    next: str
+
+
+def read_status(run: RunFolder) -> Status:
+    """Where a run stands, with or without its images.
+
+    Raises:
+        RunError: the run folder is damaged.
+    """
+    job, works = Job(run, run.read_recipe()), holder(run.root)
+    moved = moved_error(run, job.recipe)
+    looked_at = moved is None and _check_is_current(job)
+    names = [stage for stage in ORDER if stage != "affinity" or stage in job.needs("refine")]
+    stages = tuple(_stage(job, stage, moved is None, looked_at, works is not None) for stage in names)
+    verdict = read_verdict(run)
+    if works is not None:
+        following = f"wait: another ktse works here ({works})"
+    elif any(stage.state != "done" for stage in stages):
+        following = run_again(run, job.recipe) if moved is None else str(moved)
+    elif verdict is not None and verdict.signs:
+        following = verdict.signs[0].next
+    else:
+        following = f"ktse predict {run.root} IMAGES --out DIR"
+    return Status(run.root, stages, str(works or ""), verdict, following)
+
+
+def _check_is_current(job: Job) -> bool:
+    """Whether the images are those that check has seen; not if they cannot even be opened."""
+    try:
+        return job.state("check") == "done"
+    except KtseError:
+        return False
+
+
+def _stage(job: Job, stage: str, there: bool, looked_at: bool, works: bool) -> StageStatus:
+    entry: dict[str, Any] = job.run.manifest().get(stage, {})
+    if not entry:
+        return StageStatus(stage, "missing", None, ())
+    state, why = _state_of(job, stage, entry, there, looked_at, works)
+    return StageStatus(stage, state, entry.get("seconds"), why)
+
+
+def _state_of(
+    job: Job, stage: str, entry: dict[str, Any], there: bool, looked_at: bool, works: bool
+) -> tuple[State, tuple[str, ...]]:
+    if entry["state"] == "running":
+        return ("running", ()) if works else ("unfinished", ("its process has ended",))
+    if why := _why_stale(job, stage, entry, there, looked_at):
+        return "stale", tuple(why)
+    if entry["state"] == "failed":
+        lines = str(entry.get("message", "")).splitlines() or [""]
+        if lines[0] == "KeyboardInterrupt":
+            return "unfinished", ("it was interrupted",)
+        return "failed", (lines[0][:LONGEST],)
+    lost = gone(job.run, job.recipe, stage, job.data.ids if looked_at else ())
+    return ("unfinished", (f"{len(lost)} files are gone, such as {lost[0]}",)) if lost else ("done", ())
+
+
+def _why_stale(job: Job, stage: str, entry: dict[str, Any], there: bool, looked_at: bool) -> list[str]:
+    """Why a stage is stale; all reasons where the images are there, else those that the run folder alone tells.
+
+    Where check must look again, its result may be the same as before, so that nothing else need be stale.
+    """
+    try:
+        if looked_at or (stage == "check" and there):
+            return job.why_stale(stage) if entry["key"] != job.key(stage) else []
+    except KtseError as error:  # true masks or corrections that have moved
+        return [error.what]
+    if stage == "check":  # made from the images alone
+        return []
+    if entry.get("made_from", {}).get("its form on disk", 1) != LAYOUT.get(stage, 1):
+        return ["an earlier version made it"]
+    return overtaken(job.run, job.recipe, stage)

@@ -1,0 +1,89 @@
+"""Work on a run folder: what is looked at before, who may work there, and what is kept of what is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ktse.errors import RunError
+from ktse.finished import of_other_images
+from ktse.pipeline import Job, meet
+from ktse.recipe.load import absolute, changed
+from ktse.run_folder import RunFolder
+from ktse.runtime.console import say
+from ktse.runtime.device import Device, on_device
+from ktse.runtime.lock import locked, refuse_locked
+from ktse.runtime.log import Log, recording
+from ktse.runtime.processes import rank
+from ktse.verbs.using import moved_error
+
+
+def refuse_strange(root: Path) -> None:
+    """Make sure that a run folder is one, or is to be made.
+
+    Raises:
+        RunError: something else is there.
+    """
+    used = root.exists() and (not root.is_dir() or any(root.iterdir()))
+    if used and not (root / "recipe.yaml").is_file():
+        raise RunError(f"{root} exists and is not a run folder", hint="Give another --out, or remove it.")
+
+
+def make_ready(job: Job) -> None:
+    """Say what is wrong with the input of a whole run before anything is written.
+
+    Raises:
+        KtseError: what is wrong, where, and what to do next.
+    """
+    _ = job.data, job.truth, job.calibration, job.corrections
+    if other := of_other_images(job.run, job.data.ids):
+        raise RunError(
+            f"{job.run.root} is the run of other images", where=other, hint="Give another --out, or remove that run."
+        )
+    job.require_extras()
+
+
+def do_stage(stage: str, run: str | Path, settings: Mapping[str, Any] | None, device: Device = "auto") -> RunFolder:
+    """Do one stage of a run.
+
+    Args:
+        stage: which one.
+        run: run folder.
+        settings: changes to the recipe.
+        device: what computes.
+
+    Raises:
+        KtseError: what is wrong, where, and what to do next.
+    """
+    folder = RunFolder.existing(run)
+    with recording() as log, on_device(device):
+        job = Job(folder, absolute(changed(folder.read_recipe(), settings or {})))
+        if error := moved_error(folder, job.recipe):
+            raise error
+        if stage == "report" and job.state(stage) == "done" and not job.gone(stage):
+            say("report: done already")
+            return folder
+        refuse_locked(folder.root)
+        if stage == "refine":
+            _ = job.calibration  # bad input is said before anything is written
+        if stage == "segment":
+            _ = job.corrections
+        if stage == "evaluate":
+            _ = job.truth
+        job.require_extras([stage])
+        with working(job, log):
+            job.do(stage)
+    return folder
+
+
+@contextmanager
+def working(job: Job, log: Log) -> Iterator[None]:
+    """Within the block, the run folder is this process's alone, and what is said is kept in it."""
+    with locked(job.run.root):
+        log.keep(job.run.path("log.txt"))
+        meet()  # every process has looked at the run folder before the first one writes
+        if rank() == 0:
+            job.run.write_recipe(job.recipe)
+        yield

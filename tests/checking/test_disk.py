@@ -1,0 +1,175 @@
+"""How much disk a run takes: near what a run really took, in the right proportions, and refused where it is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ktse
+from ktse.checking.disk import check_disk, maps_need, networks_need
+from ktse.errors import RunError
+from ktse.recipe import Recipe, SeedRecipe
+from ktse.recipe.load import load_recipe
+from ktse.run_folder import RunFolder
+
+TINY = {
+    "classify.epochs": 2, "classify.warmup": 1, "classify.workers": 0, "affinity.epochs": 1, "affinity.workers": 0,
+    "segment.epochs": 1, "segment.workers": 0, "refine.workers": 0, "seed.scales": [0.5], "predict.scales": [0.5],
+    "refine.method": ["irn"],
+}  # fmt: skip
+
+
+def photos(folder: Path, count: int, size: tuple[int, int]) -> Path:
+    """Pictures with the grain and the smooth shapes of photos, and a table of one to three tags each."""
+    rng = np.random.default_rng(0)
+    (folder / "images").mkdir(parents=True)
+    rows = ["image,tags"]
+    for number in range(count):
+        small = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)
+        grain = rng.normal(0, 6, (size[1], size[0], 3))
+        Image.fromarray((np.asarray(small) + grain).clip(0, 255).astype(np.uint8)).save(
+            folder / "images" / f"{number}.jpg"
+        )
+        rows.append(f"{number}.jpg,{';'.join(('cat', 'dog', 'cow')[: 1 + number % 3])}")
+    (folder / "tags.csv").write_text("\n".join(rows))
+    return folder
+
+
+def held(path: Path) -> int:
+    """Bytes in blocks of 4096, as most file systems count them."""
+    sizes = [file.stat().st_size for file in path.rglob("*") if file.is_file()]
+    return sum(-(-size // 4096) * 4096 for size in sizes)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = photos(tmp_path_factory.mktemp("data") / "photos", 6, (500, 375))
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return ktse.run(folder / "images", tags=folder / "tags.csv", out=out, recipe="demo", weights="none", settings=TINY)
+
+
+def test_a_run_takes_about_what_was_said(finished: RunFolder) -> None:
+    recipe = finished.read_recipe()
+    checked = json.loads(finished.path("check.json").read_text())
+    assert checked["pixels"] == 6 * 500 * 375
+    assert checked["tagged_pixels"] == (2 * 1 + 2 * 2 + 2 * 3) * 500 * 375
+    maps = maps_need(6, 3, checked["pixels"], checked["tagged_pixels"], recipe)
+    networks = networks_need(6 - checked["validation"], 3, recipe)
+    for name in ("seeds", "masks", "confident", "predictions"):  # maps of so young networks are smooth, and pack well
+        assert maps[name] / 4 < held(finished.path(name)) < 1.5 * maps[name], name
+    assert networks["segment"] / 2 < held(finished.path("segment")) < networks["segment"]
+    assert networks["classify"] / 2 < held(finished.path("classify")) < networks["classify"]
+    both = maps["affinity"] + networks["affinity"]
+    assert both / 2 < held(finished.path("affinity")) < 2 * both
+    total = sum(maps.values()) + sum(networks.values())
+    assert total / 2 < held(finished.root) < 1.5 * total
+
+
+def test_maps_grow_with_tagged_pixels_and_not_with_classes() -> None:
+    recipe = load_recipe("coco14-official")
+    pixels = 82_000 * 640 * 480
+    coco = maps_need(82_000, 80, pixels, round(2.9 * pixels), recipe)
+    twice = maps_need(82_000, 80, pixels, round(5.8 * pixels), recipe)
+    assert 1.7 < twice["seeds"] / coco["seeds"] < 2
+    assert twice["predictions"] == coco["predictions"]
+    many = maps_need(82_000, 160, pixels, round(2.9 * pixels), recipe)
+    assert sum(many.values()) < 1.01 * sum(coco.values())
+    full_size = 2.9 * pixels * 4  # what the tagged classes' CAMs alone take as plain floats
+    assert sum(coco.values()) < full_size / 8
+    finer = maps_need(82_000, 80, pixels, round(2.9 * pixels), load_recipe("coco14-official", {"seed.stride": 2}))
+    assert 3 < finer["seeds"] / coco["seeds"] < 4.1
+
+
+def test_stages_that_are_not_done_take_nothing() -> None:
+    par, chain = (
+        maps_need(10, 3, 10**6, 10**6, load_recipe("fast", {"refine.method": method}))
+        for method in (["par"], ["irn", "crf"])
+    )
+    assert chain.keys() - par.keys() == {"affinity", "scores"}
+    one, two = (networks_need(10, 3, load_recipe("demo", {"segment.method": name})) for name in ("single", "beco"))
+    assert "affinity" not in one
+    assert 1.9 < two["segment"] / one["segment"] < 2.1
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    def pretend(count: int) -> None:
+        usage = shutil.disk_usage("/")._replace(free=count)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+
+    return pretend
+
+
+def test_too_little_is_refused_and_scarcely_enough_is_said(tmp_path: Path, free: Callable[[int], None]) -> None:
+    out = tmp_path / "not" / "there"
+    free(3 * 10**9)
+    assert check_disk(out, 2 * 10**9) == "the run folder will take about 2.0 GB of disk; 3.0 GB are free"
+    assert check_disk(out, 4 * 10**9).endswith("this may not be enough")
+    with pytest.raises(RunError, match=r"about 7\.0 GB of disk; 3\.0 GB are free") as caught:
+        check_disk(out, 7 * 10**9)
+    assert "--out" in caught.value.hint
+
+
+def test_what_is_there_already_counts(tmp_path: Path, free: Callable[[int], None]) -> None:
+    free(10**6)
+    (tmp_path / "seeds").mkdir()
+    (tmp_path / "seeds" / "a.npz").write_bytes(bytes(5 * 10**6))
+    assert "not be enough" not in check_disk(tmp_path, 6 * 10**6)
+
+
+def test_a_run_says_it_once_and_a_finished_one_does_not(
+    finished: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ktse.run(
+        finished.read_recipe().data.images, tags=finished.read_recipe().data.tags, out=finished.root, recipe="demo",
+        weights="none", settings=TINY,
+    )  # fmt: skip
+    assert "of disk" not in capsys.readouterr().err
+
+
+def test_a_run_without_room_is_refused_before_training(
+    finished: RunFolder, tmp_path: Path, free: Callable[[int], None]
+) -> None:
+    free(10**6)
+    data = finished.read_recipe().data
+    with pytest.raises(RunError, match="are free"):
+        ktse.run(data.images, tags=data.tags, out=tmp_path / "run", recipe="demo", weights="none", settings=TINY)
+    assert not (tmp_path / "run" / "classify").exists()
+
+
+def test_check_says_it_for_a_recipe(finished: RunFolder) -> None:
+    data = finished.read_recipe().data
+    command = [
+        sys.executable,
+        "-m",
+        "ktse.cli",
+        "check",
+        data.images,
+        "--tags",
+        data.tags,
+        "--recipe",
+        "voc12-official",
+    ]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert said.returncode == 0, said.stderr
+    assert "disk: a run will keep about" in " ".join((said.stdout + said.stderr).split())
+    plain = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, timeout=100)
+    need = json.loads(plain.stdout)["disk"]
+    assert need.keys() == {"seeds", "masks", "confident", "predictions", "affinity"}
+
+
+def test_scores_of_large_images_do_not_grow_with_them() -> None:
+    small, large = (maps_need(10, 3, 10 * side**2, 20 * side**2, Recipe()) for side in (2048, 8192))
+    assert small["seeds"] == large["seeds"]
+    assert large["confident"] > 10 * small["confident"]
+    unbounded = dataclasses.replace(Recipe(), seed=SeedRecipe(pixels=0))
+    assert maps_need(10, 3, 10 * 8192**2, 20 * 8192**2, unbounded)["seeds"] > 50 * large["seeds"]

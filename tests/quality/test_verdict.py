@@ -1,0 +1,123 @@
+"""The verdict: how signs combine, and which facts are signs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ktse.quality.facts import ClassFacts, Facts
+from ktse.quality.judge import judge
+from ktse.quality.verdict import Sign, Verdict, read_verdict
+from ktse.run_folder import RunFolder, write_json
+
+DOG = ClassFacts(
+    "dog", images=200, share=0.4, known=0.8, known_unseen=True, area=0.2, full=0.05, empty=0.0, cells=90.0,
+    predicted=0.9, agreement=0.7, seed_agreement=0.7,
+)  # fmt: skip
+CAT, COW = replace(DOG, name="cat"), replace(DOG, name="cow")
+FINE = Facts(
+    "runs/x", training=500, classes=(DOG, CAT, COW), threshold=0.4, threshold_kind="found", covered=0.2, full=0.05,
+    empty=0.01, confidences={"masks": 0.2, "predictions": 0.1},
+)  # fmt: skip
+
+
+def test_a_run_without_signs_is_good() -> None:
+    assert judge(FINE) == Verdict("good", {"dog": "good", "cat": "good", "cow": "good"}, ())
+
+
+@pytest.mark.parametrize(
+    ("change", "level"),
+    [
+        ({"training": 12}, "do-not-use"),
+        ({"training": 50}, "look"),
+        ({"threshold": 0.0117}, "do-not-use"),
+        ({"threshold": 0.97}, "do-not-use"),
+        ({"threshold_kind": "unclear"}, "look"),
+        ({"threshold_kind": "unclear", "explained": 0.3}, "do-not-use"),
+        ({"threshold_kind": "unclear", "explained": 0.6}, "look"),
+        ({"full": 0.8}, "do-not-use"),
+        ({"empty": 0.4}, "do-not-use"),
+        ({"empty": 0.15}, "look"),
+        ({"complaints": ("The segmentation model is of no use.",)}, "do-not-use"),
+        ({"confidences": {"masks": 0.0}}, "look"),
+        ({"measured": 50, "miou": {"mask": 20.0}}, "do-not-use"),
+        ({"measured": 50, "miou": {"mask": 60.0, "seed": 66.0}}, "do-not-use"),
+        ({"measured": 50, "miou": {"mask": 60.0}, "oracle": 64.0}, "look"),
+        ({"measured": 50, "miou": {"mask": 60.0}, "oracle": 70.0}, "do-not-use"),
+        ({"measured": 50, "miou": {"mask": 60.0}, "correlation": -0.2}, "look"),
+        ({"classes": (replace(DOG, known=0.0), replace(CAT, known=0.1))}, "do-not-use"),
+    ],
+)
+def test_a_fact_about_the_run_speaks_against_all_of_it(change: dict[str, object], level: str) -> None:
+    verdict = judge(replace(FINE, **change))  # type: ignore[arg-type]
+    assert verdict.run == level
+    assert set(verdict.classes.values()) == {level}
+    assert all(sign.text and sign.next for sign in verdict.signs)
+
+
+@pytest.mark.parametrize(
+    ("change", "level"),
+    [
+        ({"images": 2}, "do-not-use"),
+        ({"images": 8}, "look"),
+        ({"share": 1.0}, "do-not-use"),
+        ({"known": 0.05}, "do-not-use"),
+        ({"full": 0.9}, "do-not-use"),
+        ({"empty": 0.3}, "look"),
+        ({"cells": 2.0}, "do-not-use"),
+        ({"predicted": 0.0}, "look"),
+        ({"agreement": 0.05}, "do-not-use"),
+        ({"seed_agreement": 0.2}, "look"),
+        ({"true_masks": 9, "iou": 0.8}, "do-not-use"),
+        ({"calibrating": 1, "calibrated_iou": 0.8}, "do-not-use"),
+    ],
+)
+def test_a_fact_about_a_class_speaks_against_that_class(change: dict[str, object], level: str) -> None:
+    verdict = judge(replace(FINE, classes=(DOG, COW, replace(CAT, **change))))  # type: ignore[arg-type]
+    assert verdict.classes == {"dog": "good", "cow": "good", "cat": level}
+    assert verdict.run == "look"
+    assert {sign.about for sign in verdict.signs} == {"cat"}
+
+
+def test_enough_true_masks_decide_and_not_the_other_signs() -> None:
+    odd = replace(DOG, full=0.9, cells=2.0, iou=80.0, true_masks=40)
+    facts = replace(FINE, classes=(odd, CAT), threshold_kind="unclear", measured=40, miou={"mask": 75.0}, oracle=76.0)
+    assert judge(facts).run == "good"
+
+
+def test_a_run_is_no_better_than_its_signs() -> None:
+    signs = [Sign("look", "", "a", "b"), Sign("do-not-use", "cat", "c", "d")]
+    verdict = Verdict.of(signs, ["dog", "cow", "cat"])
+    assert (verdict.run, verdict.classes) == ("look", {"dog": "look", "cow": "look", "cat": "do-not-use"})
+    assert verdict.signs[0].about == "cat"  # the worst first
+    assert Verdict.of(signs, ["dog", "cat"]).run == "do-not-use"  # half of the classes
+
+
+@given(
+    st.lists(
+        st.builds(
+            Sign,
+            level=st.sampled_from(["look", "do-not-use"]),
+            about=st.sampled_from(["", "dog", "cat"]),
+            text=st.text(min_size=1),
+            next=st.text(min_size=1),
+        )
+    )
+)
+def test_a_verdict_comes_back_from_its_file(signs: list[Sign]) -> None:
+    verdict = Verdict.of(signs, ["dog", "cat"])
+    assert Verdict.from_json(verdict.to_json()) == verdict
+    assert (verdict.run == "good") == (not signs)
+
+
+def test_a_run_that_was_not_evaluated_has_no_verdict(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert read_verdict(run) is None
+    write_json(run.path("evaluation.json"), {"tags": {}})  # of an earlier version
+    assert read_verdict(run) is None
+    write_json(run.path("evaluation.json"), {"verdict": judge(FINE).to_json()})
+    assert read_verdict(run) == judge(FINE)
