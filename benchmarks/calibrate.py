@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from ktse.files import read_json, read_npz
 from ktse.pipeline import Job
 from ktse.quality.metrics import THRESHOLDS, ThresholdSweep, intersection_over_union
 from ktse.refinement.calibration import calibrate
 from ktse.refinement.cutting import enlarge
-from ktse.run_folder import RunFolder, read_json, read_npz
+from ktse.run_folder import RunFolder
 
 
 def tallies(root: Path, images: int) -> tuple[list[np.ndarray], float]:

@@ -18,11 +18,12 @@ import numpy as np
 import torch
 
 from ktse.data.masks import open_truth
+from ktse.files import read_json, read_npz
 from ktse.pipeline import Job
 from ktse.prediction.predictor import Predictor
 from ktse.quality.metrics import Confusion
 from ktse.refinement.bands import enlarged_rows
-from ktse.run_folder import RunFolder, read_json, read_npz
+from ktse.run_folder import RunFolder
 from ktse.segmentation.fusion import fuse
 from ktse.stages.fused import WEIGHTS, explained
 from ktse.stages.predict import TorchModel

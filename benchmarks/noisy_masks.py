@@ -29,11 +29,12 @@ import yaml
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth, open_truth
+from ktse.files import read_json, read_label_map, write_json
 from ktse.pipeline import Job
 from ktse.quality.metrics import Confusion
 from ktse.recipe import Recipe, SegmentRecipe
 from ktse.recipe.load import merged, recipe_from_dict, to_dict
-from ktse.run_folder import RunFolder, read_json, read_label_map, write_json
+from ktse.run_folder import RunFolder
 from ktse.stages.predict import predict
 from ktse.stages.segment import segment
 

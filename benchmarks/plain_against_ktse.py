@@ -19,8 +19,8 @@ import yaml
 
 import ktse
 from ktse.errors import CollapseError
+from ktse.files import read_json
 from ktse.recipe.load import load_recipe
-from ktse.run_folder import read_json
 
 STAGES = ("seed", "mask", "fused", "prediction")
 

@@ -32,6 +32,7 @@ from PIL import Image
 import ktse
 from ktse.data.image import read_image
 from ktse.exporting.onnx import export_onnx
+from ktse.files import read_label_map
 from ktse.models.segmenter import Portable, Segmenter, describe
 from ktse.models.weights import save_tensors
 from ktse.prediction.files import predict_folder
@@ -39,7 +40,6 @@ from ktse.prediction.onnx import OnnxModel
 from ktse.prediction.predictor import Predictor
 from ktse.quality.metrics import Confusion
 from ktse.recipe import PredictRecipe, SegmentRecipe
-from ktse.run_folder import read_label_map
 from ktse.runtime.fabric import native_bf16
 from ktse.stages.segment import load_model
 

@@ -28,6 +28,7 @@ from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ktse.data.transforms import long_side_size, to_tensor
+from ktse.files import read_npz
 from ktse.models.cam_head import CamNetwork
 from ktse.pipeline import Job
 from ktse.quality.metrics import ThresholdSweep
@@ -40,7 +41,7 @@ from ktse.refinement.threshold import (
     explained_share,
     explained_threshold,
 )
-from ktse.run_folder import RunFolder, read_npz
+from ktse.run_folder import RunFolder
 from ktse.runtime.fabric import make_fabric
 from ktse.stages.classify import load_network
 from ktse.stages.seed import image_cams

@@ -11,8 +11,9 @@ from PIL import Image
 from ktse.data.dataset import TaggedImages
 from ktse.data.demo.scenes import make_scenes
 from ktse.data.readers.folder import open_folder
+from ktse.files import read_label_map, write_npz
 from ktse.recipe import AffinityRecipe
-from ktse.run_folder import RunFolder, read_label_map, write_npz
+from ktse.run_folder import RunFolder
 
 
 @pytest.fixture(scope="session")

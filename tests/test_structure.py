@@ -34,10 +34,12 @@ ORDER = [
     "data",
     "provenance",
     "run_folder",
+    "files",
     "visual",
     "recipe",
     "runtime",
     "errors",
+    "_version",
 ]
 
 
@@ -47,7 +49,7 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("ktse."):
             found.add(node.module.split(".")[1])
         elif isinstance(node, ast.ImportFrom) and node.module == "ktse":
-            found |= {alias.name for alias in node.names if alias.name != "__version__"}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.Import):
             found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("ktse.")}
     return found

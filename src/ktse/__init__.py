@@ -8,7 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ktse._version import __version__ as __version__
+
 __all__ = [
     "ablate", "affinity", "check", "classify", "demo", "evaluate", "export", "import_weights", "load", "phenomenon",
     "predict", "refine", "report", "run", "seed", "segment", "status",

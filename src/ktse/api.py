@@ -15,6 +15,7 @@ from ktse.data.masks import open_truth
 from ktse.data.open import open_data
 from ktse.data.readers.data_frame import tags_as_file
 from ktse.errors import RunError
+from ktse.files import read_json
 from ktse.pipeline import Job, run_all
 from ktse.prediction.files import predict_folder, predict_tagged
 from ktse.prediction.predictor import Predictor
@@ -22,7 +23,7 @@ from ktse.prediction.several import check_several, predict_several
 from ktse.prediction.video import is_video, predict_video
 from ktse.recipe import DataRecipe, PredictRecipe
 from ktse.recipe.load import changed, given_data, given_recipe, load_recipe
-from ktse.run_folder import RunFolder, read_json
+from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.device import Device, on_device
 from ktse.runtime.lock import refuse_locked

@@ -18,7 +18,8 @@ from jsonargparse import ArgumentError, Namespace
 
 from ktse.checking.check import Checked, to_json
 from ktse.errors import KtseError
-from ktse.run_folder import RunFolder, read_json
+from ktse.files import read_json
+from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.log import Log, recording
 from ktse.runtime.processes import rank

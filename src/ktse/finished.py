@@ -6,10 +6,11 @@ import os
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from ktse.files import read_json
 from ktse.provenance import changes, flat
 from ktse.recipe import Recipe
 from ktse.recipe.load import to_dict
-from ktse.run_folder import RunFolder, read_json
+from ktse.run_folder import RunFolder
 
 IRRELEVANT = ("workers", "precision", "calibrate", "corrections")
 """Settings that do not change what a stage means, so that changing them repeats nothing; of files, the content does."""

@@ -17,11 +17,12 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Calibration, Corrections, Truth, open_calibration, open_corrections, open_truth
 from ktse.data.open import open_data
 from ktse.errors import RunError
+from ktse.files import read_json, write_json
 from ktse.finished import gone, stage_settings
 from ktse.provenance import changes, resources, short_hash, versions
 from ktse.recipe import Recipe
 from ktse.refinement.dense_crf import require_crf
-from ktse.run_folder import RunFolder, read_json, write_json
+from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, say_stage
 from ktse.runtime.processes import rank, wait_for_all, world_size
 from ktse.runtime.progress import whole_run

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ktse import __version__
+from ktse._version import __version__
 from ktse.runtime.device import chosen_device
 
 

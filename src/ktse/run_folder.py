@@ -20,128 +20,18 @@ log.txt           what ktse has said, with times
 
 from __future__ import annotations
 
-import json
-import os
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
-from PIL import Image
 
 from ktse.errors import RunError
+from ktse.files import atomic, read_json, write_json
 from ktse.recipe import Recipe
 from ktse.recipe.load import recipe_from_dict, to_dict
-from ktse.visual import PALETTE
 
 STAGES = ("classify", "seed", "affinity", "refine", "segment", "predict", "evaluate", "report")
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, which takes its place only if the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Short, since the path's own name may be as long as a name can be.
-    temporary = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically."""
-    with atomic(path) as part:
-        part.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file of a run.
-
-    Raises:
-        RunError: it is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunError(f"{path} does not exist", hint="Is this a run folder? ktse run makes one.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is damaged", where=str(error), hint="Remove it and repeat the stage.") from error
-
-
-def write_npz(path: Path, **arrays: np.ndarray) -> None:
-    """Write arrays compressed, atomically; object arrays are refused."""
-    for name, array in arrays.items():
-        if array.dtype == object:
-            raise TypeError(f"{name} would be pickled")
-    with atomic(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-
-
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read arrays.
-
-    Raises:
-        RunError: the file is missing or damaged.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except FileNotFoundError as error:
-        raise RunError(f"{path} does not exist", hint="Run the stage that writes it first.") from error
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
-        raise RunError(f"{path} is damaged", hint="Remove it and repeat the stage.") from error
-
-
-def label_type(classes: int) -> type[np.unsignedinteger]:
-    """The smallest type that holds labels 0..C; its largest value (255 for up to 254 classes) is undecided."""
-    return np.uint8 if classes < 255 else np.uint16
-
-
-def undecided(label: np.ndarray) -> int:
-    """The value of an undecided pixel in a label map: 255, or 65535 in 16 bits."""
-    return int(np.iinfo(label.dtype).max)
-
-
-def write_label_map(path: Path, label: np.ndarray) -> None:
-    """Write a label map, atomically: palette PNG for uint8, grey PNG for uint16.
-
-    Args:
-        path: the file.
-        label: (H, W) uint8 or uint16, 0 background, k class k, the type's largest value undecided.
-    """
-    image = Image.fromarray(label)
-    if label.dtype == np.uint8:
-        image.putpalette(PALETTE.tobytes())
-    with atomic(path) as part:
-        image.save(part, format="PNG")
-
-
-def read_label_map(path: Path) -> np.ndarray:
-    """Read a label map: (H, W) uint8 or uint16 class indices from a palette or grey PNG.
-
-    Raises:
-        RunError: it is missing, unreadable, or a colour image.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.mode in ("P", "L", "1"):
-                return np.asarray(image).astype(np.uint8)
-            if image.mode in ("I;16", "I"):
-                return np.asarray(image).astype(np.uint16)
-            raise RunError(
-                f"{path} is a {image.mode} image, not a label map",
-                hint="Masks hold class numbers: an 8-bit palette or grey PNG, 0 background, k class k.",
-            )
-    except FileNotFoundError as error:
-        raise RunError(f"{path} does not exist") from error
-    except (OSError, SyntaxError) as error:
-        raise RunError(f"{path} cannot be read", where=str(error)) from error
 
 
 class RunFolder:

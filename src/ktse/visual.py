@@ -155,7 +155,7 @@ def _edge(label: np.ndarray) -> np.ndarray:
 
 def _grown(mask: np.ndarray) -> np.ndarray:
     """A (H, W) bool mask, grown by one pixel in four directions."""
-    grown = mask.copy()
+    grown: np.ndarray = mask.copy()
     grown[1:] |= mask[:-1]
     grown[:-1] |= mask[1:]
     grown[:, 1:] |= mask[:, :-1]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import ALONE, SEVERAL, coco, label_map, masks, save, tagged, white, write_json
 
+from drawn import ALONE, SEVERAL, coco, label_map, masks, save, tagged, white, write_json
 from ktse.cli import main
 from ktse.data.masks import Calibration, Corrections, Truth, open_calibration, open_corrections, open_truth
 from ktse.errors import DataError
-from ktse.run_folder import write_label_map
+from ktse.files import write_label_map
 
 Checked = Callable[..., tuple[int, str]]
 

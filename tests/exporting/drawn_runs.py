@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from ktse.data.dataset import TaggedImages
+from ktse.files import write_json, write_label_map
 from ktse.quality.verdict import Sign, Verdict
-from ktse.run_folder import RunFolder, write_json, write_label_map
+from ktse.run_folder import RunFolder
 
 SIZE = (40, 56)
 """Height and width of every image."""

@@ -16,7 +16,8 @@ import ktse
 from ktse.data.dataset import TaggedImages
 from ktse.errors import RunError
 from ktse.exporting.masks import export_masks
-from ktse.run_folder import RunFolder, write_label_map
+from ktse.files import write_label_map
+from ktse.run_folder import RunFolder
 
 CLASSES = ("cat & dog", 'a "b"', "鳥")
 SIZE = (23, 31)

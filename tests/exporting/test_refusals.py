@@ -15,12 +15,13 @@ from ktse import export
 from ktse.cli import main
 from ktse.errors import CollapseError, RunError
 from ktse.exporting import masks as masks_module
+from ktse.files import write_json
 from ktse.models.segmenter import Segmenter, describe
 from ktse.models.weights import load_into, save_model, save_tensors
 from ktse.quality.verdict import Sign
 from ktse.recipe import Recipe, SegmentRecipe
 from ktse.recipe.load import changed
-from ktse.run_folder import RunFolder, write_json
+from ktse.run_folder import RunFolder
 from ktse.stages.segment import load_model
 
 

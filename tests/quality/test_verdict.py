@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ktse.files import write_json
 from ktse.quality.facts import ClassFacts, Facts
 from ktse.quality.judge import judge
 from ktse.quality.verdict import Sign, Verdict, read_verdict
-from ktse.run_folder import RunFolder, write_json
+from ktse.run_folder import RunFolder
 
 DOG = ClassFacts(
     "dog", images=200, share=0.4, known=0.8, known_unseen=True, area=0.2, full=0.05, empty=0.0, cells=90.0,

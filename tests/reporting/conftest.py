@@ -14,10 +14,11 @@ from PIL import Image, ImageDraw
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
+from ktse.files import write_json, write_label_map, write_npz
 from ktse.quality.verdict import Level, Sign, Verdict
 from ktse.recipe import Recipe
 from ktse.recipe.load import recipe_from_dict
-from ktse.run_folder import RunFolder, write_json, write_label_map, write_npz
+from ktse.run_folder import RunFolder
 
 CLASSES = ("bag", "dress", "trousers", "skirt", "outerwear", "hat", "shorts")
 SIZE = (64, 96)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from ktse.errors import RunError
+from ktse.files import write_json
 from ktse.quality.verdict import Sign, Verdict
 from ktse.reporting.judgement import read, show, steps
-from ktse.run_folder import write_json
 
 
 @pytest.mark.parametrize(

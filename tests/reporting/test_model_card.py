@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ktse.files import read_json, write_json, write_label_map
 from ktse.recipe import Recipe, SegmentRecipe
 from ktse.reporting.model_card import write_model_card
-from ktse.run_folder import read_json, write_json, write_label_map
 
 
 def lines(fake: Any, *, truth: bool = True) -> list[str]:

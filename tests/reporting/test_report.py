@@ -19,11 +19,12 @@ from PIL import Image
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
 from ktse.errors import RunError
+from ktse.files import write_json, write_label_map
 from ktse.quality.verdict import Sign, Verdict
 from ktse.recipe import Recipe
 from ktse.reporting.model_card import write_model_card
 from ktse.reporting.page import write_report
-from ktse.run_folder import RunFolder, write_json, write_label_map
+from ktse.run_folder import RunFolder
 
 VOID = {"meta", "link", "img", "br"}
 LIMIT = 5 * 2**20

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from ktse.data.demo.scenes import make_scenes
-from ktse.run_folder import read_npz
+from ktse.files import read_npz
 
 SETTINGS = [
     "--recipe", "demo", "--classify.epochs", "2", "--classify.warmup", "2", "--classify.batch_norm", "frozen",

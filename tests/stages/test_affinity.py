@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from ktse.data.dataset import TaggedImages
+from ktse.files import read_label_map
 from ktse.recipe import AffinityRecipe
 from ktse.refinement.dense_crf import crf_labels
-from ktse.run_folder import RunFolder, read_label_map
+from ktse.run_folder import RunFolder
 from ktse.runtime.fabric import make_fabric
 from ktse.stages.affinity import affinity, background_maps, confident_label, load_affinity, make_labels
 from ktse.stages.refiners import boundary

@@ -10,9 +10,10 @@ from PIL import Image
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
+from ktse.files import read_json, write_label_map, write_npz
 from ktse.recipe import Recipe
 from ktse.refinement.threshold import BINS
-from ktse.run_folder import RunFolder, read_json, write_label_map, write_npz
+from ktse.run_folder import RunFolder
 from ktse.stages.evaluate import evaluate
 
 

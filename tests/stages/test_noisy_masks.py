@@ -20,11 +20,12 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections, open_corrections
 from ktse.data.transforms import TrainingTransform
 from ktse.errors import CollapseError
+from ktse.files import read_label_map, write_label_map
 from ktse.models.segmenter import Portable, Segmenter, SegmenterPair
 from ktse.models.weights import load_tensors
 from ktse.prediction.onnx import OnnxModel
 from ktse.recipe import BecoRecipe, PredictRecipe, RefineRecipe, SegmentRecipe
-from ktse.run_folder import RunFolder, read_label_map, write_label_map
+from ktse.run_folder import RunFolder
 from ktse.segmentation.learner import Learner
 from ktse.segmentation.soundness import contrast
 from ktse.segmentation.targets import CERTAIN, DOUBTFUL, TRUSTED

@@ -11,12 +11,13 @@ import torch
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections, open_corrections
+from ktse.files import read_json, read_label_map, read_npz, write_label_map, write_npz
 from ktse.models.segmenter import Segmenter, describe
 from ktse.models.weights import save_tensors
 from ktse.prediction.predictor import Predictor
 from ktse.recipe import PredictRecipe, RefineRecipe, SegmentRecipe
 from ktse.refinement.cutting import enlarge
-from ktse.run_folder import RunFolder, read_json, read_label_map, read_npz, write_label_map, write_npz
+from ktse.run_folder import RunFolder
 from ktse.segmentation.fusion import fuse
 from ktse.stages.fused import WEIGHTS
 from ktse.stages.predict import TorchModel, predict

@@ -13,8 +13,9 @@ from PIL import Image
 
 from ktse.data.dataset import TaggedImages
 from ktse.errors import RunError
+from ktse.files import read_json, read_label_map, read_npz
 from ktse.recipe import AffinityRecipe, RefineRecipe
-from ktse.run_folder import RunFolder, read_json, read_label_map, read_npz
+from ktse.run_folder import RunFolder
 from ktse.runtime.fabric import make_fabric
 from ktse.stages.affinity import affinity
 from ktse.stages.refine import enlarge, refine

@@ -11,9 +11,10 @@ import torch
 
 from ktse.data.dataset import TaggedImages
 from ktse.errors import RunError
+from ktse.files import read_json, read_label_map, read_npz
 from ktse.models.cam_head import CamNetwork
 from ktse.recipe import ClassifyRecipe, SeedRecipe
-from ktse.run_folder import RunFolder, read_json, read_label_map, read_npz
+from ktse.run_folder import RunFolder
 from ktse.runtime.fabric import make_fabric
 from ktse.stages.classify import classify, load_network, load_warmup
 from ktse.stages.seed import seed

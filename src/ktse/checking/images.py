@@ -18,7 +18,7 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.image import is_deep
 from ktse.data.masks import Truth
 from ktse.errors import DataError, KtseError
-from ktse.run_folder import undecided
+from ktse.files import undecided
 
 PART = 32
 """Images that a process is given at once."""

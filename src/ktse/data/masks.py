@@ -19,7 +19,7 @@ from ktse.data.readers.coco_masks import read_coco
 from ktse.data.readers.found_masks import Drawing, Images, Reading, examples, many
 from ktse.data.readers.mask_folder import read_folder
 from ktse.errors import DataError, KtseError
-from ktse.run_folder import read_label_map, undecided
+from ktse.files import read_label_map, undecided
 from ktse.runtime.console import say
 
 HOW = (

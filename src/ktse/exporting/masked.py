@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ktse.exporting.simplify import Simplifier
+from ktse.files import atomic
 from ktse.quality.verdict import Verdict
-from ktse.run_folder import atomic
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from ktse.exporting.names import unfit
 from ktse.exporting.pixels import coco, cvat, voc
 from ktse.exporting.shapes import label_studio, yolo
 from ktse.exporting.simplify import Simplifier
+from ktse.files import read_label_map
 from ktse.quality.verdict import Verdict, read_verdict
-from ktse.run_folder import RunFolder, read_label_map
+from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
 
 LOCAL_FILES = "/data/local-files/?d="

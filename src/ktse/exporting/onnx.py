@@ -9,12 +9,12 @@ from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
-from ktse import __version__
+from ktse._version import __version__
 from ktse.errors import ExportError
+from ktse.files import atomic
 from ktse.models.segmenter import Portable
 from ktse.recipe import PredictRecipe
 from ktse.recipe.load import to_dict
-from ktse.run_folder import atomic
 from ktse.runtime.console import say
 
 AGREEMENT = 0.99

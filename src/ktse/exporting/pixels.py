@@ -10,10 +10,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from ktse import __version__
+from ktse._version import __version__
 from ktse.exporting.masked import Masked, Style, box, run_lengths, write_text
 from ktse.exporting.names import VOID
-from ktse.run_folder import atomic, write_json
+from ktse.files import atomic, write_json
 from ktse.visual import PALETTE
 
 

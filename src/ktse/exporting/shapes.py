@@ -11,10 +11,10 @@ from xml.sax.saxutils import quoteattr
 
 import yaml
 
-from ktse import __version__
+from ktse._version import __version__
 from ktse.exporting.masked import Masked, Style, write_text
 from ktse.exporting.names import yolo_label
-from ktse.run_folder import atomic
+from ktse.files import atomic
 
 PHOTOS = "# The photos belong beside this file: copy their folder, with all that is in it, as images/\n"
 

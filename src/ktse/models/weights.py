@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ktse import __version__
+from ktse._version import __version__
 from ktse.errors import CollapseError, RunError
-from ktse.run_folder import atomic
+from ktse.files import atomic
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:

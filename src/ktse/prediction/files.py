@@ -22,9 +22,9 @@ from ktse.data.image import read_image
 from ktse.data.image_files import list_folder
 from ktse.data.names import image_ids
 from ktse.errors import DataError
+from ktse.files import atomic, label_type, write_label_map, write_npz
 from ktse.prediction.confidence import Confidence
 from ktse.prediction.predictor import Predictor, decide
-from ktse.run_folder import atomic, label_type, write_label_map, write_npz
 from ktse.runtime.console import say, track
 from ktse.visual import overlay
 

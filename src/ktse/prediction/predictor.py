@@ -14,12 +14,12 @@ from PIL import Image, ImageOps
 
 from ktse.data.image import at_most, read_image, to_rgb
 from ktse.errors import DataError
+from ktse.files import label_type
 from ktse.prediction.confidence import Confidence
 from ktse.prediction.scales import SMALLEST, Network, Whole, merged, seen
 from ktse.prediction.tiles import blend
 from ktse.recipe import PredictRecipe
 from ktse.refinement.dense_crf import crf_scores
-from ktse.run_folder import label_type
 from ktse.visual import overlay
 
 NAMED = 5

@@ -103,7 +103,7 @@ def resized(scores: np.ndarray, size: tuple[int, int], rows: tuple[float, float]
     """(K, h, w) float32, or the rows between two shares of its height, brought bilinearly to (width, height)."""
     height, width = scores.shape[1:]
     if (width, height) == size and rows == (0, 1):
-        return scores.copy()
+        return np.array(scores)
     top, bottom = rows[0] * height, rows[1] * height
     across, down = width / size[0], (bottom - top) / size[1]
     large = np.empty((len(scores), size[1], size[0]), dtype=np.float32)

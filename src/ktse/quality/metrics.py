@@ -136,7 +136,7 @@ class ThresholdSweep:
         # A pixel that exceeds n thresholds is foreground at the first n of them.
         foreground = self.histogram[:, :, ::-1].cumsum(axis=2)[:, :, ::-1][:, :, 1:]
         total = self.histogram.sum(axis=(1, 2))
-        counts = np.moveaxis(foreground, 2, 0).copy()
+        counts: np.ndarray = np.moveaxis(foreground, 2, 0).copy()
         counts[:, :, 0] += total - counts.sum(axis=2)
         return counts
 

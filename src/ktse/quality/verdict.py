@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from ktse.run_folder import RunFolder, read_json
+from ktse.files import read_json
+from ktse.run_folder import RunFolder
 
 Level = Literal["good", "look", "do-not-use"]
 

@@ -11,11 +11,12 @@ import numpy as np
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
 from ktse.errors import RunError
+from ktse.files import read_json
 from ktse.quality.verdict import Verdict
 from ktse.recipe import Recipe
 from ktse.reporting import judgement, scores
 from ktse.reporting.wording import clip, plural
-from ktse.run_folder import STAGES, RunFolder, read_json
+from ktse.run_folder import STAGES, RunFolder
 
 NOTES = 40
 """Warnings that are shown; of more, the number."""

@@ -12,8 +12,9 @@ from PIL import Image
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
 from ktse.errors import DataError, RunError
+from ktse.files import read_label_map, read_npz, undecided
 from ktse.reporting.wording import clip, listing
-from ktse.run_folder import RunFolder, read_label_map, read_npz, undecided
+from ktse.run_folder import RunFolder
 from ktse.visual import class_scores_overlay, colours, overlay
 
 SIDES = (480, 400, 336, 280, 224, 176, 128, 96, 64)

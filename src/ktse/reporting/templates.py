@@ -6,8 +6,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ktse.files import atomic
 from ktse.reporting import judgement, wording
-from ktse.run_folder import atomic
 
 
 def environment(*, html: bool) -> Environment:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ktse import __version__
+from ktse._version import __version__
 from ktse.errors import RecipeError, RunError
 from ktse.recipe.load import given_recipe
 from ktse.research.arms import NAMES, all_arms, choose

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ktse.errors import DataError, RecipeError, RunError
+from ktse.files import atomic, write_json
 from ktse.pipeline import Job
 from ktse.research.changes import CONDITIONS, relative_changes, summarise
 from ktse.research.phenomenon_figure import picture
-from ktse.run_folder import RunFolder, atomic, write_json
+from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.device import Device, on_device
 from ktse.runtime.lock import locked

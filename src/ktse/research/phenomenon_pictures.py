@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate, relu
 
 from ktse.data.dataset import TaggedImages
+from ktse.files import atomic
 from ktse.method.erasing import stitch
 from ktse.models.cam_head import CamNetwork
 from ktse.recipe import ClassifyRecipe
 from ktse.research.couples import Couple, axis_of, class_maps, joined, square_images
-from ktse.run_folder import atomic
 from ktse.visual import heat_map
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

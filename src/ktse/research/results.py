@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
 
+from ktse.files import read_json
 from ktse.reporting.curves import read_metrics
 from ktse.research.runs import ArmRun
-from ktse.run_folder import read_json
 
 MEASURES = {
     "oracle": "seed mIoU % at the oracle threshold",

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ktse.errors import CollapseError
+from ktse.files import read_json, write_json
 from ktse.pipeline import Job
 from ktse.recipe import Recipe
 from ktse.recipe.load import absolute, merged, recipe_from_dict, to_dict
 from ktse.research.arms import PLAIN, Arm
-from ktse.run_folder import RunFolder, read_json, write_json
+from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.lock import locked
 from ktse.runtime.processes import alone, my_share

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ktse.files import atomic
 from ktse.research.arms import PLAIN, Arm, Table
 from ktse.research.figure import Chart, Mark, Row, figure, row_chart
 from ktse.research.results import MEASURES, Result, Spread, by_seed, paired, spread
-from ktse.run_folder import atomic
 
 NONE = "–"
 COLLAPSED = "collapsed"

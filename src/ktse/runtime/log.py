@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 
-from ktse import __version__
+from ktse._version import __version__
 from ktse.errors import KtseError
 from ktse.runtime.processes import rank
 

@@ -14,13 +14,14 @@ from torch.utils.data import DataLoader
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.transforms import TrainingTransform
+from ktse.files import label_type, read_npz, write_label_map
 from ktse.models.affinity import STRIDE, AffinityNetwork
 from ktse.models.weights import load_into, load_tensors, save_model
 from ktse.recipe import AffinityRecipe
 from ktse.refinement.dense_crf import crf_labels, in_processes
 from ktse.refinement.pairs import IrnTerms, irn_terms, pair_labels
 from ktse.refinement.par import pixel_adaptive_refinement
-from ktse.run_folder import RunFolder, label_type, read_npz, write_label_map
+from ktse.run_folder import RunFolder
 from ktse.runtime.console import track
 from ktse.runtime.fabric import make_fabric
 from ktse.stages.masked_images import MaskBatch, MaskedImages, collate

@@ -8,10 +8,10 @@ from pathlib import Path
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Calibration
 from ktse.errors import RunError
+from ktse.files import read_npz
 from ktse.quality.metrics import THRESHOLDS, ThresholdSweep
 from ktse.refinement.calibration import Calibrated, calibrate
 from ktse.refinement.cutting import enlarge
-from ktse.run_folder import read_npz
 
 
 def calibrated_images(data: TaggedImages, calibration: Calibration) -> list[str]:

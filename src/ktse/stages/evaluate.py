@@ -12,6 +12,7 @@ import numpy as np
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
 from ktse.errors import RunError
+from ktse.files import atomic, label_type, read_json, read_label_map, read_npz, write_json
 from ktse.quality.judge import judge
 from ktse.quality.metrics import THRESHOLDS, Confusion, ThresholdSweep, intersection_over_union, percent, tag_metrics
 from ktse.recipe import Recipe
@@ -19,7 +20,7 @@ from ktse.refinement.bands import bands
 from ktse.refinement.confidence import rank_correlation
 from ktse.refinement.cutting import cut
 from ktse.refinement.threshold import BINS, Threshold, choose_threshold
-from ktse.run_folder import RunFolder, atomic, label_type, read_json, read_label_map, read_npz, write_json
+from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
 from ktse.stages.facts import gather
 

@@ -12,10 +12,11 @@ from PIL import Image
 from ktse.data.dataset import TaggedImages
 from ktse.data.image import image_size
 from ktse.data.transforms import long_side_size
+from ktse.files import read_json, read_label_map, read_npz, undecided
 from ktse.quality.facts import ClassFacts, Facts
 from ktse.recipe import Recipe
 from ktse.refinement.cutting import cut
-from ktse.run_folder import RunFolder, read_json, read_label_map, read_npz, undecided
+from ktse.run_folder import RunFolder
 from ktse.runtime.console import track
 
 SAMPLE = 400

@@ -10,11 +10,12 @@ from PIL import Image
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections
+from ktse.files import label_type, read_json, read_npz, undecided, write_json, write_label_map
 from ktse.prediction.predictor import Predictor
 from ktse.recipe import PredictRecipe
 from ktse.refinement.bands import enlarged_rows
 from ktse.refinement.threshold import colour_regions, explained_share
-from ktse.run_folder import RunFolder, label_type, read_json, read_npz, undecided, write_json, write_label_map
+from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
 from ktse.runtime.processes import rank, wait_for_all
 from ktse.segmentation.fusion import fuse

@@ -16,8 +16,9 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections
 from ktse.data.transforms import TrainingTransform, seeded
 from ktse.errors import RunError
+from ktse.files import label_type, read_json, read_label_map, read_npz
 from ktse.recipe import SegmentRecipe
-from ktse.run_folder import RunFolder, label_type, read_json, read_label_map, read_npz
+from ktse.run_folder import RunFolder
 from ktse.segmentation.targets import CERTAIN, DOUBTFUL, TRUSTED, soft_targets
 
 

@@ -11,12 +11,13 @@ from PIL import Image
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections
+from ktse.files import read_json
 from ktse.models.folding import fold_batch_norms
 from ktse.models.segmenter import Portable
 from ktse.prediction.files import predict_files, tidy
 from ktse.prediction.predictor import Predictor
 from ktse.recipe import PredictRecipe
-from ktse.run_folder import RunFolder, read_json
+from ktse.run_folder import RunFolder
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import my_share, rank, wait_for_all
 from ktse.stages.fused import FusedMask, choose_weight

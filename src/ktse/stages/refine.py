@@ -17,6 +17,7 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.image import image_size
 from ktse.data.masks import Calibration
 from ktse.errors import CollapseError
+from ktse.files import atomic, label_type, read_json, read_npz, write_json, write_label_map, write_npz
 from ktse.models.sam import load_sam
 from ktse.recipe import RefineRecipe
 from ktse.refinement.bands import bands
@@ -30,7 +31,7 @@ from ktse.refinement.threshold import (
     colour_regions,
     explained_labels,
 )
-from ktse.run_folder import RunFolder, atomic, label_type, read_json, read_npz, write_json, write_label_map, write_npz
+from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import my_share, rank, wait_for_all, world_size
@@ -221,7 +222,8 @@ def _crf_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, backgroun
 
 
 def _stored(scores: np.ndarray) -> np.ndarray:
-    return (scores * 255).round().astype(np.uint8)
+    stored: np.ndarray = (scores * 255).round().astype(np.uint8)
+    return stored
 
 
 def _judge(empty: int, tagged: int) -> list[str]:

@@ -14,10 +14,11 @@ from torch.nn.functional import interpolate, relu
 from ktse.data.dataset import TaggedImages
 from ktse.data.image import at_most
 from ktse.data.transforms import long_side_size, to_tensor
+from ktse.files import write_npz
 from ktse.models.cam_head import CamNetwork
 from ktse.recipe import SeedRecipe
 from ktse.refinement.threshold import colour_regions, explained_labels
-from ktse.run_folder import RunFolder, write_npz
+from ktse.run_folder import RunFolder
 from ktse.runtime.console import track
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import my_share

@@ -18,11 +18,12 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections
 from ktse.data.transforms import TrainingTransform
 from ktse.errors import CollapseError, RecipeError, RunError
+from ktse.files import label_type, write_json
 from ktse.models.segmenter import Segmenter, SegmenterPair, describe
 from ktse.models.weights import load_into, load_tensors, require_finite, save_model
 from ktse.quality.metrics import Confusion
 from ktse.recipe import SegmentRecipe
-from ktse.run_folder import RunFolder, label_type, write_json
+from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import rank

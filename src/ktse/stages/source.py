@@ -13,11 +13,12 @@ from PIL import Image
 
 from ktse.data.dataset import TaggedImages
 from ktse.errors import RunError
+from ktse.files import read_json, write_json
 from ktse.models.cam_head import CamNetwork
 from ktse.recipe import RefineRecipe, SeedRecipe
 from ktse.refinement.comparison import compare
 from ktse.refinement.threshold import colour_regions, explained_share
-from ktse.run_folder import RunFolder, read_json, write_json
+from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
 from ktse.runtime.processes import rank, wait_for_all
 from ktse.stages.classify import load_network, load_warmup

@@ -7,9 +7,10 @@ import os
 import shutil
 from pathlib import Path
 
+from ktse.files import atomic
 from ktse.models.weights import load_tensors
 from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
-from ktse.run_folder import RunFolder, atomic
+from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.stages.classify import KEPT, WARMUP
 

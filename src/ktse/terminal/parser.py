@@ -9,7 +9,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from ktse import __version__, api
+from ktse import api
+from ktse._version import __version__
 from ktse.provenance import flat
 from ktse.recipe import DataRecipe, Recipe
 from ktse.recipe.load import add_recipe_arguments, to_dict

@@ -11,7 +11,7 @@ from PIL import Image
 from drawn import ALONE, SEVERAL, label_map, masks, save, tagged, white
 from ktse.data.masks import Corrections, Truth, open_calibration, open_corrections, open_truth
 from ktse.errors import DataError
-from ktse.run_folder import write_label_map
+from ktse.files import write_label_map
 
 OPENERS = (open_truth, open_calibration, open_corrections)
 

@@ -80,7 +80,8 @@ def _toy(rng: np.random.Generator, label: int, centre: Points, side: float, grou
     axes = side * np.array([[flip * np.cos(turn), -np.sin(turn)], [flip * np.sin(turn), np.cos(turn)]])
 
     def place(points: Points) -> Points:
-        return np.rint(points @ axes.T + centre)  # whole pixels: the mask must not hang on the last bit
+        placed: Points = np.rint(points @ axes.T + centre)  # whole pixels: the mask must not hang on the last bit
+        return placed
 
     base = _mix(TOY_COLOURS[rng.integers(len(TOY_COLOURS))], ground.near, rng.uniform(0.0, 0.45))
     accent = _mix(base, CREAM if rng.random() < 0.6 else INK, rng.uniform(0.35, 0.6))

@@ -14,7 +14,7 @@ from ktse.data.readers.coco import Entry, Instances, entries_by_file, read_insta
 from ktse.data.readers.found import SAME_AS_VOC
 from ktse.data.readers.found_masks import Images, Reading, examples, many
 from ktse.errors import DataError
-from ktse.run_folder import label_type
+from ktse.files import label_type
 
 Annotation = dict[str, Any]
 

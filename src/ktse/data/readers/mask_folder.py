@@ -17,7 +17,7 @@ from ktse.data.path_ends import ending
 from ktse.data.readers.found_masks import Images, Reading, examples, many
 from ktse.data.readers.mask_pictures import Drawn, Picture, look_at, value_problem
 from ktse.errors import DataError
-from ktse.run_folder import label_type
+from ktse.files import label_type
 
 SHARE = 4
 """Masks of 0 and 1 are black and white only if at least one in this many shows that 1 is not the first class."""

@@ -86,7 +86,7 @@ def _label(values: np.ndarray, label: int, kind: type[np.unsignedinteger]) -> np
         plain: np.ndarray = values.astype(kind)
         plain[values == top] = np.iinfo(kind).max
         return plain
-    shape = np.where(values > 0, kind(label), kind(0))
+    shape: np.ndarray = np.where(values > 0, kind(label), kind(0))
     if ((values > 0) & (values < top)).any():  # then the object is not white, and white is undecided
         shape[values == top] = np.iinfo(kind).max
     return shape

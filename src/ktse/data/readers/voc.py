@@ -12,7 +12,7 @@ from ktse.data.readers.found import VOC_CLASSES, Found, read_classes, read_list
 from ktse.data.readers.xml import read_xml
 from ktse.data.text import clean
 from ktse.errors import DataError, KtseError
-from ktse.run_folder import read_label_map, undecided
+from ktse.files import read_label_map, undecided
 
 LISTS = ("ImageSets/Segmentation", "ImageSets/SegmentationAug", "ImageSets/Main")
 TRAINING = ("train_aug", "trainaug", "train")
