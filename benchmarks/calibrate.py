@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from ktse.files import read_json, read_npz
 from ktse.pipeline import Job
 from ktse.quality.metrics import THRESHOLDS, ThresholdSweep, intersection_over_union
 from ktse.refinement.calibration import calibrate
@@ -33,11 +32,11 @@ def tallies(root: Path, images: int) -> tuple[list[np.ndarray], float]:
     chosen = np.random.default_rng(0).permutation(len(names))[:images]
     counts = []
     for place in chosen:
-        true, stored = truth.read(names[place]), read_npz(run.mask_scores_path(names[place]))
+        true, stored = truth.read(names[place]), run.scores(names[place])
         sweep = ThresholdSweep(len(job.data.classes), THRESHOLDS)
-        sweep.add(true, stored["keys"], enlarge(stored["scores"], (true.shape[0], true.shape[1])))
+        sweep.add(true, stored.keys, enlarge(stored.scores, (true.shape[0], true.shape[1])))
         counts.append(sweep.counts)
-    return counts, float(read_json(run.path("masks", "summary.json"))["threshold"])
+    return counts, float(run.summary("masks")["threshold"])
 
 
 def curve(counts: Any) -> np.ndarray:

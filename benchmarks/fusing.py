@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from ktse.data.masks import open_truth
-from ktse.files import read_json, read_npz
 from ktse.pipeline import Job
 from ktse.prediction.predictor import Predictor
 from ktse.quality.metrics import Confusion
@@ -46,15 +45,15 @@ def main() -> None:
     sample = np.sort(np.random.default_rng(0).permutation(known)[: arguments.images]).tolist()
     recipe = job.recipe.predict
     predictor = Predictor(TorchModel(run.path("segment", "model.safetensors"), recipe.precision), recipe)
-    threshold = float(read_json(run.path("masks", "summary.json"))["threshold"])
+    threshold = float(run.summary("masks")["threshold"])
     confusions = {weight: Confusion(len(data.classes)) for weight in arguments.weights}
     shares: dict[float, list[float]] = {weight: [] for weight in arguments.weights}
     for index in sample:
-        image, stored = data.read(index), read_npz(run.mask_scores_path(data.ids[index]))
+        image, stored = data.read(index), run.scores(data.ids[index])
         probabilities = predictor.predict(image, probabilities=True).probabilities
-        scores, true = enlarged_rows(stored["scores"], image.size[::-1], 0, image.height), truth.read(data.ids[index])
-        labels = [fuse(stored["keys"], scores, threshold, probabilities, weight) for weight in arguments.weights]
-        found = explained(image, labels, stored["scores"].shape[:0:-1])
+        scores, true = enlarged_rows(stored.scores, image.size[::-1], 0, image.height), truth.read(data.ids[index])
+        labels = [fuse(stored.keys, scores, threshold, probabilities, weight) for weight in arguments.weights]
+        found = explained(image, labels, stored.scores.shape[:0:-1])
         for weight, label, share in zip(arguments.weights, labels, found, strict=True):
             confusions[weight].add(true, label)
             shares[weight].append(float(share))

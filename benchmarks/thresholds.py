@@ -28,7 +28,6 @@ from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ktse.data.transforms import long_side_size, to_tensor
-from ktse.files import read_npz
 from ktse.models.cam_head import CamNetwork
 from ktse.pipeline import Job
 from ktse.quality.metrics import ThresholdSweep
@@ -153,7 +152,7 @@ def compare(root: Path, images: int, *, quick: bool) -> None:
     ends = [dataclasses.replace(recipe, scales=(scale,)) for scale in (min(recipe.scales), max(recipe.scales))]
     for name in sample:
         image, keys, true = data.read(names[name]), np.flatnonzero(data.tags[names[name]]), truth.read(name)
-        scores = read_npz(run.mask_scores_path(name))["scores"].astype(np.float32) / 255
+        scores = run.scores(name).scores.astype(np.float32) / 255
         small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
         sweep.add(true, keys, enlarge(scores, (true.shape[0], true.shape[1])))
         histogram += score_histogram(scores)

@@ -15,7 +15,6 @@ from ktse.data.masks import open_truth
 from ktse.data.open import open_data
 from ktse.data.readers.data_frame import tags_as_file
 from ktse.errors import RunError
-from ktse.files import read_json
 from ktse.pipeline import Job, run_all
 from ktse.prediction.files import predict_folder, predict_tagged
 from ktse.prediction.predictor import Predictor
@@ -338,8 +337,7 @@ def evaluate(run: str | Path, *, masks: str | Path | None = None) -> dict[str, A
     """
     settings = None if masks is None else {"truth": {"masks": str(masks)}}
     folder = do_stage("evaluate", run, settings)
-    content: dict[str, Any] = read_json(folder.path("evaluation.json"))
-    return content
+    return folder.evaluation()
 
 
 def report(run: str | Path) -> Path:

@@ -18,7 +18,6 @@ from jsonargparse import ArgumentError, Namespace
 
 from ktse.checking.check import Checked, to_json
 from ktse.errors import KtseError
-from ktse.files import read_json
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.log import Log, recording
@@ -110,7 +109,7 @@ def _show(name: str, result: Any, as_json: bool, log: Log) -> int:
 
 def _show_run(run: RunFolder, log: Log) -> None:
     """What was measured, then the verdict on standard error, and the path of the report as the last line."""
-    measured = read_json(run.path("evaluation.json"))
+    measured = run.evaluation()
     if any(stage in measured for stage in MEASURED):
         show_evaluation(measured)
     log.finish()

@@ -73,6 +73,28 @@ def read_table(path: Path) -> list[dict[str, str]]:
         raise RunError(f"{path} is damaged", where=str(error), hint="Remove it and repeat the stage.") from error
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """JSON objects of a log, one a line; none for a missing file. A last line that a kill cut short is left out.
+
+    Raises:
+        RunError: another line is damaged.
+    """
+    if not path.is_file():
+        return []
+    lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                break
+            where = f"line {number}: {error}"
+            raise RunError(f"{path} is damaged", where=where, hint="Remove it; only the curves are lost.") from error
+        found += [entry] if isinstance(entry, dict) else []
+    return found
+
+
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
     """Write arrays compressed, atomically; object arrays are refused."""
     for name, array in arrays.items():

@@ -6,7 +6,6 @@ import os
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from ktse.files import read_json
 from ktse.provenance import changes, flat
 from ktse.recipe import Recipe
 from ktse.recipe.load import to_dict
@@ -81,9 +80,8 @@ def overtaken(run: RunFolder, recipe: Recipe, stage: str) -> list[str]:
         return []
     settings = {name: value for name, value in made_from.items() if "." in name}
     found = changes(settings, stage_settings(recipe, stage), stage_settings(Recipe(), stage))
-    checked = run.path("check.json")
     seen = made_from.get("the images or tags")
-    if seen and checked.is_file() and read_json(checked).get("content") != seen:
+    if seen and run.checked().get("content", seen) != seen:
         found.append(OTHER_DATA)
     for before in made_from:
         if before in manifest and manifest[before]["key"] != made_from[before]:

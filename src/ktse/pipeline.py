@@ -17,7 +17,7 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Calibration, Corrections, Truth, open_calibration, open_corrections, open_truth
 from ktse.data.open import open_data
 from ktse.errors import RunError
-from ktse.files import read_json, write_json
+from ktse.files import write_json
 from ktse.finished import gone, stage_settings
 from ktse.provenance import changes, resources, short_hash, versions
 from ktse.recipe import Recipe
@@ -79,10 +79,8 @@ class Job:
     @property
     def data(self) -> TaggedImages:
         """The same, without the images that check could not read, if the user wants these skipped."""
-        checked = self.run.path("check.json")
-        if not self.recipe.data.skip_bad or not checked.is_file():
-            return self.opened
-        return self.opened.without(read_json(checked).get("unreadable", []))
+        unreadable = self.run.checked().get("unreadable", [])
+        return self.opened.without(unreadable) if self.recipe.data.skip_bad and unreadable else self.opened
 
     @cached_property
     def truth(self) -> Truth | None:
@@ -137,7 +135,7 @@ class Job:
 
         Copied, unpacked or mounted anew, files have other times. Then check is done again; hours of training are not.
         """
-        return str(read_json(self.run.path("check.json"))["content"]) if self.state("check") == "done" else ""
+        return str(self.run.checked()["content"]) if self.state("check") == "done" else ""
 
     def needs(self, stage: str) -> tuple[str, ...]:
         """The stages that a stage reads from."""
@@ -172,7 +170,7 @@ class Job:
         Raises:
             RunError: there is far less.
         """
-        checked = read_json(self.run.path("check.json"))
+        checked = self.run.checked()
         if "pixels" not in checked:  # of an earlier version
             return
         images, classes = checked["images"], len(self.opened.classes)

@@ -1,4 +1,4 @@
-"""The run folder: the one place where stages meet. Atomic writes, manifest, seeds and masks; nothing is pickled.
+"""The layout of a run folder, the one place where stages meet, and what is in each of its files.
 
 recipe.yaml       every setting, resolved
 manifest.json     per stage: state, what it was made from and the hash of it (key), versions, seconds, peak memory
@@ -22,16 +22,57 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import yaml
 
 from ktse.errors import RunError
-from ktse.files import atomic, read_json, write_json
+from ktse.files import atomic, read_json, read_label_map, read_lines, read_npz, read_table, write_json, write_npz
 from ktse.recipe import Recipe
 from ktse.recipe.load import recipe_from_dict, to_dict
 
-STAGES = ("classify", "seed", "affinity", "refine", "segment", "predict", "evaluate", "report")
+
+class Seed(NamedTuple):
+    """The CAMs of an image.
+
+    Attributes:
+        keys: (K,) int32, its tagged classes 0..C-1.
+        cam: (K, h, w) float16 in 0..1.
+        logits: (C,) float32 class scores.
+        explained: (bins,) float32, how well its colours explain the CAM cut at each threshold.
+    """
+
+    keys: np.ndarray
+    cam: np.ndarray
+    logits: np.ndarray = np.zeros(0, dtype=np.float32)
+    explained: np.ndarray = np.zeros(0, dtype=np.float32)
+
+
+class Scores(NamedTuple):
+    """The refined scores of an image.
+
+    Attributes:
+        keys: (K,) int32, its tagged classes 0..C-1.
+        scores: (K, h, w) uint8, 255 is 1.
+        contrast: (2, bins) float32, excess contrast at the boundary and pairs, at each threshold; empty after the CRF.
+        explained: (bins,) float32, as in Seed; empty after the CRF.
+    """
+
+    keys: np.ndarray
+    scores: np.ndarray
+    contrast: np.ndarray = np.zeros(0, dtype=np.float32)
+    explained: np.ndarray = np.zeros(0, dtype=np.float32)
+
+
+Kind = TypeVar("Kind", Seed, Scores)
+
+
+def _stored(kind: type[Kind], path: Path) -> Kind:
+    try:
+        return kind(**read_npz(path))
+    except TypeError as error:
+        raise RunError(f"{path} is damaged", where=str(error), hint="Remove it and repeat the stage.") from error
 
 
 class RunFolder:
@@ -49,7 +90,7 @@ class RunFolder:
             manifest = self.manifest()
         except RunError:
             return f"<RunFolder {self.root}: manifest.json is damaged>"
-        done = [stage for stage in STAGES if manifest.get(stage, {}).get("state") == "done"]
+        done = [stage for stage, entry in manifest.items() if entry.get("state") == "done"]
         return f"<RunFolder {self.root}: {', '.join(done) or 'nothing'} done>"
 
     @classmethod
@@ -88,7 +129,7 @@ class RunFolder:
         """The pseudo-mask of an image."""
         return self.root / "masks" / f"{image_id}.png"
 
-    def mask_scores_path(self, image_id: str) -> Path:
+    def scores_path(self, image_id: str) -> Path:
         """The refined scores from which the pseudo-mask was cut."""
         return self.root / "masks" / f"{image_id}.npz"
 
@@ -99,6 +140,66 @@ class RunFolder:
     def fused_path(self, image_id: str) -> Path:
         """The mask of an image and the segmentation model's answer together."""
         return self.root / "fused" / f"{image_id}.png"
+
+    def seed(self, image_id: str) -> Seed:
+        """The CAMs of an image."""
+        return _stored(Seed, self.seed_path(image_id))
+
+    def write_seed(self, image_id: str, seed: Seed) -> None:
+        """Store the CAMs of an image."""
+        write_npz(self.seed_path(image_id), **seed._asdict())
+
+    def scores(self, image_id: str) -> Scores:
+        """The refined scores that the mask of an image was cut from."""
+        return _stored(Scores, self.scores_path(image_id))
+
+    def soft_scores(self, image_id: str) -> Scores:
+        """The refined scores of an image before the dense CRF."""
+        return _stored(Scores, self.soft_scores_path(image_id))
+
+    def mask(self, image_id: str) -> np.ndarray:
+        """The pseudo-mask of an image: (H, W) uint8 or uint16 label map."""
+        return read_label_map(self.mask_path(image_id))
+
+    def fused(self, image_id: str) -> np.ndarray:
+        """The fused mask of an image: (H, W) uint8 or uint16 label map."""
+        return read_label_map(self.fused_path(image_id))
+
+    def prediction(self, image_id: str) -> np.ndarray:
+        """The prediction for an image: (H, W) uint8 or uint16 label map."""
+        return read_label_map(self.prediction_path(image_id))
+
+    def confident(self, image_id: str) -> np.ndarray:
+        """Which pixels of a pseudo-mask are to be trusted: (H, W) uint8, 1 where they are."""
+        return read_label_map(self.confident_path(image_id))
+
+    def confidence(self, folder: str) -> dict[str, float]:
+        """Confidence of each image, 0..1, by its name, in "masks" or "predictions"; empty if there is none."""
+        rows = read_table(self.path(folder, "confidence.csv"))
+        return {next(iter(row.values())): float(row["confidence"]) for row in rows}
+
+    def summary(self, folder: str) -> dict[str, Any]:
+        """What a stage says about its whole result, in "masks", "segment" or "fused"; empty if there is none."""
+        return self._object(folder, "summary.json")
+
+    def checked(self) -> dict[str, Any]:
+        """What check found; empty if it was not done."""
+        return self._object("check.json")
+
+    def evaluation(self) -> dict[str, Any]:
+        """What was measured, and the verdict; empty if nothing was."""
+        return self._object("evaluation.json")
+
+    def steps(self, stage: str) -> list[dict[str, Any]]:
+        """The log of a training: an entry for each step and each event."""
+        return read_lines(self.path(stage, "metrics.jsonl"))
+
+    def _object(self, *parts: str) -> dict[str, Any]:
+        path = self.path(*parts)
+        content = read_json(path) if path.is_file() else {}
+        if not isinstance(content, dict):
+            raise RunError(f"{path} is damaged", where="no JSON object", hint="Remove it and repeat the stage.")
+        return content
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Store every setting, resolved."""
@@ -136,8 +237,7 @@ class RunFolder:
 
     def manifest(self) -> dict[str, dict[str, Any]]:
         """What each stage did; empty for a new run."""
-        path = self.path("manifest.json")
-        return dict(read_json(path)) if path.is_file() else {}
+        return self._object("manifest.json")
 
     def record(self, stage: str, entry: Mapping[str, Any]) -> None:
         """Store what a stage did."""

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from ktse.errors import RunError
+from ktse.files import read_lines
 from ktse.recipe import LossWeights
-from ktse.reporting.curves import read_metrics, thin, training
+from ktse.reporting.curves import thin, training
 
 
 @pytest.mark.parametrize("count", [0, 1, 199, 200, 1000, 4321])
@@ -71,10 +72,10 @@ def test_events_and_entries_without_values() -> None:
 
 def test_reading(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    assert read_metrics(path) == []
+    assert read_lines(path) == []
     lines = [json.dumps({"epoch": number}) for number in range(3)]
     path.write_text("\n".join([*lines, '{"epoch": 3, "te']))
-    assert len(read_metrics(path)) == 3
+    assert len(read_lines(path)) == 3
     path.write_text("\n".join([lines[0], "broken", lines[1]]))
     with pytest.raises(RunError, match="line 2"):
-        read_metrics(path)
+        read_lines(path)

@@ -52,7 +52,7 @@ def test_the_fused_mask_is_that_of_mask_scores_and_model(masks: RunFolder, data:
         found, mask = read_label_map(masks.fused_path(name)), read_label_map(masks.mask_path(name))
         said = predictor.predict(data.read(index), probabilities=True)
         assert said.probabilities is not None
-        stored = read_npz(masks.mask_scores_path(name))
+        stored = read_npz(masks.scores_path(name))
         scores = enlarge(stored["scores"], (mask.shape[0], mask.shape[1]))
         assert np.array_equal(found, fuse(stored["keys"], scores, 0.3, said.probabilities, 0.4))
         assert np.array_equal(read_label_map(masks.prediction_path(name)), said.label)
@@ -118,9 +118,9 @@ def test_only_a_model_that_knows_something_gets_a_say(
 ) -> None:
     """Masks are made worse by a shift; a model that knows the truth helps, one that says its opposite does not."""
     for name in data.ids:
-        stored = read_npz(masks.mask_scores_path(name))
+        stored = read_npz(masks.scores_path(name))
         shifted = np.roll(stored.pop("scores"), (4, 4), axis=(1, 2))
-        write_npz(masks.mask_scores_path(name), **stored, scores=shifted)
+        write_npz(masks.scores_path(name), **stored, scores=shifted)
     monkeypatch.setattr("ktse.stages.predict.TorchModel", lambda path, precision: Witness(scenes, data, right))
     predict(masks, data, replace(RECIPE, fuse="auto"))
     summary = read_json(masks.path("fused", "summary.json"))

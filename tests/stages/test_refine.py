@@ -137,7 +137,7 @@ def test_a_large_image_is_refined_small_and_gets_a_mask_of_its_own_size(
 ) -> None:
     monkeypatch.setattr("ktse.refinement.bands.BAND", 4 * 150 * 40)  # and is cut in bands of rows
     refine(run, data, replace(RECIPE, pixels=4096))
-    small = read_npz(run.mask_scores_path(data.ids[1]))["scores"].shape[1:]
+    small = read_npz(run.scores_path(data.ids[1]))["scores"].shape[1:]
     assert 0.9 * 4096 < 4 * small[0] * small[1] < 1.1 * 4096  # at a stride of two
     assert agreement(run, data, scenes) > 0.8
     for index, name in enumerate(data.ids):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import numpy as np
 
 from ktse.data.dataset import TaggedImages
 from ktse.errors import ExportError, RunError
@@ -102,22 +99,12 @@ def _check_fit(data: TaggedImages, form: str, out: Path) -> None:
 
 
 def _read(run: RunFolder, path: Callable[[str], Path], data: TaggedImages) -> Iterator[Masked]:
-    confidence = _confidence(run)
+    confidence = run.confidence("masks")
     for index, (file, name) in enumerate(
         track(list(zip(data.files, data.ids, strict=True)), "export", total=len(data))
     ):
         label, kept_out = read_label_map(path(name)), bool(data.validation[index])
         yield Masked(file, name, path(name), label, confidence.get(name), kept_out)
-
-
-def _confidence(run: RunFolder) -> dict[str, float]:
-    """Confidence of each mask by the id of its image, as far as it is known."""
-    path = run.path("masks", "confidence.csv")
-    if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        known = {row["id"]: float(row["confidence"]) for row in csv.DictReader(file)}
-    return {name: value for name, value in known.items() if np.isfinite(value)}
 
 
 def _write_verdict(verdict: Verdict | None, path: Path) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from ktse.files import read_json
 from ktse.run_folder import RunFolder
 
 Level = Literal["good", "look", "do-not-use"]
@@ -88,8 +87,7 @@ class Verdict:
 
 def read_verdict(run: RunFolder) -> Verdict | None:
     """The verdict on a run; None if it has not been evaluated yet."""
-    path = run.path("evaluation.json")
-    content = read_json(path) if path.is_file() else {}
+    content = run.evaluation()
     return Verdict.from_json(content["verdict"]) if "verdict" in content else None
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
-from ktse.errors import RunError
 from ktse.reporting.charts import Line, line_chart
 from ktse.reporting.wording import is_number
 
@@ -78,39 +75,6 @@ class Training:
     remarks: list[tuple[float | None, str]]
     begin: float | None
     epochs: float
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read the lines that training wrote; none for a missing file. A last line cut off by a kill is left out.
-
-    Raises:
-        RunError: another line is damaged.
-    """
-    if not path.is_file():
-        return []
-    try:
-        lines = [
-            (number, line)
-            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-            if line.strip()
-        ]
-    except UnicodeDecodeError as error:
-        raise RunError(f"{path} is damaged", where=str(error), hint="Remove it; only the curves are lost.") from error
-    entries = []
-    for number, line in lines:
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            if number == lines[-1][0]:
-                break
-            raise RunError(
-                f"{path} is damaged",
-                where=f"line {number}: {error}",
-                hint="Remove that line; only a point of a curve is lost.",
-            ) from error
-        if isinstance(entry, dict):
-            entries.append(entry)
-    return entries
 
 
 def training(entries: Sequence[dict[str, Any]], weights: object = None) -> Training | None:

@@ -10,13 +10,11 @@ import numpy as np
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
-from ktse.errors import RunError
-from ktse.files import read_json
 from ktse.quality.verdict import Verdict
 from ktse.recipe import Recipe
 from ktse.reporting import judgement, scores
 from ktse.reporting.wording import clip, plural
-from ktse.run_folder import STAGES, RunFolder
+from ktse.run_folder import RunFolder
 
 NOTES = 40
 """Warnings that are shown; of more, the number."""
@@ -105,11 +103,9 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Facts:
     Raises:
         RunError: a file of the run is damaged.
     """
-    entries = {stage: dict(entry) for stage, entry in run.manifest().items() if isinstance(entry, dict)}
-    order = [*(stage for stage in entries if stage not in STAGES), *STAGES]
-    manifest = {stage: entries[stage] for stage in order if stage in entries and stage != "report"}
-    check, evaluation = read_optional(run, "check.json"), read_optional(run, "evaluation.json")
-    masks, model = (read_optional(run, folder, "summary.json") for folder in ("masks", "segment"))
+    entries = run.manifest().items()
+    manifest = {stage: dict(entry) for stage, entry in entries if isinstance(entry, dict) and stage != "report"}
+    check, evaluation, masks, model = run.checked(), run.evaluation(), run.summary("masks"), run.summary("segment")
     verdict = judgement.read(run)
     signs = {sign.text.rstrip(".") for sign in verdict.signs} if verdict else set()
     found = [*_failures(manifest), *(note for part in (check, masks, model, evaluation) for note in _warnings(part))]
@@ -118,19 +114,6 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Facts:
     if len(notes) > NOTES:
         notes[NOTES:] = [f"{len(notes) - NOTES:,} more warnings are in check.json and evaluation.json"]
     return Facts(run, data, truth, run.read_recipe(), manifest, evaluation, masks, model, verdict, notes)
-
-
-def read_optional(run: RunFolder, *parts: str) -> dict[str, Any]:
-    """A JSON object of a run; nothing for a missing file.
-
-    Raises:
-        RunError: it is damaged.
-    """
-    path = run.path(*parts)
-    content = read_json(path) if path.is_file() else {}
-    if not isinstance(content, dict):
-        raise RunError(f"{path} is damaged", where="no JSON object", hint="Remove it and repeat the stage.")
-    return content
 
 
 def _failures(manifest: dict[str, dict[str, Any]]) -> list[str]:

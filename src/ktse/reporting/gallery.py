@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
 import numpy as np
 
-from ktse.errors import RunError
+from ktse.files import read_table
 from ktse.quality.verdict import LEVELS
 from ktse.reporting.choice import one_per_class, to_draw, to_look_at
 from ktse.reporting.facts import Facts
@@ -155,24 +153,6 @@ def gallery(facts: Facts) -> Gallery:
         legend=legend,
         undecided=painter.undecided,
     )
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file of the run that has a column `id`; none for a missing file.
-
-    Raises:
-        RunError: it is damaged.
-    """
-    if not path.is_file():
-        return []
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is damaged", where=str(error), hint="Remove it and repeat the stage.") from error
-    if any(row.get("id") is None for row in rows):
-        raise RunError(f"{path} is damaged", where="no column 'id'", hint="Remove it and repeat the stage.")
-    return rows
 
 
 def image_scores(run: RunFolder, ids: Sequence[str]) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from ktse.data.masks import Truth
 from ktse.recipe.load import to_dict
 from ktse.reporting import judgement, scores
 from ktse.reporting.charts import bar
-from ktse.reporting.curves import read_metrics, training
+from ktse.reporting.curves import training
 from ktse.reporting.facts import Facts, gather
 from ktse.reporting.gallery import gallery
 from ktse.reporting.pictures import colour
@@ -89,10 +89,8 @@ def content(facts: Facts) -> dict[str, Any]:
         "threshold_chart": scores.threshold_chart(evaluation),
         "tag_parts": tag_parts,
         "tag_rows": scores.tag_classes(data.classes, tag_parts)[:MOST_CLASSES] if tag_parts else [],
-        "classify": training(
-            read_metrics(run.path("classify", "metrics.jsonl")), facts.recipe.classify.objective.weights
-        ),
-        "segment": training(read_metrics(run.path("segment", "metrics.jsonl"))),
+        "classify": training(run.steps("classify"), facts.recipe.classify.objective.weights),
+        "segment": training(run.steps("segment")),
         "recipe": recipe if len(recipe) <= RECIPE else f"{recipe[:RECIPE]}\n... the rest is in recipe.yaml",
         "many": MANY_CLASSES,
     }

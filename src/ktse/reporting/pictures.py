@@ -11,8 +11,8 @@ from PIL import Image
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
-from ktse.errors import DataError, RunError
-from ktse.files import read_label_map, read_npz, undecided
+from ktse.errors import DataError
+from ktse.files import read_label_map, undecided
 from ktse.reporting.wording import clip, listing
 from ktse.run_folder import RunFolder
 from ktse.visual import class_scores_overlay, colours, overlay
@@ -119,12 +119,10 @@ class Painter:
         path = self.run.seed_path(name)
         if not path.is_file():
             return Picture("cam", "CAM", "", "none for this image")
-        seed = read_npz(path)
-        if "keys" not in seed or "cam" not in seed:
-            raise RunError(f"{path} is damaged", where="no keys or no cam", hint="Remove it and repeat the stage.")
-        keys = np.asarray(seed["keys"], dtype=np.int64)
+        seed = self.run.seed(name)
+        keys = seed.keys.astype(np.int64)
         names = listing([clip(self.data.classes[k]) for k in keys if 0 <= k < len(self.data.classes)]) or "no class"
-        source = data_uri(class_scores_overlay(photo, seed["cam"], keys + 1), allowance)
+        source = data_uri(class_scores_overlay(photo, seed.cam, keys + 1), allowance)
         return Picture("cam", "CAM", source, f"CAM: {names}")
 
     def _words(self, label: np.ndarray) -> str:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
 
-from ktse.files import read_json
-from ktse.reporting.curves import read_metrics
 from ktse.research.runs import ArmRun
 
 MEASURES = {
@@ -84,11 +82,11 @@ def read_result(run: ArmRun) -> Result:
     collapsed = run.collapse("classify")
     if collapsed:
         return Result(run.arm.name, run.seed, collapsed=collapsed)
-    evaluation = read_json(run.job.run.path("evaluation.json"))
+    evaluation = run.job.run.evaluation()
     seed, mask = evaluation["seed"], evaluation.get("mask") or {}
     tags: dict[str, Any] = evaluation["tags"]
     oracle, mask_oracle = seed["oracle"] or {}, mask.get("oracle") or {}
-    events = [str(line.get("event", "")) for line in read_metrics(run.job.run.path("classify", "metrics.jsonl"))]
+    events = [str(line.get("event", "")) for line in run.job.run.steps("classify")]
     return Result(
         run.arm.name,
         run.seed,

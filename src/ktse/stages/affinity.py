@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.transforms import TrainingTransform
-from ktse.files import label_type, read_npz, write_label_map
+from ktse.files import label_type, write_label_map
 from ktse.models.affinity import STRIDE, AffinityNetwork
 from ktse.models.weights import load_into, load_tensors, save_model
 from ktse.recipe import AffinityRecipe
@@ -96,7 +96,7 @@ def make_labels(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe) -> N
     def jobs() -> Iterator[tuple[Any, ...]]:
         for index in left:
             image = np.array(data.read(index, pixels=recipe.pixels))
-            cam = read_npz(run.seed_path(data.ids[index]))["cam"]
+            cam = run.seed(data.ids[index]).cam
             yield image, background_maps(image, cam, recipe), len(cam) + 1, recipe
 
     results = in_processes(_finish, jobs(), recipe.workers if recipe.labels == "crf" else 0)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Calibration
 from ktse.errors import RunError
-from ktse.files import read_npz
 from ktse.quality.metrics import THRESHOLDS, ThresholdSweep
 from ktse.refinement.calibration import Calibrated, calibrate
 from ktse.refinement.cutting import enlarge
+from ktse.run_folder import Scores
 
 
 def calibrated_images(data: TaggedImages, calibration: Calibration) -> list[str]:
@@ -29,18 +28,18 @@ def calibrated_images(data: TaggedImages, calibration: Calibration) -> list[str]
     return names
 
 
-def calibrated_threshold(data: TaggedImages, calibration: Calibration, path: Callable[[str], Path]) -> Calibrated:
+def calibrated_threshold(data: TaggedImages, calibration: Calibration, scores: Callable[[str], Scores]) -> Calibrated:
     """Choose the threshold on the scores of the images that have a mask to calibrate with.
 
     Args:
         data: images and tags.
         calibration: the masks.
-        path: where the scores of an image are stored.
+        scores: reads those of an image.
     """
     counts = []
     for name in calibrated_images(data, calibration):
-        true, stored = calibration.read(name), read_npz(path(name))
+        true, stored = calibration.read(name), scores(name)
         sweep = ThresholdSweep(len(data.classes), THRESHOLDS)
-        sweep.add(true, stored["keys"], enlarge(stored["scores"], (true.shape[0], true.shape[1])))
+        sweep.add(true, stored.keys, enlarge(stored.scores, (true.shape[0], true.shape[1])))
         counts.append(sweep.counts)
     return calibrate(counts, THRESHOLDS)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ import numpy as np
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
 from ktse.errors import RunError
-from ktse.files import atomic, label_type, read_json, read_label_map, read_npz, write_json
+from ktse.files import label_type, write_json, write_table
 from ktse.quality.judge import judge
 from ktse.quality.metrics import THRESHOLDS, Confusion, ThresholdSweep, intersection_over_union, percent, tag_metrics
 from ktse.recipe import Recipe
@@ -75,8 +73,7 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     result: dict[str, Any] = {"unit": "percent", "classes": list(data.classes), "warnings": []}
     result["tags"] = _tags(run, data)
     seed_threshold = _seed_threshold(run, data)
-    summary = run.path("masks", "summary.json")
-    masks = read_json(summary) if summary.is_file() else None
+    masks = run.summary("masks") or None
     if masks is not None:
         result["warnings"] += masks["warnings"]
         truth = _without_calibration(result, masks, truth)
@@ -97,16 +94,16 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     for stage, (measure, threshold, source) in measures.items():
         result[stage] = {**_entry(measure, data.classes, threshold, source), **settings[stage]}
     if "fused" in measures:
-        chosen = read_json(run.path("fused", "summary.json"))
+        chosen = run.summary("fused")
         result["fused"] |= {key: chosen[key] for key in ("weight", "weight_source")}
     tags = dict(zip(data.ids, (data.tags.sum(axis=1) > 0).tolist(), strict=True))
     for stage in ("mask", "fused"):
         if stage in measures:
             tagged = {name: value for name, value in measures[stage][0].images.items() if tags[name]}
-            result[stage] |= _confidence_correlation(run.path("masks", "confidence.csv"), tagged)
+            result[stage] |= _confidence_correlation(run.confidence("masks"), tagged)
     if "prediction" in measures:
         said = measures["prediction"][0].said
-        result["prediction"] |= _confidence_correlation(run.path("predictions", "confidence.csv"), said)
+        result["prediction"] |= _confidence_correlation(run.confidence("predictions"), said)
     result["verdict"] = judge(gather(run, data, recipe, result, seed_threshold.value, doubts)).to_json()
     write_json(run.path("evaluation.json"), result)
     _write_images(run, data, {stage: measure for stage, (measure, _, _) in measures.items()})
@@ -128,12 +125,10 @@ def _without_calibration(result: dict[str, Any], masks: dict[str, Any], truth: T
     return truth.take(left)
 
 
-def _confidence_correlation(path: Path, measured: dict[str, float]) -> dict[str, Any]:
-    """Spearman's rank correlation of the confidence in a table, whose first column is the image, with the true mIoU."""
-    if not path.is_file():
+def _confidence_correlation(said: dict[str, float], measured: dict[str, float]) -> dict[str, Any]:
+    """Spearman's rank correlation of images' confidences with their true mIoU; nothing without confidences."""
+    if not said:
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        said = {next(iter(row.values())): float(row["confidence"]) for row in csv.DictReader(file)}
     names = [name for name, value in measured.items() if name in said and not np.isnan(value)]
     found = rank_correlation(np.array([said[name] for name in names]), np.array([measured[name] for name in names]))
     return {
@@ -142,7 +137,7 @@ def _confidence_correlation(path: Path, measured: dict[str, float]) -> dict[str,
 
 
 def _tags(run: RunFolder, data: TaggedImages) -> dict[str, Any]:
-    logits = np.stack([read_npz(run.seed_path(name))["logits"] for name in data.ids])
+    logits = np.stack([run.seed(name).logits for name in data.ids])
     parts = {"train": ~data.validation, "validation": data.validation}
     return {
         part: tag_metrics(logits[chosen], data.tags[chosen], data.classes)
@@ -156,7 +151,7 @@ def _measure(
 ) -> tuple[dict[str, tuple[Measure, float | None, str | None]], np.ndarray, list[str]]:
     """Counts, threshold and its source of each stage; (C,) true masks that show a class; doubts about the truth."""
     classes = len(data.classes)
-    labels = {"mask": run.mask_path, "fused": run.fused_path, "prediction": run.prediction_path}
+    labels = {"mask": run.mask, "fused": run.fused, "prediction": run.prediction}
     tagged, shown = 0, np.zeros(classes, dtype=np.int64)
     measured = [index for index, name in enumerate(data.ids) if name in truth.paths]
     found: dict[str, tuple[Measure, float | None, str | None]] = {}
@@ -175,10 +170,7 @@ def _measure(
         tagged += int(data.tags[index, present].sum())
         shown[present] += 1
         for stage, (measure, limit, _) in found.items():
-            if stage == "seed":
-                said = np.empty(true.shape, dtype=label_type(classes))
-            else:
-                said = read_label_map(labels[stage](name))
+            said = np.empty(true.shape, label_type(classes)) if stage == "seed" else labels[stage](name)
             if measure.sweep is not None:
                 keys, small = _scores(run, name, stage)
                 for rows, scores in bands(small, (true.shape[0], true.shape[1])):
@@ -205,13 +197,14 @@ def _doubts(tagged: int, there: int) -> list[str]:
 def _seed_threshold(run: RunFolder, data: TaggedImages) -> Threshold:
     explained = np.zeros(BINS)
     for name in data.ids:
-        explained += read_npz(run.seed_path(name))["explained"]
+        explained += run.seed(name).explained
     return choose_threshold(explained, "auto")
 
 
 def _scores(run: RunFolder, name: str, stage: str) -> tuple[np.ndarray, np.ndarray]:
-    stored = read_npz(run.seed_path(name) if stage == "seed" else run.mask_scores_path(name))
-    return stored["keys"], stored["cam" if stage == "seed" else "scores"]
+    if stage == "seed":
+        return run.seed(name)[:2]
+    return run.scores(name)[:2]
 
 
 def _entry(measure: Measure, classes: tuple[str, ...], threshold: float | None, source: str | None) -> dict[str, Any]:
@@ -249,11 +242,10 @@ def _entry(measure: Measure, classes: tuple[str, ...], threshold: float | None, 
 
 def _write_images(run: RunFolder, data: TaggedImages, measures: dict[str, Measure]) -> None:
     stages = ("seed", "mask", "fused", "prediction")
-    with atomic(run.path("evaluation_images.csv")) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("id", "split", *stages))
-        for index, name in enumerate(data.ids):
-            values = [measures[stage].images.get(name) if stage in measures else None for stage in stages]
-            if any(value is not None for value in values):
-                cells = ["" if value is None or np.isnan(value) else f"{100 * value:.3f}" for value in values]
-                writer.writerow((name, "validation" if data.validation[index] else "train", *cells))
+    rows = []
+    for index, name in enumerate(data.ids):
+        values = [measures[stage].images.get(name) if stage in measures else None for stage in stages]
+        if any(value is not None for value in values):
+            cells = ["" if value is None or np.isnan(value) else f"{100 * value:.3f}" for value in values]
+            rows.append((name, "validation" if data.validation[index] else "train", *cells))
+    write_table(run.path("evaluation_images.csv"), ("id", "split", *stages), rows)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ from PIL import Image
 from ktse.data.dataset import TaggedImages
 from ktse.data.image import image_size
 from ktse.data.transforms import long_side_size
-from ktse.files import read_json, read_label_map, read_npz, undecided
+from ktse.files import undecided
 from ktse.quality.facts import ClassFacts, Facts
 from ktse.recipe import Recipe
 from ktse.refinement.cutting import cut
@@ -86,7 +84,7 @@ def gather(
         seed_threshold: where seeds are cut, 0..1.
         doubts: what is odd about the true masks.
     """
-    summary = _read(run, "masks/summary.json")
+    summary = run.summary("masks")
     looked = _look(run, data, recipe, seed_threshold) if summary else MaskFacts(len(data.classes))
     mask = result.get("mask", {})
     return Facts(
@@ -111,7 +109,7 @@ def gather(
         measured=mask.get("images", 0),
         correlation=mask.get("confidence_correlation"),
         confidences=_confidences(run, data),
-        complaints=(*_read(run, "segment/summary.json").get("warnings", []), *doubts),
+        complaints=(*run.summary("segment").get("warnings", []), *doubts),
     )
 
 
@@ -123,15 +121,14 @@ def _look(run: RunFolder, data: TaggedImages, recipe: Recipe, seed_threshold: fl
         name, keys = data.ids[index], np.flatnonzero(data.tags[index])
         if not run.mask_path(name).is_file():
             continue
-        mask = read_label_map(run.mask_path(name))
-        path = run.prediction_path(name)
-        found.add(keys, mask, read_label_map(path) if path.is_file() else None)
-        stored = read_npz(run.seed_path(name))
-        cam = stored["cam"].astype(np.float32)
-        seed = cut(stored["keys"], cam, seed_threshold, 0.0, len(data.classes))
+        mask = run.mask(name)
+        found.add(keys, mask, run.prediction(name) if run.prediction_path(name).is_file() else None)
+        stored = run.seed(name)
+        cam = stored.cam.astype(np.float32)
+        seed = cut(stored.keys, cam, seed_threshold, 0.0, len(data.classes))
         small = Image.fromarray(mask).resize(cam.shape[:0:-1], Image.Resampling.NEAREST)
         cells = _cells(image_size(data.source(index)), recipe)
-        found.add_seed(stored["keys"], cam, seed, np.asarray(small), cells)
+        found.add_seed(stored.keys, cam, seed, np.asarray(small), cells)
     return found
 
 
@@ -187,20 +184,11 @@ def _confidences(run: RunFolder, data: TaggedImages) -> dict[str, float]:
     """Standard deviation of the confidence of masks and of predictions, over images with tags."""
     tagged = {name for name, row in zip(data.ids, data.tags, strict=True) if row.any()}
     found = {}
-    for stage, path in (("masks", "masks/confidence.csv"), ("predictions", "predictions/confidence.csv")):
-        if run.path(path).is_file() and len(tagged) > 2:
-            found[stage] = float(np.std(_column(run.path(path), tagged) or [0.0]))
+    for stage in ("masks", "predictions"):
+        confidence = run.confidence(stage)
+        if confidence and len(tagged) > 2:
+            found[stage] = float(np.std([value for name, value in confidence.items() if name in tagged] or [0.0]))
     return found
-
-
-def _column(path: Path, names: set[str]) -> list[float]:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return [float(row["confidence"]) for row in rows if next(iter(row.values())) in names]
-
-
-def _read(run: RunFolder, name: str) -> dict[str, Any]:
-    return dict(read_json(run.path(name))) if run.path(name).is_file() else {}
 
 
 def _median(values: list[float]) -> float | None:

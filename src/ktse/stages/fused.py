@@ -10,7 +10,7 @@ from PIL import Image
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections
-from ktse.files import label_type, read_json, read_npz, undecided, write_json, write_label_map
+from ktse.files import label_type, undecided, write_json, write_label_map
 from ktse.prediction.predictor import Predictor
 from ktse.recipe import PredictRecipe
 from ktse.refinement.bands import enlarged_rows
@@ -47,8 +47,8 @@ class FusedMask:
         self, run: RunFolder, corrections: Corrections, name: str, size: tuple[int, int], threshold: float,
         weight: float, classes: int,
     ) -> None:  # fmt: skip
-        stored = read_npz(run.mask_scores_path(name))
-        self.keys, self.scores, self.threshold, self.weight = stored["keys"], stored["scores"], threshold, weight
+        stored = run.scores(name)
+        self.keys, self.scores, self.threshold, self.weight = stored.keys, stored.scores, threshold, weight
         self.path = run.fused_path(name)
         self.label = np.empty(size[::-1], dtype=label_type(classes))
         self.said = corrections.read(name, label_type(classes)) if name in corrections else None
@@ -85,7 +85,7 @@ def choose_weight(
     if rank() == 0 and not path.is_file():
         write_json(path, _decide(run, data, predictor, recipe, threshold))
     wait_for_all()
-    return float(read_json(path)["weight"])
+    return float(run.summary("fused")["weight"])
 
 
 def _decide(
@@ -116,10 +116,10 @@ def _explained(run: RunFolder, data: TaggedImages, index: int, predictor: Predic
     probabilities = predictor.predict(image, probabilities=True).probabilities
     if probabilities is None:
         raise ValueError("probabilities were asked for")
-    stored = read_npz(run.mask_scores_path(data.ids[index]))
-    size = stored["scores"].shape[:0:-1]
-    scores = enlarged_rows(stored["scores"], (image.height, image.width), 0, image.height)
-    labels = (fuse(stored["keys"], scores, threshold, probabilities, weight) for weight in WEIGHTS)
+    stored = run.scores(data.ids[index])
+    size = stored.scores.shape[:0:-1]
+    scores = enlarged_rows(stored.scores, (image.height, image.width), 0, image.height)
+    labels = (fuse(stored.keys, scores, threshold, probabilities, weight) for weight in WEIGHTS)
     return explained(image, labels, size)
 
 

@@ -114,13 +114,13 @@ class NoisyMasks(Dataset[NoisySample]):
         name, scores, keys = self.data.ids[index], None, np.zeros(0, dtype=np.int64)
         ignored = int(np.iinfo(self.kind).max)
         corrected = name in self.corrections
-        label = self.corrections.read(name, self.kind) if corrected else read_label_map(self.run.mask_path(name))
+        label = self.corrections.read(name, self.kind) if corrected else self.run.mask(name)
         if self.by_pixel and not corrected:
-            trust = read_label_map(self.run.confident_path(name)).astype(np.uint8)
+            trust = self.run.confident(name).astype(np.uint8)
         else:
             trust = np.where(label == ignored, DOUBTFUL, CERTAIN if corrected else TRUSTED).astype(np.uint8)
         if self.soft and not corrected:
-            stored = read_npz(self.run.mask_scores_path(name))
+            stored = read_npz(self.run.scores_path(name))
             keys, scores = stored["keys"].astype(np.int64) + 1, torch.from_numpy(stored["scores"]).float() / 255
         with seeded(self.recipe.seed, self.epoch, index):
             views, (out, trusted), planes = self.transform.together(

@@ -11,7 +11,6 @@ from PIL import Image
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections
-from ktse.files import read_json
 from ktse.models.folding import fold_batch_norms
 from ktse.models.segmenter import Portable
 from ktse.prediction.files import predict_files, tidy
@@ -72,7 +71,7 @@ def predict(run: RunFolder, data: TaggedImages, recipe: PredictRecipe, correctio
     images = {data.ids[index]: partial(data.read, index) for index in my_share(range(len(data)))}
     beside = None
     if recipe.fuse:
-        threshold = float(read_json(run.path("masks", "summary.json"))["threshold"])
+        threshold = float(run.summary("masks")["threshold"])
         weight = choose_weight(run, data, predictor, recipe, threshold)
 
         def beside(name: str, image: Image.Image) -> FusedMask:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -17,7 +15,7 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.image import image_size
 from ktse.data.masks import Calibration
 from ktse.errors import CollapseError
-from ktse.files import atomic, label_type, read_json, read_npz, write_json, write_label_map, write_npz
+from ktse.files import label_type, read_json, write_json, write_label_map, write_npz, write_table
 from ktse.models.sam import load_sam
 from ktse.recipe import RefineRecipe
 from ktse.refinement.bands import bands
@@ -81,13 +79,13 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, calibration
         RunError: the chain needs an extra or a stage that is not there.
     """
     with_crf = "crf" in recipe.method
-    path = run.soft_scores_path if with_crf else run.mask_scores_path
-    explained = _refine_all(run, data, recipe, path)
+    soft = run.soft_scores if with_crf else run.scores
+    explained = _refine_all(run, data, recipe)
     chosen = choose_threshold(explained, recipe.threshold)
     threshold, source, kind = chosen.value, chosen.source, str(chosen.kind)
     calibrated = None
     if calibration is not None:
-        found = calibrated_threshold(data, calibration, path)
+        found = calibrated_threshold(data, calibration, soft)
         calibrated = {**asdict(found), "images": calibrated_images(data, calibration), "instead_of": threshold}
         threshold, source, kind = found.threshold, found.source, "calibrated"
     place = min(BINS - 1, int(threshold * BINS))
@@ -96,7 +94,7 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, calibration
         wait_for_all()
         source = f"where the dense CRF decides, given the background score {threshold:.2f} ({source})"
         threshold, kind = CRF_THRESHOLD, "crf"
-    rows = _cut_all(run, data, recipe, threshold, lambda name: read_npz(path(name))["contrast"][:, place])
+    rows = _cut_all(run, data, recipe, threshold, lambda name: soft(name).contrast[:, place])
     if rank() > 0:
         return
     tagged = [row for row in rows if row.signs.tags]
@@ -124,15 +122,15 @@ def _cut_all(
     found = np.zeros((len(data), len(Signs._fields) + 1))
     mine = my_share(range(len(data)))
     for index in track(mine, "cut masks", total=len(mine)):
-        name, stored = data.ids[index], read_npz(run.mask_scores_path(data.ids[index]))
+        name, stored = data.ids[index], run.scores(data.ids[index])
         size = image_size(data.source(index))[::-1]
-        keys = stored["keys"]
-        label, trusted, separation = _cut_mask(keys, stored["scores"], size, threshold, recipe, len(data.classes))
+        keys = stored.keys
+        label, trusted, separation = _cut_mask(keys, stored.scores, size, threshold, recipe, len(data.classes))
         write_label_map(run.mask_path(name), label)
         open_pixels = label == np.iinfo(label.dtype).max
         write_label_map(run.confident_path(name), (trusted & ~open_pixels).astype(np.uint8))
         excess, pairs = contrast(name)
-        logits = read_npz(run.seed_path(name))["logits"][keys]
+        logits = run.seed(name).logits[keys]
         shares = [float((label == key + 1).mean()) for key in keys]
         signs = Signs(
             len(logits), float(logits.mean()) if len(logits) else 0.0, float(excess / max(1, pairs)),
@@ -171,16 +169,18 @@ def _write_confidence(run: RunFolder, rows: list[Row], tagged: list[Row]) -> Non
     """Write confidence.csv. A mask without tags is empty by definition, and sure."""
     confidences = image_confidence([row.signs for row in tagged])
     found = dict(zip((row.name for row in tagged), confidences, strict=True))
-    with atomic(run.path("masks", "confidence.csv")) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("id", "confidence", "undecided", "foreground", "contrast", "separation", "smallest"))
-        for name, signs, undecided in rows:
-            values = (undecided, signs.foreground, signs.contrast, signs.separation, signs.smallest)
-            writer.writerow((name, *(f"{value:.4f}" for value in (found.get(name, 1.0), *values))))
+    lines = []
+    for name, signs, undecided in rows:
+        values = (found.get(name, 1.0), undecided, signs.foreground, signs.contrast, signs.separation, signs.smallest)
+        lines.append((name, *(f"{value:.4f}" for value in values)))
+    header = ("id", "confidence", "undecided", "foreground", "contrast", "separation", "smallest")
+    write_table(run.path("masks", "confidence.csv"), header, lines)
 
 
-def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, path: Callable[[str], Path]) -> np.ndarray:
+def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> np.ndarray:
     """Soft refinement of every image that has none yet; (bins,) mean of explained_labels over images with tags."""
+    with_crf = "crf" in recipe.method
+    path, stored = (run.soft_scores_path, run.soft_scores) if with_crf else (run.scores_path, run.scores)
     fabric = make_fabric(recipe.precision)
     network = load_affinity(run).to(fabric.device) if "irn" in recipe.method else None
     sam = load_sam(recipe.sam_weights).to(fabric.device) if "sam" in recipe.method else None
@@ -189,36 +189,36 @@ def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, path: 
     missing = [index for index in mine if not path(data.ids[index]).is_file()]
     label = "+".join(name for name in recipe.method if name != "crf") or "none"
     for index in track(missing, f"refine ({label})", total=len(mine), done=len(mine) - len(missing)):
-        seed, image = read_npz(run.seed_path(data.ids[index])), data.read(index, pixels=recipe.pixels)
-        scores = refiner(image, torch.from_numpy(seed["cam"].astype(np.float32))).cpu().numpy()
+        seed, image = run.seed(data.ids[index]), data.read(index, pixels=recipe.pixels)
+        scores = refiner(image, torch.from_numpy(seed.cam.astype(np.float32))).cpu().numpy()
         small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
         contrast, explained = boundary_contrast(small, scores), explained_labels(colour_regions(small), scores)
         write_npz(
-            path(data.ids[index]), keys=seed["keys"], scores=_stored(scores), contrast=contrast.astype(np.float32),
+            path(data.ids[index]), keys=seed.keys, scores=_stored(scores), contrast=contrast.astype(np.float32),
             explained=explained.astype(np.float32),
         )  # fmt: skip
     wait_for_all()
     total = np.zeros(BINS)
     for name in data.ids:
-        total += read_npz(path(name))["explained"]
+        total += stored(name).explained
     return total / max(1, int(data.tags.any(axis=1).sum()))
 
 
 def _crf_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, background: float) -> None:
     """Dense CRF, at the images' own size, of every image that has none yet."""
-    left = [index for index in my_share(range(len(data))) if not run.mask_scores_path(data.ids[index]).is_file()]
+    left = [index for index in my_share(range(len(data))) if not run.scores_path(data.ids[index]).is_file()]
 
     def jobs() -> Iterator[tuple[Any, ...]]:
         for index in left:
             image = np.array(data.read(index, pixels=recipe.pixels))
-            scores = read_npz(run.soft_scores_path(data.ids[index]))["scores"]
+            scores = run.soft_scores(data.ids[index]).scores
             yield image, enlarge(scores, (image.shape[0], image.shape[1])), background, recipe
 
     results = in_processes(crf_class_scores, jobs(), recipe.workers)
     shown = track(left, "refine (crf)", total=len(data), done=len(data) - len(left))
     for index, scores in zip(shown, results, strict=True):
         keys = np.flatnonzero(data.tags[index]).astype(np.int32)
-        write_npz(run.mask_scores_path(data.ids[index]), keys=keys, scores=_stored(scores))
+        write_npz(run.scores_path(data.ids[index]), keys=keys, scores=_stored(scores))
 
 
 def _stored(scores: np.ndarray) -> np.ndarray:

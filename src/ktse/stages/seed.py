@@ -14,11 +14,10 @@ from torch.nn.functional import interpolate, relu
 from ktse.data.dataset import TaggedImages
 from ktse.data.image import at_most
 from ktse.data.transforms import long_side_size, to_tensor
-from ktse.files import write_npz
 from ktse.models.cam_head import CamNetwork
 from ktse.recipe import SeedRecipe
 from ktse.refinement.threshold import colour_regions, explained_labels
-from ktse.run_folder import RunFolder
+from ktse.run_folder import RunFolder, Seed
 from ktse.runtime.console import track
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import my_share
@@ -92,6 +91,4 @@ def seed(run: RunFolder, data: TaggedImages, recipe: SeedRecipe) -> None:
         cam, logits = image_cams(network, image, keys, recipe, fabric)
         small = np.array(image.resize(cam.shape[:0:-1], Image.Resampling.BOX))
         explained = explained_labels(colour_regions(small), cam).astype(np.float32)
-        write_npz(
-            run.seed_path(data.ids[index]), keys=keys.astype(np.int32), cam=cam, logits=logits, explained=explained
-        )
+        run.write_seed(data.ids[index], Seed(keys.astype(np.int32), cam, logits, explained))
