@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from ktse import pipeline
 from ktse.checking.check import Checked, check_images
 from ktse.checking.disk import maps_need
 from ktse.data.demo.scenes import make_scenes
@@ -15,12 +16,9 @@ from ktse.data.masks import open_truth
 from ktse.data.open import open_data
 from ktse.data.readers.data_frame import tags_as_file
 from ktse.errors import RunError
-from ktse.pipeline import Job, run_all
-from ktse.prediction.files import predict_folder, predict_tagged
+from ktse.job import Job
 from ktse.prediction.predictor import Predictor
-from ktse.prediction.several import check_several, predict_several
-from ktse.prediction.video import is_video, predict_video
-from ktse.recipe import DataRecipe, PredictRecipe
+from ktse.recipe import PredictRecipe
 from ktse.recipe.load import changed, given_data, given_recipe, load_recipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
@@ -28,8 +26,9 @@ from ktse.runtime.device import Device, on_device
 from ktse.runtime.lock import refuse_locked
 from ktse.runtime.log import recording
 from ktse.verbs.check_run import check_run
+from ktse.verbs.predict_new import predict_new
 from ktse.verbs.status import Status, read_status
-from ktse.verbs.using import images_of, keep_apart, model_file, require_sound, say_end, say_verdict
+from ktse.verbs.using import images_of, model_file, require_sound, say_end, say_verdict
 from ktse.verbs.working import do_stage, make_ready, refuse_strange, working
 
 Settings = Mapping[str, Any]
@@ -89,7 +88,7 @@ def run(
             job = Job(folder, given_recipe(recipe, changes, images, table, masks, weights, skip_bad))
             make_ready(job)
         with working(job, log):
-            run_all(job)
+            pipeline.run_all(job)
         log.at_end(lambda: say_end(folder))
     return folder
 
@@ -172,7 +171,7 @@ def classify(run: str | Path, *, device: Device = "auto", settings: Settings | N
         device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe.
     """
-    return do_stage("classify", run, settings, device)
+    return do_stage(pipeline.CLASSIFY, run, settings, device)
 
 
 def seed(run: str | Path, *, device: Device = "auto", settings: Settings | None = None) -> RunFolder:
@@ -183,7 +182,7 @@ def seed(run: str | Path, *, device: Device = "auto", settings: Settings | None 
         device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe.
     """
-    return do_stage("seed", run, settings, device)
+    return do_stage(pipeline.SEED, run, settings, device)
 
 
 def affinity(run: str | Path, *, device: Device = "auto", settings: Settings | None = None) -> RunFolder:
@@ -194,7 +193,7 @@ def affinity(run: str | Path, *, device: Device = "auto", settings: Settings | N
         device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe.
     """
-    return do_stage("affinity", run, settings, device)
+    return do_stage(pipeline.AFFINITY, run, settings, device)
 
 
 def refine(
@@ -208,7 +207,7 @@ def refine(
         device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe.
     """
-    return do_stage("refine", run, _with("refine.calibrate", calibrate, settings), device)
+    return do_stage(pipeline.REFINE, run, _with("refine.calibrate", calibrate, settings), device)
 
 
 def segment(
@@ -223,7 +222,7 @@ def segment(
         device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe.
     """
-    return do_stage("segment", run, _with("segment.corrections", corrections, settings), device)
+    return do_stage(pipeline.SEGMENT, run, _with("segment.corrections", corrections, settings), device)
 
 
 def predict(
@@ -255,50 +254,12 @@ def predict(
     if not given:
         if tags is not None:
             raise RunError("the tags of the run's own images are known", hint="Give images, or leave --tags out.")
-        folder = do_stage("predict", run, settings, device)
+        folder = do_stage(pipeline.PREDICT, run, settings, device)
         return sorted(folder.path("predictions").rglob("*.png"))
     if out is None:
         raise RunError("a folder for the predictions is missing", hint="Give --out DIR.")
     with recording():
-        return _predict_new(run, given, Path(out), tags, device, settings)
-
-
-def _predict_new(
-    run: str | Path, images: list[Path], out: Path, tags: Tags, device: Device, settings: Settings | None
-) -> list[Path]:
-    """Segment images that are not those of the run."""
-    if len(images) > 1:
-        check_several(images)
-        if tags is not None:
-            raise RunError("tags are those of a folder of images", hint="Give one folder, or leave --tags out.")
-    for path in images:
-        keep_apart(path, out)
-    first, data = images[0], None
-    if tags is not None:
-        with tempfile.TemporaryDirectory() as place, tags_as_file(tags, Path(place, "tags.csv")) as table:
-            data = open_data(_read_alike(run, first, table))
-    predictor = load(run, device=device, settings=settings)
-    if data is not None:
-        return predict_tagged(predictor, data, out)
-    if len(images) > 1:
-        return predict_several(predictor, images, out)
-    if first.is_file() and is_video(first):
-        return predict_video(predictor, first, out)
-    return predict_folder(predictor, first, out)
-
-
-def _read_alike(run: str | Path, images: Path, tags: str | Path | None) -> DataRecipe:
-    """Other images and tags, read like those of the run: the same columns, separators and names that mean no tag."""
-    given = RunFolder(run).read_recipe().data if (Path(run) / "recipe.yaml").is_file() else DataRecipe()
-    return DataRecipe(
-        images=str(images),
-        tags=str(tags),
-        rows=given.rows,
-        separator=given.separator,
-        no_tag=given.no_tag,
-        image_column=given.image_column,
-        tag_column=given.tag_column,
-    )
+        return predict_new(run, given, Path(out), tags, lambda: load(run, device=device, settings=settings))
 
 
 def load(path: str | Path, *, device: Device = "auto", settings: Settings | None = None) -> Predictor:
@@ -322,7 +283,7 @@ def load(path: str | Path, *, device: Device = "auto", settings: Settings | None
 
     path, recipe = model_file(path, settings or {})
     with on_device(device):
-        return Predictor(TorchModel(path, recipe.precision), recipe)
+        return Predictor(TorchModel(path, recipe.compute.precision), recipe.predict)
 
 
 def evaluate(run: str | Path, *, masks: str | Path | None = None) -> dict[str, Any]:
@@ -336,7 +297,7 @@ def evaluate(run: str | Path, *, masks: str | Path | None = None) -> dict[str, A
         the content of evaluation.json.
     """
     settings = None if masks is None else {"truth": {"masks": str(masks)}}
-    folder = do_stage("evaluate", run, settings)
+    folder = do_stage(pipeline.EVALUATE, run, settings)
     return folder.evaluation()
 
 
@@ -349,7 +310,7 @@ def report(run: str | Path) -> Path:
     Returns:
         the HTML file.
     """
-    return do_stage("report", run, None).path("report.html")
+    return do_stage(pipeline.REPORT, run, None).path("report.html")
 
 
 def status(run: str | Path) -> Status:
@@ -409,13 +370,13 @@ def export(
     folder = RunFolder.existing(run)
     job = Job(folder, folder.read_recipe())
     if format == "onnx":
-        require_sound(folder, job.recipe, "segment")
+        require_sound(folder, job.recipe, pipeline.SEGMENT)
         say_verdict(folder)
         where = place or folder.path("export", "model.onnx")
         return export_model(folder, lambda: job.data, job.recipe.predict, where, int8)
     data = images_of(job)
-    job.look_again()
-    require_sound(folder, job.recipe, "refine")
+    job.look_again([pipeline.CHECK])
+    require_sound(folder, job.recipe, pipeline.REFINE)
     say_verdict(folder)
     return export_run_masks(folder, data, format, place or folder.path("export", format), _has_fused(job), wishes)
 
@@ -445,4 +406,4 @@ def _with(name: str, folder: str | Path | None, settings: Settings | None) -> Se
 
 
 def _has_fused(job: Job) -> bool:
-    return bool(job.recipe.predict.fuse) and job.state("predict") == "done"
+    return bool(job.recipe.predict.fuse) and job.state(pipeline.PREDICT) == "done"

@@ -30,7 +30,7 @@ import yaml
 from ktse.errors import RunError
 from ktse.files import atomic, read_json, read_label_map, read_lines, read_npz, read_table, write_json, write_npz
 from ktse.recipe import Recipe
-from ktse.recipe.load import recipe_from_dict, to_dict
+from ktse.recipe.load import known_settings, recipe_from_dict, to_dict
 
 
 class Seed(NamedTuple):
@@ -217,7 +217,7 @@ class RunFolder:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError) as error:
             raise RunError(f"{path} cannot be read", where=str(error)) from error
-        return recipe_from_dict(content, source=str(path))
+        return recipe_from_dict(known_settings(content), source=str(path))
 
     def write_classes(self, classes: tuple[str, ...]) -> None:
         """Store the class names."""

@@ -23,7 +23,7 @@ def test_without_the_model_it_is_the_mask(seed: int, tags: int, threshold: float
     keys, scores, probabilities = witnesses(seed, tags)
     clear = np.abs(scores - threshold).min(axis=0, initial=1) > 1e-4
     found = fuse(keys, scores, threshold, probabilities, 0.0)
-    assert np.array_equal(found[clear], cut(keys, scores, threshold, 0.0, 5)[clear])
+    assert np.array_equal(found[clear], cut(keys, scores, threshold, 5)[clear])
 
 
 @given(seed=st.integers(0, 10**6), tags=st.integers(0, 5), weight=st.floats(0, 1))

@@ -39,7 +39,7 @@ def test_the_likeliest_label_is_the_hard_one(seed: int, count: int, threshold: f
     scores = np.random.default_rng(seed).integers(0, 256, (count, 6, 7)) / 255
     keys = np.arange(count)
     likeliest = soft_targets(torch.from_numpy(scores), threshold).argmax(dim=0).numpy()
-    hard = cut(keys, scores, threshold, 0.0, 5)
+    hard = cut(keys, scores, threshold, 5)
     close = np.abs(scores - threshold).min(axis=0, initial=1) < 1e-6
     assert ((likeliest == hard) | close).all()
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from ktse.errors import RunError
 from ktse.recipe import Recipe
+from ktse.recipe.masks import REFINE_PIXELS, SEED_PIXELS
 from ktse.runtime.console import in_words
 
 # Shares of the plain arrays that are left after compression, and bytes a pixel of the label maps, on photos.
@@ -35,7 +36,7 @@ REPORT = 4_000_000
 def maps_need(images: int, classes: int, pixels: int, tagged_pixels: int, recipe: Recipe) -> dict[str, int]:
     """Bytes of what a run keeps of every image, by folder. No score is kept at the image's own size.
 
-    Scores of large images are bounded (seed.pixels, refine.pixels); images are taken to be about equally large.
+    Scores of large images are bounded; images are taken to be about equally large.
 
     Args:
         images: number of images.
@@ -45,7 +46,7 @@ def maps_need(images: int, classes: int, pixels: int, tagged_pixels: int, recipe
         recipe: strides and stages.
     """
     mean = max(1.0, pixels / max(1, images))
-    seeded, refined = (min(1.0, (bound or mean) / mean) for bound in (recipe.seed.pixels, recipe.refine.pixels))
+    seeded, refined = (min(1.0, bound / mean) for bound in (SEED_PIXELS, REFINE_PIXELS))
     scores = SCORES * tagged_pixels * refined / recipe.refine.stride**2 + images * (CONTRAST + SMALL)
     seeds = CAM * 2 * tagged_pixels * seeded / recipe.seed.stride**2 + images * (4 * classes + SMALL)
     need = {
@@ -81,6 +82,7 @@ def networks_need(images: int, classes: int, recipe: Recipe) -> dict[str, int]:
     """
     from ktse.models.affinity import AffinityNetwork  # these load torch
     from ktse.models.segmenter import Segmenter
+    from ktse.stages.affinity import OUTPUT_STRIDE
     from ktse.stages.classify import build
 
     names = tuple(map(str, range(classes)))
@@ -92,13 +94,12 @@ def networks_need(images: int, classes: int, recipe: Recipe) -> dict[str, int]:
     need = {"classify": 3 * (weights + trained) + weights + round(STEP * steps), "report": REPORT}
     weights, trained = _bytes(Segmenter(segment.architecture, segment.encoder, classes, "none"))
     networks = 2 if segment.method == "beco" else 1
-    average = weights if segment.ema > 0 else 0
     steps = images * segment.passes(images) / segment.batch_size
-    start = weights + average if segment.retries else 0
-    need["segment"] = networks * (2 * (weights + trained + average) + start + weights) + round(STEP * steps)
+    start = weights if segment.retries else 0
+    need["segment"] = networks * (2 * (weights + trained) + start + weights) + round(STEP * steps)
     if "irn" in recipe.refine.method:
         learns = affinity.backbone_lr > 0
-        weights, trained = _bytes(AffinityNetwork(affinity.backbone, affinity.output_stride, "none", learns))
+        weights, trained = _bytes(AffinityNetwork(affinity.backbone, OUTPUT_STRIDE, "none", learns))
         need["affinity"] = 2 * (weights + trained) + weights
     return need
 

@@ -69,7 +69,7 @@ def image_features(backbone: Backbone, data: TaggedImages, recipe: ClassifyRecip
     Raises:
         DataError: an image cannot be read.
     """
-    fabric = make_fabric(recipe.precision)
+    fabric = make_fabric("auto")
     network = backbone.eval().to(fabric.device).to(memory_format=torch.channels_last)
     target = sum(recipe.long_side) // 2
     features = np.zeros((len(data), backbone.channels), dtype=np.float32)

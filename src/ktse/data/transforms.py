@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
@@ -61,23 +60,19 @@ class TrainingTransform:
         Returns:
             (3, crop, crop) float32 and (crop, crop) int64, or None.
         """
-        (view,), labels, _ = self.together(image, [] if label is None else [label])
+        (view,), labels = self.together(image, [] if label is None else [label])
         return view, None if label is None else labels[0]
 
-    def together(
-        self, image: Image.Image, labels: Sequence[np.ndarray], scores: Tensor | None = None, views: int = 1
-    ) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Transform an RGB image, several label maps and soft scores with the same random choices.
+    def together(self, image: Image.Image, labels: Sequence[np.ndarray], views: int = 1) -> tuple[list[Tensor], Tensor]:
+        """Transform an RGB image and several label maps with the same random choices.
 
         Args:
             image: RGB.
             labels: L integer maps (H, W).
-            scores: (K, h, w) float, at any size; None: no scores.
             views: how often the image is to be had, each time in colours of its own.
 
         Returns:
-            `views` times (3, crop, crop) float32; (L, crop, crop) int64; (K, crop, crop) float32. What lies outside of
-            the image is `ignored` in both.
+            `views` times (3, crop, crop) float32; (L, crop, crop) int64, `ignored` outside of the image.
         """
         low, high = self.long_side
         target = int(torch.randint(low, high + 1, ()))
@@ -87,17 +82,10 @@ class TrainingTransform:
         if labels:
             resized = [Image.fromarray(label).resize(size, Image.Resampling.NEAREST) for label in labels]
             maps = torch.stack([torch.from_numpy(np.array(label).astype(np.int64)) for label in resized])
-        soft = torch.zeros((0, size[1], size[0]))
-        if scores is not None and len(scores):
-            soft = interpolate(scores[None], (size[1], size[0]), mode="bilinear", align_corners=False)[0]
-        sample, *planes = self.flip(sample, tv_tensors.Mask(maps), tv_tensors.Mask(soft))
+        sample, planes = self.flip(sample, tv_tensors.Mask(maps))
         images = [self.colour(sample) for _ in range(views)]
-        *found, out_labels, out_scores = self.finish(*images, *planes)
-        return (
-            [one.as_subclass(Tensor) for one in found],
-            out_labels.as_subclass(Tensor),
-            out_scores.as_subclass(Tensor),
-        )
+        *found, out_labels = self.finish(*images, planes)
+        return [one.as_subclass(Tensor) for one in found], out_labels.as_subclass(Tensor)
 
 
 def long_side_size(size: tuple[int, int], target: int) -> tuple[int, int]:

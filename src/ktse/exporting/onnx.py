@@ -115,7 +115,7 @@ def _metadata(classes: Sequence[str], recipe: PredictRecipe) -> dict[str, str]:
 
 
 def _say_outside(out: Path, recipe: PredictRecipe) -> None:
-    if recipe.crf.iterations:
+    if recipe.crf:
         say(f"{out.name}: the dense CRF of this run is not in the graph; ktse predict {out.name} applies it")
     if recipe.tile and not 0 < recipe.long_side <= recipe.tile:
         say(

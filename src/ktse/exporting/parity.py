@@ -18,7 +18,7 @@ from ktse.exporting.network import UNFIT
 from ktse.models.segmenter import Portable
 from ktse.prediction.onnx import INPUT, LABEL
 from ktse.prediction.predictor import Predictor
-from ktse.recipe import CrfRecipe, PredictRecipe
+from ktse.recipe import PredictRecipe
 
 SIZES = ((128, 96), (77, 131), (257, 64), (640, 480), (375, 500))
 """Width and height of the photos that are compared, odd ones on purpose; each is cut to this shape and resized."""
@@ -103,7 +103,7 @@ def compare(
         ExportError: the exported model cannot be computed for all of them.
     """
     # Tiles are for photos that are too large for this check, unless a recipe has very small ones.
-    original = Predictor(_Float32(model, classes), replace(recipe, tile=0, crf=CrfRecipe(iterations=0)))
+    original = Predictor(_Float32(model, classes), replace(recipe, tile=0, crf=False))
     equal = pixels = same = either = 0
     for image, found in zip(images, _labels(content, images), strict=True):
         expected = original.predict(image).label

@@ -111,8 +111,7 @@ class Objective(nn.Module):
         if on & ERASED:
             losses |= self._erased(cam, image, tags, on)
         if "repulsion" in on:
-            pyramid, recipe = self.network.head.pyramid(cam), self.recipe
-            losses["repulsion"] = repulsion(pyramid, cam, tags, recipe.repel_below, recipe.repel_margin)
+            losses["repulsion"] = repulsion(self.network.head.pyramid(cam), cam, tags)
         return Terms({name: loss for name, loss in losses.items() if name in on}, logits, cam.amax(dim=(-2, -1)))
 
     def _self_supervision(
@@ -124,7 +123,7 @@ class Objective(nn.Module):
         if label is not None:
             count = tags.sum(dim=1)
             teaches = count == 1 if recipe.foreground_images == "single-tag" else count > 0
-            terms = segmentation_terms(large, label[: len(image)], teaches, recipe.foreground_balance)
+            terms = segmentation_terms(large, label[: len(image)], teaches)
             losses |= {"background": terms.background, "foreground": terms.foreground}
         if "inter_class" in on:
             with torch.no_grad():
@@ -146,9 +145,7 @@ class Objective(nn.Module):
         if label is not None and on & STITCHED:
             joined = stitch(label[:pairs, None], label[len(batch.image) :, None], axis)[:, 0]
             everyone = torch.ones(pairs, dtype=torch.bool, device=joined.device)
-            terms = segmentation_terms(
-                _enlarge(stitched, joined.shape[-2:]), joined, everyone, recipe.foreground_balance
-            )
+            terms = segmentation_terms(_enlarge(stitched, joined.shape[-2:]), joined, everyone)
             losses |= {"stitched_background": terms.background, "stitched_foreground": terms.foreground}
         return losses
 

@@ -103,26 +103,18 @@ class SegmentationTerms(NamedTuple):
     foreground: Tensor
 
 
-def segmentation_terms(
-    scores: Tensor, label: Tensor, teaches_foreground: Tensor, balance: Literal["pixel", "class"] = "pixel"
-) -> SegmentationTerms:
+def segmentation_terms(scores: Tensor, label: Tensor, teaches_foreground: Tensor) -> SegmentationTerms:
     """L_ce, its two parts apart. A part without a valid pixel is exactly 0.
 
     Args:
         scores: (B, C+1, H, W) float, the network's output after ReLU, at the label's size.
         label: (B, H, W) int64, 0..C or UNDECIDED.
         teaches_foreground: (B,) bool, images whose foreground pixels count.
-        balance: every foreground pixel counts alike, or every class in an image, however small it is.
     """
     loss = cross_entropy(scores, label, ignore_index=UNDECIDED, reduction="none")
     background = label == 0
     foreground = (label > 0) & (label != UNDECIDED) & teaches_foreground[:, None, None]
-    weight = foreground.to(loss.dtype)
-    if balance == "class":
-        region = label.clamp(min=0) + torch.arange(len(label), device=label.device)[:, None, None] * scores.shape[1]
-        area = torch.bincount(region[foreground], minlength=len(label) * scores.shape[1])
-        weight = weight / area[region].clamp(min=1)
-    return SegmentationTerms(_weighted_mean(loss, background.to(loss.dtype)), _weighted_mean(loss, weight))
+    return SegmentationTerms(*(_weighted_mean(loss, part.to(loss.dtype)) for part in (background, foreground)))
 
 
 def inter_class_term(

@@ -19,7 +19,7 @@ from ktse.prediction.confidence import Confidence
 from ktse.prediction.scales import SMALLEST, Network, Whole, merged, seen
 from ktse.prediction.tiles import blend
 from ktse.recipe import PredictRecipe
-from ktse.refinement.dense_crf import crf_scores
+from ktse.refinement.dense_crf import FOR_PREDICTIONS, crf_scores
 from ktse.visual import overlay
 
 NAMED = 5
@@ -27,6 +27,9 @@ NAMED = 5
 
 SHOWN = 1024
 """Longer side in pixels of what a notebook shows."""
+
+OVERLAP = 128
+"""Pixels that neighbouring tiles share at least, over which their scores are blended."""
 
 BAND = 384 * 2**20
 """Bytes that the scores of a row of tiles may take; with more classes or wider images the tiles get lower."""
@@ -161,7 +164,7 @@ class Predictor:
         side = max(SMALLEST, round(recipe.tile / factor)) if recipe.tile else max(image.size)
         if max(image.size) <= side:
             return self._at_once(image, factor)
-        overlap = min(round(recipe.overlap / factor), side // 2)
+        overlap = min(round(OVERLAP / factor), side // 2)
         rows = min(side, max(2 * overlap, SMALLEST, BAND // (4 * channels * image.width)))
         return blend(image.size, (side, rows), overlap, channels, lambda box: self._score(image.crop(box), factor))
 
@@ -174,7 +177,7 @@ class Predictor:
         width, height = image.size
         parts, merge = self._seen(image, factor), self.recipe.merge
         room = BAND // (4 * (len(self.classes) + 1))
-        if self.recipe.crf.iterations:
+        if self.recipe.crf:
             reached = math.ceil(width * height * min(1.0, factor * max(self.recipe.scales)) ** 2)
             small = at_most(image.size, max(reached, room // 4)) if width * height > room else image.size
             smaller = image if small == image.size else image.resize(small, Image.Resampling.BICUBIC)
@@ -192,7 +195,7 @@ class Predictor:
     def _finished(self, image: Image.Image, parts: list[np.ndarray]) -> np.ndarray:
         """(C+1, H, W) probabilities of an image that fits into memory, after the dense CRF if the recipe has one."""
         total = merged(parts, image.size, self.recipe.merge)
-        return crf_scores(np.asarray(image), total, self.recipe.crf) if self.recipe.crf.iterations else total
+        return crf_scores(np.asarray(image), total, FOR_PREDICTIONS) if self.recipe.crf else total
 
     def _score(self, image: Image.Image, factor: float) -> np.ndarray:
         return self._finished(image, self._seen(image, factor))

@@ -10,24 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 from ktse.errors import RecipeError
-from ktse.recipe import Recipe, TruthRecipe
-from ktse.recipe.ranges import validate
+from ktse.recipe import Recipe
+from ktse.recipe.values import absolute, problems
 from ktse.runtime.console import say_once
 
-RECIPES = (
-    "demo", "fast", "voc12-official", "voc12", "voc12-vgg", "coco14-official", "coco14", "coco14-vgg",
-)  # fmt: skip
-_STAGES = tuple(stage.name for stage in dataclasses.fields(Recipe))
+RECIPES = ["demo", "fast", "voc12-official", "voc12", "voc12-vgg", "coco14-official", "coco14", "coco14-vgg"]
+GROUPS = tuple(group.name for group in dataclasses.fields(Recipe))
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
-def add_recipe_arguments(parser: ArgumentParser, stages: tuple[str, ...] = _STAGES) -> None:
+def add_recipe_arguments(parser: ArgumentParser, groups: tuple[str, ...] = GROUPS) -> None:
     """Add settings to a parser, as ``--classify.epochs`` and so on."""
-    for stage in dataclasses.fields(Recipe):
-        if stage.name in stages:
-            parser.add_class_arguments(stage.default_factory, stage.name)
+    for group in dataclasses.fields(Recipe):
+        if group.name in groups:
+            parser.add_class_arguments(group.default_factory, group.name)
 
 
 def _parser() -> ArgumentParser:
@@ -86,9 +86,14 @@ def _read(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def given_recipe(
-    name: str | Path, settings: Mapping[str, Any] | None, images: str | Path, tags: str | Path | None,
-    masks: str | Path | None, weights: str | None, skip_bad: bool,
-) -> Recipe:  # fmt: skip
+    name: str | Path,
+    settings: Mapping[str, Any] | None,
+    images: str | Path,
+    tags: str | Path | None,
+    masks: str | Path | None,
+    weights: str | None,
+    skip_bad: bool,
+) -> Recipe:
     """The recipe of a run from what its verb was given; arguments as of ktse.run.
 
     Raises:
@@ -105,7 +110,8 @@ def given_recipe(
         if base.affinity.backbone == base.classify.backbone or weights in ("hub", "none"):
             given["affinity"] = {"weights": weights}
     # A setting of a single stage, which the user gave, is more precise than what the verb means for all.
-    return absolute(recipe_from_dict(merged(merged(to_dict(base), given), settings or {})))
+    recipe: Recipe = absolute(recipe_from_dict(merged(merged(to_dict(base), given), settings or {})))
+    return recipe
 
 
 def given_data(images: str | Path, tags: str | Path | None, skip_bad: bool) -> dict[str, Any]:
@@ -121,9 +127,11 @@ def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Re
         RecipeError: a setting is unknown or has the wrong type.
     """
     parser = _parser()
-    flat = [key for key, value in content.items() if key in _STAGES and not isinstance(value, Mapping)]
+    flat = [key for key, value in content.items() if key in GROUPS and not isinstance(value, Mapping)]
     if flat:
-        raise RecipeError(f"{flat[0]} in {source} must hold settings", hint=f"For example: {flat[0]}: {{seed: 1}}")
+        raise RecipeError(
+            f"{flat[0]} in {source} must hold settings", hint=f"For example: {flat[0]}: {{SETTING: VALUE}}"
+        )
     try:
         parsed = parser.instantiate(parser.parse_object(dict(content)))
     except (ArgumentError, TypeError, ValueError) as error:
@@ -131,8 +139,21 @@ def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Re
             f"a setting in {source} cannot be used", where=str(error), hint="All settings: ktse run --help"
         ) from error
     recipe = Recipe(**{stage.name: parsed[stage.name] for stage in dataclasses.fields(Recipe)})
-    validate(recipe)
+    if found := list(problems(recipe, "")):
+        raise RecipeError("some settings are out of range", where=found)
     return recipe
+
+
+def known_settings(content: Mapping[str, Any], defaults: Any = None) -> dict[str, Any]:
+    """Nested values without settings that there are no longer, as in the recipe.yaml of an older run."""
+    defaults = to_dict(Recipe()) if defaults is None else defaults
+    return {
+        key: known_settings(value, defaults[key])
+        if isinstance(value, dict) and isinstance(defaults[key], dict)
+        else value
+        for key, value in content.items()
+        if key in defaults
+    }
 
 
 def changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
@@ -158,28 +179,6 @@ def _with_warmup(recipe: Recipe, settings: Mapping[str, Any]) -> Mapping[str, An
 def to_dict(recipe: Any) -> dict[str, Any]:
     """Plain nested values of a recipe or of one stage's part, ready for YAML and JSON."""
     return {key: _plain(value) for key, value in dataclasses.asdict(recipe).items()}
-
-
-def absolute(recipe: Recipe) -> Recipe:
-    """Make paths valid from anywhere, so that the run can be used from another folder later."""
-
-    def whole(path: str) -> str:
-        return str(Path(path).absolute()) if path and Path(path).exists() else path
-
-    def file(path: str) -> str:
-        return whole(path) if Path(path).is_file() else path  # classes may be "voc", weights "hub"
-
-    files = ("tags", "classes", "train_list", "validation_list")
-    places: dict[str, Any] = {name: file(getattr(recipe.data, name)) for name in files}
-    data = dataclasses.replace(recipe.data, images=whole(recipe.data.images), **places)
-    few, sam = whole(recipe.refine.calibrate), whole(recipe.refine.sam_weights)
-    refine = dataclasses.replace(recipe.refine, calibrate=few, sam_weights=sam)
-    classify = dataclasses.replace(recipe.classify, weights=file(recipe.classify.weights))
-    affinity = dataclasses.replace(recipe.affinity, weights=file(recipe.affinity.weights))
-    weights, corrections = file(recipe.segment.weights), whole(recipe.segment.corrections)
-    segment = dataclasses.replace(recipe.segment, weights=weights, corrections=corrections)
-    truth = TruthRecipe(whole(recipe.truth.masks))
-    return Recipe(data, truth, classify, recipe.seed, affinity, refine, segment, recipe.predict)
 
 
 def merged(content: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,3 +209,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(inner) for inner in value]
     return value
+
+
+def flat(settings: Mapping[str, Any], start: str) -> dict[str, Any]:
+    """Nested settings with dotted names, as they are written in the shell: ``segment.beco.mix``."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= flat(value, f"{start}.{name}") if isinstance(value, Mapping) else {f"{start}.{name}": value}
+    return found

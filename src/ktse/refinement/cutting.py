@@ -9,14 +9,13 @@ from torch.nn.functional import interpolate
 from ktse.files import label_type
 
 
-def cut(keys: np.ndarray, scores: np.ndarray, threshold: float, band: float, classes: int) -> np.ndarray:
+def cut(keys: np.ndarray, scores: np.ndarray, threshold: float, classes: int) -> np.ndarray:
     """Label map from scores: the strongest class above the threshold, else background.
 
     Args:
         keys: (K,) class indices 0..C-1.
         scores: (K, H, W) float in 0..1; K may be 0.
         threshold: background threshold.
-        band: half width of the band around the threshold that is undecided.
         classes: number of classes C.
 
     Returns:
@@ -26,9 +25,7 @@ def cut(keys: np.ndarray, scores: np.ndarray, threshold: float, band: float, cla
     if len(keys) == 0:
         return np.zeros(scores.shape[1:], dtype=kind)
     best = scores.max(axis=0)
-    label = np.where(best > threshold, keys[scores.argmax(axis=0)] + 1, 0).astype(kind)
-    if band > 0:
-        label[np.abs(best - threshold) <= band] = np.iinfo(kind).max
+    label: np.ndarray = np.where(best > threshold, keys[scores.argmax(axis=0)] + 1, 0).astype(kind)
     return label
 
 

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-import signal
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 
 from ktse.errors import RunError
-from ktse.recipe import CrfRecipe
-from ktse.runtime.processes import own_cores
 
 CERTAINTY = 0.7
 """Published probability that a label map is right."""
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The pairwise terms of a dense CRF.
+
+    Attributes:
+        near_weight: of the kernel that wants neighbours to agree.
+        colour_xy: reach in pixels of the kernel that wants neighbours of like colour to agree.
+        colour_rgb: difference of colour, 0..255, that still counts as alike.
+        colour_weight: of that kernel.
+        near_xy: reach in pixels of the first kernel.
+        iterations: steps of mean-field inference.
+    """
+
+    near_weight: float
+    colour_xy: float
+    colour_rgb: float
+    colour_weight: float
+    near_xy: float = 3.0
+    iterations: int = 10
+
+
+FOR_SEEDS = Kernels(near_weight=3.0, colour_xy=50.0, colour_rgb=5.0, colour_weight=10.0)
+"""As published with IRN, for seeds and masks."""
+
+FOR_PREDICTIONS = Kernels(near_weight=1.0, colour_xy=67.0, colour_rgb=3.0, colour_weight=4.0)
+"""As published with DeepLab-v2, for predictions."""
 
 
 def require_crf() -> None:
@@ -33,13 +55,13 @@ def require_crf() -> None:
         )
 
 
-def crf_scores(image: np.ndarray, scores: np.ndarray, settings: CrfRecipe) -> np.ndarray:
+def crf_scores(image: np.ndarray, scores: np.ndarray, kernels: Kernels) -> np.ndarray:
     """Probability of every label after the CRF, from probabilities before it.
 
     Args:
         image: (H, W, 3) uint8.
         scores: (L, H, W) float, probabilities of a pixel's labels.
-        settings: kernels and iterations.
+        kernels: pairwise terms and iterations.
 
     Returns:
         (L, H, W) float32 that sum to 1 over the labels; the scores themselves if there is just one label.
@@ -50,17 +72,17 @@ def crf_scores(image: np.ndarray, scores: np.ndarray, settings: CrfRecipe) -> np
     require_crf()
     from pydensecrf.utils import unary_from_softmax
 
-    return scores if len(scores) < 2 else _infer(image, unary_from_softmax(scores), len(scores), settings)
+    return scores if len(scores) < 2 else _infer(image, unary_from_softmax(scores), len(scores), kernels)
 
 
-def crf_labels(image: np.ndarray, label: np.ndarray, labels: int, settings: CrfRecipe) -> np.ndarray:
+def crf_labels(image: np.ndarray, label: np.ndarray, labels: int, kernels: Kernels) -> np.ndarray:
     """A label map after the CRF, from one that is right with probability CERTAINTY.
 
     Args:
         image: (H, W, 3) uint8.
         label: (H, W) integer in 0..labels - 1.
         labels: number of labels.
-        settings: kernels and iterations.
+        kernels: pairwise terms and iterations.
 
     Returns:
         (H, W) int64; the map itself if there is just one label.
@@ -74,47 +96,17 @@ def crf_labels(image: np.ndarray, label: np.ndarray, labels: int, settings: CrfR
     if labels < 2:
         return label
     unary = unary_from_labels(label, labels, gt_prob=CERTAINTY, zero_unsure=False)
-    best: np.ndarray = _infer(image, unary, labels, settings).argmax(axis=0)
+    best: np.ndarray = _infer(image, unary, labels, kernels).argmax(axis=0)
     return best
 
 
-def _infer(image: np.ndarray, unary: np.ndarray, labels: int, settings: CrfRecipe) -> np.ndarray:
+def _infer(image: np.ndarray, unary: np.ndarray, labels: int, kernels: Kernels) -> np.ndarray:
     from pydensecrf.densecrf import DenseCRF2D
 
     height, width = image.shape[:2]
     crf = DenseCRF2D(width, height, labels)
     crf.setUnaryEnergy(np.ascontiguousarray(unary))
-    crf.addPairwiseGaussian(sxy=settings.near_xy, compat=settings.near_weight)
-    crf.addPairwiseBilateral(
-        sxy=settings.colour_xy, srgb=settings.colour_rgb, rgbim=np.require(image, requirements=["C", "W"]),
-        compat=settings.colour_weight,
-    )  # fmt: skip
-    return np.asarray(crf.inference(settings.iterations), dtype=np.float32).reshape(labels, height, width)
-
-
-def in_processes(
-    function: Callable[..., np.ndarray], jobs: Iterable[tuple[Any, ...]], workers: int
-) -> Iterator[np.ndarray]:
-    """Results of a function in the order of its jobs, which are drawn only as fast as they are worked off.
-
-    Args:
-        function: a function of a module, so that other processes find it.
-        jobs: arguments of each call.
-        workers: number of processes; -1: one a core; 0: this process does the work.
-    """
-    count = own_cores() if workers < 0 else workers
-    if count == 0:
-        yield from (function(*job) for job in jobs)
-        return
-    waiting: deque[Future[np.ndarray]] = deque()
-    # An interruption is for the process that gives out the jobs; it tells the others.
-    with ProcessPoolExecutor(count, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
-        try:
-            for job in jobs:
-                waiting.append(pool.submit(function, *job))
-                if len(waiting) > 2 * count:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    crf.addPairwiseGaussian(sxy=kernels.near_xy, compat=kernels.near_weight)
+    colours = np.require(image, requirements=["C", "W"])
+    crf.addPairwiseBilateral(kernels.colour_xy, kernels.colour_rgb, colours, compat=kernels.colour_weight)
+    return np.asarray(crf.inference(kernels.iterations), dtype=np.float32).reshape(labels, height, width)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ktse._version import __version__
 from ktse.errors import RecipeError, RunError
+from ktse.pipeline import require_extras, stages_of
 from ktse.recipe.load import given_recipe
 from ktse.research.arms import NAMES, all_arms, choose
 from ktse.research.results import read_result
@@ -72,9 +73,9 @@ def ablate(
         raise RunError(f"{folder} exists and holds no ablation", hint="Give another --out, or remove it.")
     chosen = choose([name.strip() for name in tables.split(",") if name.strip()], base.classify)
     runs = make_runs(base, all_arms(chosen), seeds, folder)
-    _ = runs[0].job.data, runs[0].job.truth  # bad input is said before anything is written
+    _ = runs[0].job.data, runs[0].job.given.truth  # bad input is said before anything is written
     if pseudo_masks:
-        runs[0].job.require_extras()
+        require_extras(base, stages_of(base))
     refuse_locked(folder)
     summary = _summary(runs, str(recipe), seeds)
 
@@ -92,9 +93,10 @@ def ablate(
 
 def _summary(runs: list[ArmRun], recipe: str, seeds: int) -> Summary:
     job = runs[0].job
-    data, truth, classify = job.data, job.truth, job.recipe.classify
+    data, truth, classify = job.data, job.given.truth, job.recipe.classify
+    first = job.recipe.compute.random_seed
     measured = len(truth.paths) if truth is not None else 0
-    numbers = list(range(classify.seed, classify.seed + seeds))
+    numbers = list(range(first, first + seeds))
     lines = [
         f"Data: {len(data)} images, {len(data.classes)} classes; measured on {measured} true masks, which training "
         f"never sees. Recipe `{recipe}`: {classify.backbone}, {classify.epochs} epochs, at most {classify.warmup} of "

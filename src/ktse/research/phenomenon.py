@@ -9,7 +9,8 @@ import numpy as np
 
 from ktse.errors import DataError, RecipeError, RunError
 from ktse.files import atomic, write_json
-from ktse.pipeline import Job
+from ktse.job import Job
+from ktse.pipeline import CHECK, CLASSIFY
 from ktse.research.changes import CONDITIONS, relative_changes, summarise
 from ktse.research.phenomenon_figure import picture
 from ktse.run_folder import RunFolder
@@ -52,14 +53,14 @@ def _measure_all(folder: RunFolder, place: Path, images: int) -> Path:
     from ktse.runtime.fabric import make_fabric
 
     job = Job(folder, folder.read_recipe())
-    job.look_again()
-    if job.state("classify") != "done":
+    job.look_again([CHECK])
+    if job.state(CLASSIFY) != "done":
         raise RunError(f"{folder.root} has no trained network", hint=f"Do it first: ktse classify {folder.root}")
     recipe, data = job.recipe.classify, job.data
-    couples = choose_couples(data, images, recipe.seed)
+    couples = choose_couples(data, images, job.recipe.compute.random_seed)
     if not couples:
         raise DataError("no two training images have a class in common", hint="Check the tags: ktse check.")
-    fabric = make_fabric(recipe.precision)
+    fabric = make_fabric(job.recipe.compute.precision)
     keys = np.array([couple.key for couple in couples])
     entries = []
     for name, epoch in kept_networks(folder, recipe.epochs):

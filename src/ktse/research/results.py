@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
 
+from ktse.pipeline import CLASSIFY, REFINE
 from ktse.research.runs import ArmRun
 
 MEASURES = {
@@ -79,7 +80,7 @@ def read_result(run: ArmRun) -> Result:
     """What a finished run has left in its folder."""
     from ktse.stages.classify import WENT_BACK  # loads torch
 
-    collapsed = run.collapse("classify")
+    collapsed = run.collapse(CLASSIFY)
     if collapsed:
         return Result(run.arm.name, run.seed, collapsed=collapsed)
     evaluation = run.job.run.evaluation()
@@ -98,6 +99,6 @@ def read_result(run: ArmRun) -> Result:
             "seconds": run.job.run.manifest()["classify"]["seconds"],
         },
         dict(oracle.get("iou", {})),
-        masks_collapsed=run.collapse("refine"),
+        masks_collapsed=run.collapse(REFINE),
         retries=sum(WENT_BACK in event for event in events),
     )  # fmt: skip

@@ -7,17 +7,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ktse.errors import CollapseError
 from ktse.files import read_json, write_json
-from ktse.pipeline import Job
+from ktse.job import Input, Job
+from ktse.pipeline import AFFINITY, CHECK, CLASSIFY, EVALUATE, REFINE, SEED
 from ktse.recipe import Recipe
-from ktse.recipe.load import absolute, merged, recipe_from_dict, to_dict
+from ktse.recipe.load import merged, recipe_from_dict, to_dict
+from ktse.recipe.values import absolute
 from ktse.research.arms import PLAIN, Arm
+from ktse.research.warmup import adopt_warmup
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.lock import locked
 from ktse.runtime.processes import alone, my_share
+from ktse.staleness import Stage
 
 NOTE = "collapsed.json"
 """In a run folder: which stage collapsed, from what, and how."""
@@ -33,68 +38,71 @@ class ArmRun:
         arm: what is changed.
         seed: seed of the training.
         job: the run.
+        plain: the run of the plain CAM with the same seed, whose warm-up this one goes on from; None for that one.
     """
 
     arm: Arm
     seed: int
     job: Job
+    plain: RunFolder | None
 
-    def collapse(self, stage: str) -> str:
+    def collapse(self, stage: Stage) -> str:
         """How a stage collapsed, with these very settings; empty if it did not."""
         path = self.job.run.path(NOTE)
-        noted = read_json(path).get(stage, {}) if path.is_file() else {}
+        noted = read_json(path).get(stage.name, {}) if path.is_file() else {}
         return str(noted["message"]) if noted.get("key") == self.job.key(stage) else ""
 
     def finished(self, masks: bool) -> bool:
         """Whether nothing is left to do; what collapsed is not tried again."""
-        if self.collapse("classify"):
+        if self.collapse(CLASSIFY):
             return True
-        refined = not masks or self.job.state("refine") == "done" or bool(self.collapse("refine"))
-        return refined and self.job.state("evaluate") == "done"
+        refined = not masks or self.job.state(REFINE) == "done" or bool(self.collapse(REFINE))
+        return refined and self.job.state(EVALUATE) == "done"
 
     def do(self, masks: bool) -> None:
         """Train, compute the CAMs, and measure; with `masks` the pseudo-masks too."""
         job = self.job
         job.run.write_recipe(job.recipe)
         self._share_check()
-        if job.state("check") != "done":
-            job.do("check")
-        if self.collapse("classify") or not self._survives("classify"):
+        if job.state(CHECK) != "done":
+            job.do(CHECK)
+        if self.plain is not None:
+            adopt_warmup(job.run, self.plain, job.recipe)
+        if self.collapse(CLASSIFY) or not self._survives(CLASSIFY):
             return
-        job.do("seed")
-        if masks and job.state("refine") != "done" and not self.collapse("refine"):
-            job.clear("evaluate")
-            if "affinity" in job.needs("refine"):
-                job.do("affinity")
-            self._survives("refine")
-        elif job.state("refine") not in ("done", "missing"):
-            job.clear("refine")  # masks of other settings, which nobody asks for now
-        job.do("evaluate")
+        job.do(SEED)
+        if masks and job.state(REFINE) != "done" and not self.collapse(REFINE):
+            job.clear(EVALUATE)
+            if AFFINITY.wanted(job.recipe):
+                job.do(AFFINITY)
+            self._survives(REFINE)
+        elif job.state(REFINE) not in ("done", "missing"):
+            job.clear(REFINE)  # masks of other settings, which nobody asks for now
+        job.do(EVALUATE)
         # The model is there, and there are many runs: the optimiser's state has had its time.
         job.run.path("classify", "checkpoint.safetensors").unlink(missing_ok=True)
 
-    def _survives(self, stage: str) -> bool:
+    def _survives(self, stage: Stage) -> bool:
         try:
             self.job.do(stage)
         except CollapseError as error:
             say(f"ablate: {self.arm.words}, seed {self.seed}: {error}")
             path = self.job.run.path(NOTE)
             noted = read_json(path) if path.is_file() else {}
-            write_json(path, {**noted, stage: {"key": self.job.key(stage), "message": error.what}})
-            if stage == "refine":
+            write_json(path, {**noted, stage.name: {"key": self.job.key(stage), "message": error.what}})
+            if stage is REFINE:
                 self.job.clear(stage)  # what there is of it is no result
             return False
         return True
 
     def _share_check(self) -> None:
         """Every run has the same images: the first one has looked at them."""
-        first = self.job.warmup
-        if first is None or self.job.state("check") == "done":
+        if self.plain is None or self.job.state(CHECK) == "done":
             return
-        entry = first.manifest().get("check", {})
-        if entry.get("state") == "done" and entry.get("key") == self.job.key("check"):
+        entry = self.plain.manifest().get("check", {})
+        if entry.get("state") == "done" and entry.get("key") == self.job.key(CHECK):
             for name in ("check.json", "classes.txt"):
-                shutil.copyfile(first.path(name), self.job.run.path(name))
+                shutil.copyfile(self.plain.path(name), self.job.run.path(name))
             self.job.run.record("check", entry)
 
 
@@ -104,20 +112,19 @@ def make_runs(base: Recipe, arms: list[Arm], seeds: int, out: Path) -> list[ArmR
     Raises:
         KtseError: an arm's settings are out of range, or the data cannot be used.
     """
-    first: Job | None = None
+    given: dict[tuple[Any, ...], Input] = {}
     runs = []
     for arm in arms:
-        for seed in range(base.classify.seed, base.classify.seed + seeds):
-            changes = {**arm.changes, "classify.seed": seed}
+        for seed in range(base.compute.random_seed, base.compute.random_seed + seeds):
+            changes = {**arm.changes, "compute.random_seed": seed}
             recipe = absolute(recipe_from_dict(merged(to_dict(base), changes), arm.words))
             plain = RunFolder(out / "runs" / f"{PLAIN.name}-{seed}")
             own = RunFolder(out / "runs" / f"{arm.name}-{seed}")
-            job = Job(own, recipe, None if arm.name == PLAIN.name else plain)
-            if first is None:
-                first = job
-            elif recipe.data == first.recipe.data and recipe.truth == first.recipe.truth:
-                job.opened, job.truth, job.fingerprint = first.opened, first.truth, first.fingerprint
-            runs.append(ArmRun(arm, seed, job))
+            known = given.get((recipe.data, recipe.truth, recipe.refine.calibrate))
+            job = Job(own, recipe, known)
+            given[recipe.data, recipe.truth, recipe.refine.calibrate] = job.given
+            _ = job.given.images  # opened once, for all
+            runs.append(ArmRun(arm, seed, job, None if arm.name == PLAIN.name else plain))
     return runs
 
 

@@ -68,3 +68,12 @@ def wait_for_all() -> None:
         import torch.distributed
 
         torch.distributed.barrier()
+
+
+def meet() -> None:
+    """Let the processes that torchrun started find each other, and wait for all of them."""
+    if world_size() > 1:
+        from ktse.runtime.fabric import make_fabric
+
+        make_fabric("fp32")
+        wait_for_all()

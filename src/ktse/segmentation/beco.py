@@ -14,7 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, max_pool2d
 
-from ktse.segmentation.targets import CERTAIN, DOUBTFUL, TRUSTED
+DOUBTFUL, TRUSTED, CERTAIN = 0, 1, 2
+"""How far a pixel's label is to be believed: least; most, among those that were computed; given by a person."""
+
+BOUNDARY = 1
+"""Pixels on each side of the edge of something pasted that belong to its boundary."""
 
 
 class Scene(NamedTuple):
@@ -23,15 +27,13 @@ class Scene(NamedTuple):
     Attributes:
         views: one (B, 3, H, W) for each network: the same crops in different colours.
         label: (B, H, W) int64.
-        trust: (B, H, W) integer, see targets; more than CERTAIN outside of the image.
-        weight: (B, H, W) float, what a pixel counts because of its mask as a whole.
+        trust: (B, H, W) integer: DOUBTFUL, TRUSTED, CERTAIN; more than CERTAIN outside of the image.
         boundary: (B, H, W) bool, the edge of what was pasted.
     """
 
     views: tuple[Tensor, ...]
     label: Tensor
     trust: Tensor
-    weight: Tensor
     boundary: Tensor
 
 
@@ -65,7 +67,7 @@ def edge(area: Tensor, width: int) -> Tensor:
     return grown & shrunk
 
 
-def paste(scene: Scene, online: Tensor | None, sure: Tensor | None, ignored: int, mix: float, width: int) -> Scene:
+def paste(scene: Scene, online: Tensor | None, sure: Tensor | None, ignored: int, mix: float) -> Scene:
     """Paste objects of each image's partner, half a batch away, into some of the images.
 
     Args:
@@ -74,7 +76,6 @@ def paste(scene: Scene, online: Tensor | None, sure: Tensor | None, ignored: int
         sure: (B, H, W) bool, where they are sure.
         ignored: label that is no class.
         mix: probability that an image gets something.
-        width: pixels on each side of an edge that belong to the boundary.
 
     Returns:
         the new batch. After the warm-up, labels and trust of chosen images are the networks', save those that a person
@@ -108,8 +109,7 @@ def paste(scene: Scene, online: Tensor | None, sure: Tensor | None, ignored: int
         views=tuple(torch.where(pasted[:, None], view[partner], view) for view in scene.views),
         label=torch.where(pasted, given, label),
         trust=torch.where(pasted, sure_of[partner], trust),
-        weight=torch.where(pasted, scene.weight[partner], scene.weight),
-        boundary=edge(pasted, width) if online is not None else torch.zeros_like(pasted),
+        boundary=edge(pasted, BOUNDARY) if online is not None else torch.zeros_like(pasted),
     )
 
 
@@ -128,8 +128,8 @@ def co_training(logits: Sequence[Tensor], scene: Scene, ignored: int, boundary_w
     """
     inside = (scene.trust <= CERTAIN).float()
     pixels = inside.sum().clamp(min=1)
-    doubtful = (scene.trust == DOUBTFUL).float() * scene.weight
-    trusted = inside * (scene.trust != DOUBTFUL) * scene.weight * (1 + boundary_weight * scene.boundary)
+    doubtful = (scene.trust == DOUBTFUL).float()
+    trusted = inside * (scene.trust != DOUBTFUL) * (1 + boundary_weight * scene.boundary)
     said = [score.argmax(dim=1) for score in logits]
     learned = [cross_entropy(score, scene.label, ignore_index=ignored, reduction="none") for score in logits]
     agreed = [cross_entropy(score, other, reduction="none") for score, other in zip(logits, said[::-1], strict=True)]

@@ -17,19 +17,24 @@ from ktse.data.transforms import TrainingTransform
 from ktse.files import label_type, write_label_map
 from ktse.models.affinity import STRIDE, AffinityNetwork
 from ktse.models.weights import load_into, load_tensors, save_model
-from ktse.recipe import AffinityRecipe
-from ktse.refinement.dense_crf import crf_labels, in_processes
+from ktse.recipe import COMPUTE, AffinityRecipe, ComputeRecipe
+from ktse.recipe.masks import SEED_PIXELS
+from ktse.refinement.dense_crf import FOR_SEEDS, crf_labels
 from ktse.refinement.pairs import IrnTerms, irn_terms, pair_labels
 from ktse.refinement.par import pixel_adaptive_refinement
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import track
 from ktse.runtime.fabric import make_fabric
+from ktse.runtime.workers import in_processes
 from ktse.stages.masked_images import MaskBatch, MaskedImages, collate
 from ktse.training.batches import make_loader
 from ktse.training.loop import EpochEnd, EpochPlan, State, fit, parameter_groups, poly
 
 HALF = 0.5
 """Published weight of each loss term."""
+
+OUTPUT_STRIDE, WEIGHT_DECAY = 16, 1e-4
+"""Published: pixels of the image per pixel of the backbone's coarsest level; L2 penalty on weights, not on biases."""
 
 
 def confident_label(for_high: np.ndarray, for_low: np.ndarray, keys: np.ndarray, classes: int) -> np.ndarray:
@@ -80,11 +85,11 @@ def background_maps(image: np.ndarray, cam: np.ndarray, recipe: AffinityRecipe) 
 def _finish(image: np.ndarray, maps: list[np.ndarray], labels: int, recipe: AffinityRecipe) -> np.ndarray:
     """Both label maps, stacked, after what is to be done in many processes."""
     if recipe.labels == "crf":
-        maps = [crf_labels(image, label, labels, recipe.crf) for label in maps]
+        maps = [crf_labels(image, label, labels, FOR_SEEDS) for label in maps]
     return np.stack(maps)
 
 
-def make_labels(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe) -> None:
+def make_labels(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe, workers: int = -1) -> None:
     """Write affinity/labels/ID.png for every training image that has none yet.
 
     Raises:
@@ -95,11 +100,11 @@ def make_labels(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe) -> N
 
     def jobs() -> Iterator[tuple[Any, ...]]:
         for index in left:
-            image = np.array(data.read(index, pixels=recipe.pixels))
+            image = np.array(data.read(index, pixels=SEED_PIXELS))
             cam = run.seed(data.ids[index]).cam
             yield image, background_maps(image, cam, recipe), len(cam) + 1, recipe
 
-    results = in_processes(_finish, jobs(), recipe.workers if recipe.labels == "crf" else 0)
+    results = in_processes(_finish, jobs(), workers if recipe.labels == "crf" else 0)
     shown = track(left, f"confident seeds ({recipe.labels})", total=len(training), done=len(training) - len(left))
     for index, (for_high, for_low) in zip(shown, results, strict=True):
         label = confident_label(for_high, for_low, np.flatnonzero(data.tags[index]), len(data.classes))
@@ -109,8 +114,15 @@ def make_labels(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe) -> N
 class AffinityTask:
     """The boundary network as a training task."""
 
-    def __init__(self, run: RunFolder, data: TaggedImages, recipe: AffinityRecipe, network: AffinityNetwork) -> None:
-        self.run, self.data, self.recipe = run, data, recipe
+    def __init__(
+        self,
+        run: RunFolder,
+        data: TaggedImages,
+        recipe: AffinityRecipe,
+        network: AffinityNetwork,
+        compute: ComputeRecipe,
+    ) -> None:
+        self.run, self.data, self.recipe, self.compute = run, data, recipe, compute
         self.module: nn.Module = network
         self.undecided = int(np.iinfo(label_type(len(data.classes))).max)
         self.transform = TrainingTransform(
@@ -128,13 +140,13 @@ class AffinityTask:
             return None
         return EpochPlan(
             phase="affinity", batch_size=recipe.batch_size, weights=lambda _: dict.fromkeys(IrnTerms._fields, HALF),
-            lr=lambda progress: poly((state.epoch + progress) / recipe.epochs, recipe.power),
+            lr=lambda progress: poly((state.epoch + progress) / recipe.epochs),
             momentum=recipe.momentum, loader=partial(self._loader, state.epoch), epochs=recipe.epochs,
         )  # fmt: skip
 
     def _loader(self, epoch: int, batches: list[list[int]]) -> DataLoader[Any]:
-        dataset = MaskedImages(self.run.affinity_label_path, self.data, self.transform, self.recipe.seed, epoch)
-        return make_loader(dataset, batches, self.recipe.workers, collate)
+        dataset = MaskedImages(self.run.affinity_label_path, self.data, self.transform, self.compute.random_seed, epoch)
+        return make_loader(dataset, batches, self.compute.workers, collate)
 
     def losses(
         self, module: nn.Module, batch: MaskBatch, weights: Mapping[str, float], state: State
@@ -160,25 +172,23 @@ class AffinityTask:
         )
 
 
-def affinity(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe) -> None:
+def affinity(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe, compute: ComputeRecipe = COMPUTE) -> None:
     """Write affinity/labels/ID.png, then affinity/model.safetensors; an interrupted call goes on where it stopped."""
     folder = run.path("affinity")
-    fabric = make_fabric(recipe.precision)
+    fabric = make_fabric(compute.precision)
     if fabric.global_rank == 0:
-        make_labels(run, data, recipe)
+        make_labels(run, data, recipe, compute.workers)
     fabric.barrier()
-    torch.manual_seed(recipe.seed)
-    network = AffinityNetwork(recipe.backbone, recipe.output_stride, recipe.weights, recipe.backbone_lr > 0)
+    torch.manual_seed(compute.random_seed)
+    network = AffinityNetwork(recipe.backbone, OUTPUT_STRIDE, recipe.weights, recipe.backbone_lr > 0)
     branches = parameter_groups(
-        network.edge_layers(), network.displacement_layers(), recipe.lr, recipe.head_lr, recipe.weight_decay
+        network.edge_layers(), network.displacement_layers(), recipe.lr, recipe.head_lr, WEIGHT_DECAY
     )
-    backbone = parameter_groups(
-        network.backbone, nn.Identity(), recipe.lr * recipe.backbone_lr, 1.0, recipe.weight_decay
-    )
-    task = AffinityTask(run, data, recipe, network)
-    fit(task, branches + backbone, fabric, folder, seed=recipe.seed, clip=recipe.clip, label="affinity")
+    backbone = parameter_groups(network.backbone, nn.Identity(), recipe.lr * recipe.backbone_lr, 1.0, WEIGHT_DECAY)
+    task = AffinityTask(run, data, recipe, network, compute)
+    fit(task, branches + backbone, fabric, folder, seed=compute.random_seed, label="affinity")
     header = {
-        "backbone": recipe.backbone, "output_stride": recipe.output_stride, "mean": network.mean.tolist(),
+        "backbone": recipe.backbone, "output_stride": OUTPUT_STRIDE, "mean": network.mean.tolist(),
         "std": network.std.tolist(),
     }  # fmt: skip
     if fabric.global_rank == 0:

@@ -15,6 +15,9 @@ from ktse.models.cam_head import CamNetwork
 from ktse.refinement.par import GROWTH, pixel_adaptive_refinement
 from ktse.refinement.threshold import BINS, colour_regions, explained_share, explained_threshold
 
+SPREAD = 0.15
+"""How far the two background scores lie from the threshold, as a share of it."""
+
 SAMPLE = 128
 """Images that are looked at; their thresholds are so much alike that more change little."""
 
@@ -52,6 +55,6 @@ def background_threshold(network: CamNetwork, data: TaggedImages, long_side: int
     return explained_threshold(total)
 
 
-def around(threshold: float, spread: float) -> tuple[float, float]:
+def around(threshold: float) -> tuple[float, float]:
     """High and low background score of the pseudo-label, a share above and below a threshold, within 0.02..0.95."""
-    return min(0.95, threshold * (1 + spread)), max(0.02, threshold * (1 - spread))
+    return min(0.95, threshold * (1 + SPREAD)), max(0.02, threshold * (1 - SPREAD))

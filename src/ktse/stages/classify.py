@@ -19,7 +19,7 @@ from ktse.method.objective import Batch, Objective
 from ktse.models.backbone import Backbone, part_of_network
 from ktse.models.cam_head import CamHead, CamNetwork
 from ktse.models.weights import load_into, load_tensors, save_model
-from ktse.recipe import ClassifyRecipe
+from ktse.recipe import COMPUTE, ClassifyRecipe, ComputeRecipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.fabric import make_fabric
@@ -34,6 +34,9 @@ COLLAPSED = 0.8
 EMPTY = 0.5
 """Share of tagged classes without any positive activation above which it has collapsed."""
 
+HIDDEN = 256
+"""Channels between backbone and CAM (published)."""
+
 WARMUP = "warmup.safetensors"
 """Checkpoint of the end of the warm-up."""
 
@@ -43,19 +46,16 @@ KEPT = "epoch-{:04d}.safetensors"
 WENT_BACK = "going back to the end of the warm-up"
 """How the log says that training collapsed and was repeated."""
 
-IMPROVED = 0.01
-"""Relative fall of the warm-up's loss over an epoch below which the tags got no better."""
-
 
 class ClassifyTask:
     """The classification network as a training task: warm-up on tags, then the whole objective."""
 
-    def __init__(self, data: TaggedImages, recipe: ClassifyRecipe, network: CamNetwork) -> None:
-        self.data, self.recipe, self.network = data, recipe, network
+    def __init__(self, data: TaggedImages, recipe: ClassifyRecipe, network: CamNetwork, compute: ComputeRecipe) -> None:
+        self.data, self.recipe, self.network, self.compute = data, recipe, network, compute
         self.objective = Objective(network, recipe.objective, network.mean, network.std)
         self.module: nn.Module = self.objective
         self.transform = TrainingTransform(
-            recipe.long_side, recipe.crop, recipe.jitter, network.mean.tolist(), network.std.tolist()
+            recipe.long_side, recipe.crop, 0.0, network.mean.tolist(), network.std.tolist()
         )
         self.terms = dataclasses.asdict(recipe.objective.weights)
         self.plain = {"classification": recipe.objective.weights.classification}
@@ -72,7 +72,7 @@ class ClassifyTask:
         start: int | None = state.memory.get("warmup_ended", 0 if recipe.warmup == 0 else None)
         self.network.freeze_batch_norm(recipe.batch_norm == "frozen" or start is not None)
         if (found := state.memory.get("threshold")) is not None:
-            self.objective.background = around(found, recipe.objective.background_spread)
+            self.objective.background = around(found)
         scale = 1.0 if start is None else recipe.lr_after * state.memory.get("lr_scale", 1.0)
 
         def weights(progress: float) -> Mapping[str, float]:
@@ -96,7 +96,7 @@ class ClassifyTask:
         recipe, done = self.recipe, epoch + progress
         if recipe.schedule == "warmup-batch" and start is not None:
             done = start + (done - start) * recipe.warmup_batch_size / recipe.batch_size
-        return poly(done / recipe.epochs, recipe.power)
+        return poly(done / recipe.epochs)
 
     @property
     def _pairs(self) -> float:
@@ -107,8 +107,10 @@ class ClassifyTask:
     def _loader(self, epoch: int, whole: bool, batches: list[list[int]]) -> DataLoader[Any]:
         recipe, share = self.recipe, self._pairs if whole else 0.0
         anchors = {index for batch in batches for index in batch[: math.ceil(share * len(batch))]}
-        dataset = PairedImages(self.data, self.transform, recipe.seed, epoch, recipe.objective, anchors, whole)
-        return make_loader(dataset, batches, recipe.workers, partial(collate, share=share))
+        dataset = PairedImages(
+            self.data, self.transform, self.compute.random_seed, epoch, recipe.objective, anchors, whole
+        )
+        return make_loader(dataset, batches, self.compute.workers, partial(collate, share=share))
 
     def losses(self, module: nn.Module, batch: Batch, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
         """The objective's terms; counts right and wrong tags on the way, of images that are not mixed."""
@@ -119,7 +121,7 @@ class ClassifyTask:
             counts = {
                 "right": (said & true).sum(), "said": said.sum(), "true": true.sum(),
                 "exact": (said == true).all(dim=1).sum(), "images": torch.tensor(len(true)),
-                "loss": terms.losses["classification"] * len(true), "empty": (true & (strongest <= 0)).sum(),
+                "empty": (true & (strongest <= 0)).sum(),
             }  # fmt: skip
             for name, value in counts.items():
                 state.totals[name] = state.totals.get(name, 0.0) + float(value)
@@ -145,7 +147,7 @@ class ClassifyTask:
         )
 
     def end_epoch(self, state: State) -> EpochEnd:
-        """Judge how well the tags are known, and end the warm-up when they get no better."""
+        """Judge how well the tags are known, and end the warm-up when its time is over."""
         recipe, memory, found = self.recipe, state.memory, _sums(state.totals)
         text = (
             f"epoch {state.epoch} of {recipe.epochs}: tag F1 {found['f1']:.1%}, all tags right on "
@@ -155,11 +157,7 @@ class ClassifyTask:
         kept = KEPT.format(state.epoch) if every and state.epoch % every == 0 else ""
         if "warmup_ended" in memory:
             return EpochEnd(text + self._find_threshold(state), keep=kept)
-        better = found["loss"] < memory.get("best_loss", math.inf) * (1 - IMPROVED)
-        memory["stale"] = 0 if better else memory["stale"] + 1
-        memory["best_loss"] = min(found["loss"], memory.get("best_loss", math.inf))
-        stale = recipe.warmup_patience > 0 and memory["stale"] >= recipe.warmup_patience
-        if state.epoch < recipe.warmup and not stale:
+        if state.epoch < recipe.warmup:
             return EpochEnd(text, keep=kept)
         memory |= {"warmup_ended": 0 if recipe.warmup == 0 else state.epoch, "warm": found}
         return EpochEnd(f"{text}; warm-up ended{self._find_threshold(state)}", keep=WARMUP)
@@ -178,16 +176,15 @@ class ClassifyTask:
 
 
 def _sums(totals: Mapping[str, float]) -> dict[str, float]:
-    """F1 and loss of the tags, share of images with all tags right, share of tags without activation."""
+    """F1 of the tags, share of images with all tags right, share of tags without activation."""
     return {
         "f1": 2 * totals["right"] / max(1.0, totals["said"] + totals["true"]),
         "exact": totals["exact"] / max(1.0, totals["images"]),
         "empty": totals["empty"] / max(1.0, totals["true"]),
-        "loss": totals["loss"] / max(1.0, totals["images"]),
     }
 
 
-def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None:
+def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe, compute: ComputeRecipe = COMPUTE) -> None:
     """Train the CAM network; a collapse sends it back to the end of the warm-up with a quarter of the learning rate.
 
     Writes classify/model.safetensors; an interrupted call goes on where it stopped.
@@ -196,18 +193,18 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe) -> None
         CollapseError: every retry collapsed too.
     """
     folder = run.path("classify")
-    fabric = make_fabric(recipe.precision)
-    torch.manual_seed(recipe.seed)
+    fabric = make_fabric(compute.precision)
+    torch.manual_seed(compute.random_seed)
     network = build(recipe, data.classes)
-    task = ClassifyTask(data, recipe, network)
+    task = ClassifyTask(data, recipe, network, compute)
     groups = parameter_groups(network.backbone, network.head, recipe.lr, recipe.head_lr, recipe.weight_decay)
     fit_with_retries(
         task, groups, fabric, folder, retries=recipe.retries, kept=WARMUP, back=WENT_BACK, label="classify",
-        seed=recipe.seed, clip=recipe.clip, rule=recipe.optimizer,
+        seed=compute.random_seed, rule=recipe.optimizer,
     )  # fmt: skip
     header = {
         "classes": list(data.classes), "backbone": recipe.backbone, "output_stride": recipe.output_stride,
-        "levels": recipe.levels, "hidden": recipe.hidden, "pooling": recipe.pooling,
+        "levels": recipe.levels, "hidden": HIDDEN, "pooling": recipe.pooling,
         "mean": network.mean.tolist(), "std": network.std.tolist(), "long_side": list(recipe.long_side),
     }  # fmt: skip
     if fabric.global_rank == 0:
@@ -222,7 +219,7 @@ def build(recipe: ClassifyRecipe, classes: tuple[str, ...]) -> CamNetwork:
     """
     backbone = Backbone(recipe.backbone, recipe.output_stride, recipe.weights, recipe.frozen_stages, recipe.levels)
     head = CamHead(
-        backbone.channels, len(classes), recipe.hidden, recipe.pooling, signed=recipe.levels > 1, dropout=recipe.dropout
+        backbone.channels, len(classes), HIDDEN, recipe.pooling, signed=recipe.levels > 1, dropout=recipe.dropout
     )
     network = CamNetwork(backbone, head)
     given, known = part_of_network(recipe.weights, "head.")
@@ -247,20 +244,4 @@ def load_network(run: RunFolder) -> CamNetwork:
     network = CamNetwork(backbone, head)
     load_into(network, tensors, path)
     network.freeze_batch_norm(True)
-    return network.eval()
-
-
-def load_warmup(run: RunFolder) -> CamNetwork | None:
-    """The CAM network as it was at the end of the warm-up, a plain CAM; None if there was none, or nothing after it."""
-    path = run.path("classify", WARMUP)
-    if not path.is_file():
-        return None
-    kept, header = load_tensors(path)
-    if not header["state"]["memory"].get("warmup_ended"):
-        return None
-    network, start = load_network(run), "model/network."
-    tensors = {key.removeprefix(start): value for key, value in kept.items() if key.startswith(start)}
-    if all(torch.equal(value, tensors[key]) for key, value in network.state_dict().items() if key in tensors):
-        return None
-    load_into(network, tensors, path)
     return network.eval()

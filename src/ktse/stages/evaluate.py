@@ -176,7 +176,7 @@ def _measure(
                 for rows, scores in bands(small, (true.shape[0], true.shape[1])):
                     measure.sweep.add(true[rows], keys, scores)
                     if stage == "seed" and limit is not None:
-                        said[rows] = cut(keys, scores, limit, 0.0, classes)
+                        said[rows] = cut(keys, scores, limit, classes)
             measure.add(name, split, true, said)
     return found if shown.any() else {}, shown, _doubts(tagged, int(shown.sum()))
 

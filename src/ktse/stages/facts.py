@@ -125,7 +125,7 @@ def _look(run: RunFolder, data: TaggedImages, recipe: Recipe, seed_threshold: fl
         found.add(keys, mask, run.prediction(name) if run.prediction_path(name).is_file() else None)
         stored = run.seed(name)
         cam = stored.cam.astype(np.float32)
-        seed = cut(stored.keys, cam, seed_threshold, 0.0, len(data.classes))
+        seed = cut(stored.keys, cam, seed_threshold, len(data.classes))
         small = Image.fromarray(mask).resize(cam.shape[:0:-1], Image.Resampling.NEAREST)
         cells = _cells(image_size(data.source(index)), recipe)
         found.add_seed(stored.keys, cam, seed, np.asarray(small), cells)

@@ -15,7 +15,7 @@ from ktse.models.folding import fold_batch_norms
 from ktse.models.segmenter import Portable
 from ktse.prediction.files import predict_files, tidy
 from ktse.prediction.predictor import Predictor
-from ktse.recipe import PredictRecipe
+from ktse.recipe import COMPUTE, ComputeRecipe, PredictRecipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import my_share, rank, wait_for_all
@@ -58,7 +58,13 @@ class TorchModel:
             return logits
 
 
-def predict(run: RunFolder, data: TaggedImages, recipe: PredictRecipe, corrections: Corrections | None = None) -> None:
+def predict(
+    run: RunFolder,
+    data: TaggedImages,
+    recipe: PredictRecipe,
+    corrections: Corrections | None = None,
+    compute: ComputeRecipe = COMPUTE,
+) -> None:
     """Write predictions/ID.png, and fused/ID.png if the recipe fuses, of every image that has none yet.
 
     Args:
@@ -66,8 +72,9 @@ def predict(run: RunFolder, data: TaggedImages, recipe: PredictRecipe, correctio
         data: images and tags.
         recipe: the settings.
         corrections: masks that a person has corrected.
+        compute: precision.
     """
-    predictor = Predictor(TorchModel(run.path("segment", "model.safetensors"), recipe.precision), recipe)
+    predictor = Predictor(TorchModel(run.path("segment", "model.safetensors"), compute.precision), recipe)
     images = {data.ids[index]: partial(data.read, index) for index in my_share(range(len(data)))}
     beside = None
     if recipe.fuse:

@@ -15,13 +15,13 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.image import image_size
 from ktse.data.masks import Calibration
 from ktse.errors import CollapseError
-from ktse.files import label_type, read_json, write_json, write_label_map, write_npz, write_table
+from ktse.files import label_type, write_json, write_label_map, write_npz, write_table
 from ktse.models.sam import load_sam
-from ktse.recipe import RefineRecipe
+from ktse.recipe import COMPUTE, ComputeRecipe, RefineRecipe
+from ktse.recipe.masks import REFINE_PIXELS
 from ktse.refinement.bands import bands
 from ktse.refinement.confidence import Signs, confident_half, image_confidence, margins
 from ktse.refinement.cutting import cut, enlarge
-from ktse.refinement.dense_crf import in_processes
 from ktse.refinement.threshold import (
     BINS,
     boundary_contrast,
@@ -33,6 +33,7 @@ from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import my_share, rank, wait_for_all, world_size
+from ktse.runtime.workers import in_processes
 from ktse.stages.affinity import load_affinity
 from ktse.stages.calibration import calibrated_images, calibrated_threshold
 from ktse.stages.refiners import CRF_THRESHOLD, crf_class_scores, soft_refiner
@@ -57,15 +58,13 @@ class Cut(NamedTuple):
     separation: float
 
 
-class Row(NamedTuple):
-    """A line of confidence.csv; undecided is a share of pixels."""
-
-    name: str
-    signs: Signs
-    undecided: float
-
-
-def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, calibration: Calibration | None = None) -> None:
+def refine(
+    run: RunFolder,
+    data: TaggedImages,
+    recipe: RefineRecipe,
+    calibration: Calibration | None = None,
+    compute: ComputeRecipe = COMPUTE,
+) -> None:
     """Write masks/ID.npz (refined scores), then masks/ID.png, confident/ID.png, confidence.csv and summary.json.
 
     Args:
@@ -73,6 +72,7 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, calibration
         data: images and tags.
         recipe: the chain and its settings.
         calibration: masks to choose the threshold by, if the user gave some.
+        compute: precision and processes.
 
     Raises:
         CollapseError: the CAMs hold nothing to make masks from.
@@ -80,28 +80,26 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, calibration
     """
     with_crf = "crf" in recipe.method
     soft = run.soft_scores if with_crf else run.scores
-    explained = _refine_all(run, data, recipe)
+    explained = _refine_all(run, data, recipe, compute)
     chosen = choose_threshold(explained, recipe.threshold)
     threshold, source, kind = chosen.value, chosen.source, str(chosen.kind)
     calibrated = None
     if calibration is not None:
-        found = calibrated_threshold(data, calibration, soft)
-        calibrated = {**asdict(found), "images": calibrated_images(data, calibration), "instead_of": threshold}
-        threshold, source, kind = found.threshold, found.source, "calibrated"
+        suited = calibrated_threshold(data, calibration, soft)
+        calibrated = {**asdict(suited), "images": calibrated_images(data, calibration), "instead_of": threshold}
+        threshold, source, kind = suited.threshold, suited.source, "calibrated"
     place = min(BINS - 1, int(threshold * BINS))
     if with_crf:
-        _crf_all(run, data, recipe, threshold)
+        _crf_all(run, data, threshold, compute)
         wait_for_all()
         source = f"where the dense CRF decides, given the background score {threshold:.2f} ({source})"
         threshold, kind = CRF_THRESHOLD, "crf"
-    rows = _cut_all(run, data, recipe, threshold, lambda name: soft(name).contrast[:, place])
+    found = _cut_all(run, data, threshold, compute, lambda name: soft(name).contrast[:, place])
     if rank() > 0:
         return
-    tagged = [row for row in rows if row.signs.tags]
-    origin = run.path("seeds", "source.json")
-    seeds = read_json(origin) if origin.is_file() else {"warnings": []}
-    warnings = seeds.pop("warnings") + _judge(sum(row.signs.foreground == 0 for row in tagged), len(tagged))
-    _write_confidence(run, rows, tagged)
+    tagged = [signs for signs in found.values() if signs.tags]
+    warnings = _judge(sum(signs.foreground == 0 for signs in tagged), len(tagged))
+    _write_confidence(run, found)
     summary = {
         "threshold": threshold,
         "threshold_source": source,
@@ -109,52 +107,52 @@ def refine(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, calibration
         "explained": explained.round(5).tolist(),
         "warnings": warnings,
         "calibration": calibrated,
-        "seed_source": seeds,
     }
     write_json(run.path("masks", "summary.json"), summary)
     say(f"refine: threshold {threshold:.2f} ({source})")
 
 
 def _cut_all(
-    run: RunFolder, data: TaggedImages, recipe: RefineRecipe, threshold: float, contrast: Callable[[str], np.ndarray]
-) -> list[Row]:
+    run: RunFolder,
+    data: TaggedImages,
+    threshold: float,
+    compute: ComputeRecipe,
+    contrast: Callable[[str], np.ndarray],
+) -> dict[str, Signs]:
     """Cut and write the mask of every image, each process its share; what was found about all of them."""
-    found = np.zeros((len(data), len(Signs._fields) + 1))
+    found = np.zeros((len(data), len(Signs._fields)))
     mine = my_share(range(len(data)))
     for index in track(mine, "cut masks", total=len(mine)):
         name, stored = data.ids[index], run.scores(data.ids[index])
         size = image_size(data.source(index))[::-1]
         keys = stored.keys
-        label, trusted, separation = _cut_mask(keys, stored.scores, size, threshold, recipe, len(data.classes))
+        label, trusted, separation = _cut_mask(keys, stored.scores, size, threshold, len(data.classes))
         write_label_map(run.mask_path(name), label)
-        open_pixels = label == np.iinfo(label.dtype).max
-        write_label_map(run.confident_path(name), (trusted & ~open_pixels).astype(np.uint8))
+        write_label_map(run.confident_path(name), trusted.astype(np.uint8))
         excess, pairs = contrast(name)
         logits = run.seed(name).logits[keys]
         shares = [float((label == key + 1).mean()) for key in keys]
-        signs = Signs(
-            len(logits), float(logits.mean()) if len(logits) else 0.0, float(excess / max(1, pairs)),
-            separation, min(shares, default=0.0), sum(shares),
-        )  # fmt: skip
-        found[index] = (*signs, open_pixels.mean())
+        found[index] = Signs(
+            len(logits),
+            float(logits.mean()) if len(logits) else 0.0,
+            float(excess / max(1, pairs)),
+            separation,
+            min(shares, default=0.0),
+            sum(shares),
+        )
     if world_size() > 1:  # each process has filled in other rows
-        whole = make_fabric(recipe.precision).all_reduce(torch.from_numpy(found), reduce_op="sum")
+        whole = make_fabric(compute.precision).all_reduce(torch.from_numpy(found), reduce_op="sum")
         found = np.asarray(cast(Tensor, whole).cpu())
-    return [
-        Row(name, Signs(int(tags), *map(float, signs)), float(undecided))
-        for name, (tags, *signs, undecided) in zip(data.ids, found, strict=True)
-    ]
+    return {name: Signs(int(tags), *map(float, signs)) for name, (tags, *signs) in zip(data.ids, found, strict=True)}
 
 
-def _cut_mask(
-    keys: np.ndarray, stored: np.ndarray, size: tuple[int, int], threshold: float, recipe: RefineRecipe, classes: int
-) -> Cut:
+def _cut_mask(keys: np.ndarray, stored: np.ndarray, size: tuple[int, int], threshold: float, classes: int) -> Cut:
     """Cut scores that are enlarged a few rows at a time."""
     label = np.empty(size, dtype=label_type(classes))
     best, margin = np.empty(size, dtype=np.uint16), np.empty(size, dtype=np.float32)
     sums, pixels = np.zeros(2), np.zeros(2, dtype=np.int64)  # outside and inside
     for rows, scores in bands(stored, size):
-        label[rows] = cut(keys, scores, threshold, recipe.undecided, classes)
+        label[rows] = cut(keys, scores, threshold, classes)
         strongest = scores.max(axis=0, initial=0)
         inside = (strongest > threshold).ravel().astype(np.int64)
         sums += np.bincount(inside, strongest.ravel(), 2)
@@ -165,23 +163,23 @@ def _cut_mask(
     return Cut(label, confident_half(best, margin), float(inside_mean - outside_mean))
 
 
-def _write_confidence(run: RunFolder, rows: list[Row], tagged: list[Row]) -> None:
+def _write_confidence(run: RunFolder, found: dict[str, Signs]) -> None:
     """Write confidence.csv. A mask without tags is empty by definition, and sure."""
-    confidences = image_confidence([row.signs for row in tagged])
-    found = dict(zip((row.name for row in tagged), confidences, strict=True))
-    lines = []
-    for name, signs, undecided in rows:
-        values = (found.get(name, 1.0), undecided, signs.foreground, signs.contrast, signs.separation, signs.smallest)
-        lines.append((name, *(f"{value:.4f}" for value in values)))
-    header = ("id", "confidence", "undecided", "foreground", "contrast", "separation", "smallest")
-    write_table(run.path("masks", "confidence.csv"), header, lines)
+    tagged = {name: signs for name, signs in found.items() if signs.tags}
+    confidence = dict(zip(tagged, image_confidence(list(tagged.values())), strict=True))
+    rows = []
+    for name, signs in found.items():
+        values = (confidence.get(name, 1.0), signs.foreground, signs.contrast, signs.separation, signs.smallest)
+        rows.append((name, *(f"{value:.4f}" for value in values)))
+    header = ("id", "confidence", "foreground", "contrast", "separation", "smallest")
+    write_table(run.path("masks", "confidence.csv"), header, rows)
 
 
-def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> np.ndarray:
+def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, compute: ComputeRecipe) -> np.ndarray:
     """Soft refinement of every image that has none yet; (bins,) mean of explained_labels over images with tags."""
     with_crf = "crf" in recipe.method
     path, stored = (run.soft_scores_path, run.soft_scores) if with_crf else (run.scores_path, run.scores)
-    fabric = make_fabric(recipe.precision)
+    fabric = make_fabric(compute.precision)
     network = load_affinity(run).to(fabric.device) if "irn" in recipe.method else None
     sam = load_sam(recipe.sam_weights).to(fabric.device) if "sam" in recipe.method else None
     refiner = soft_refiner(recipe, fabric, network, sam)
@@ -189,7 +187,7 @@ def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> np.
     missing = [index for index in mine if not path(data.ids[index]).is_file()]
     label = "+".join(name for name in recipe.method if name != "crf") or "none"
     for index in track(missing, f"refine ({label})", total=len(mine), done=len(mine) - len(missing)):
-        seed, image = run.seed(data.ids[index]), data.read(index, pixels=recipe.pixels)
+        seed, image = run.seed(data.ids[index]), data.read(index, pixels=REFINE_PIXELS)
         scores = refiner(image, torch.from_numpy(seed.cam.astype(np.float32))).cpu().numpy()
         small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
         contrast, explained = boundary_contrast(small, scores), explained_labels(colour_regions(small), scores)
@@ -204,17 +202,17 @@ def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe) -> np.
     return total / max(1, int(data.tags.any(axis=1).sum()))
 
 
-def _crf_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, background: float) -> None:
+def _crf_all(run: RunFolder, data: TaggedImages, background: float, compute: ComputeRecipe) -> None:
     """Dense CRF, at the images' own size, of every image that has none yet."""
     left = [index for index in my_share(range(len(data))) if not run.scores_path(data.ids[index]).is_file()]
 
     def jobs() -> Iterator[tuple[Any, ...]]:
         for index in left:
-            image = np.array(data.read(index, pixels=recipe.pixels))
+            image = np.array(data.read(index, pixels=REFINE_PIXELS))
             scores = run.soft_scores(data.ids[index]).scores
-            yield image, enlarge(scores, (image.shape[0], image.shape[1])), background, recipe
+            yield image, enlarge(scores, (image.shape[0], image.shape[1])), background
 
-    results = in_processes(crf_class_scores, jobs(), recipe.workers)
+    results = in_processes(crf_class_scores, jobs(), compute.workers)
     shown = track(left, "refine (crf)", total=len(data), done=len(data) - len(left))
     for index, scores in zip(shown, results, strict=True):
         keys = np.flatnonzero(data.tags[index]).astype(np.int32)

@@ -15,7 +15,7 @@ from ktse.data.transforms import to_tensor
 from ktse.models.affinity import AffinityNetwork
 from ktse.models.sam import Sam
 from ktse.recipe import RefineRecipe
-from ktse.refinement.dense_crf import crf_scores
+from ktse.refinement.dense_crf import FOR_SEEDS, crf_scores
 from ktse.refinement.mask_voting import boxes, peaks, vote
 from ktse.refinement.par import GROWTH, pixel_adaptive_refinement
 from ktse.refinement.random_walk import random_walk, walk_scores
@@ -25,6 +25,9 @@ Refiner = Callable[[Image.Image, Tensor], Tensor]
 
 CRF_THRESHOLD = 0.5
 """Where crf_class_scores cut into background and classes as the CRF does."""
+
+SAM_POINTS = 4
+"""Places of a class, at most, that a SAM is asked about."""
 
 LEAST = 1e-3
 """Background score that the CRF is given at least."""
@@ -56,7 +59,7 @@ def soft_refiner(
             elif name == "irn" and network is not None:
                 scores = _walk(image, scores, network, fabric, recipe)
             elif name == "sam" and sam is not None:
-                scores = _vote(image, _resized(scores, size), sam, fabric, recipe)
+                scores = _vote(image, _resized(scores, size), sam, fabric)
         return _resized(scores, size)
 
     return refine
@@ -82,10 +85,10 @@ def _walk(image: Image.Image, scores: Tensor, network: AffinityNetwork, fabric: 
     return walk_scores(walked, (image.height, image.width))
 
 
-def _vote(image: Image.Image, scores: Tensor, sam: Sam, fabric: Fabric, recipe: RefineRecipe) -> Tensor:
+def _vote(image: Image.Image, scores: Tensor, sam: Sam, fabric: Fabric) -> Tensor:
     scores = scores / scores.amax(dim=(1, 2), keepdim=True).clamp(min=1e-5)  # as CAMs are
     with fabric.autocast():
-        candidates = sam(image, peaks(scores, recipe.sam_points), boxes(scores), (scores.shape[1], scores.shape[2]))
+        candidates = sam(image, peaks(scores, SAM_POINTS), boxes(scores), (scores.shape[1], scores.shape[2]))
     return vote(scores, candidates)
 
 
@@ -103,14 +106,13 @@ def boundary(network: AffinityNetwork, image: Image.Image, fabric: Fabric) -> Te
     return ((edge[0] + edge[1].flip(-1)) / 2).sigmoid()
 
 
-def crf_class_scores(image: np.ndarray, scores: np.ndarray, background: float, recipe: RefineRecipe) -> np.ndarray:
+def crf_class_scores(image: np.ndarray, scores: np.ndarray, background: float) -> np.ndarray:
     """Class scores after the dense CRF, such that CRF_THRESHOLD cuts them exactly where the CRF decides.
 
     Args:
         image: (H, W, 3) uint8.
         scores: (K, H, W) float in 0..1.
         background: background score.
-        recipe: settings of the CRF.
 
     Returns:
         (K, H, W) float32 in 0..1: the class's probability against background and the strongest class.
@@ -122,6 +124,6 @@ def crf_class_scores(image: np.ndarray, scores: np.ndarray, background: float, r
         return scores
     # Where nothing scores at all, a background score of 0 would leave nothing to divide by.
     planes = np.concatenate([np.full_like(scores[:1], max(background, LEAST)), scores])
-    after = crf_scores(image, planes / planes.sum(axis=0), recipe.crf)
+    after = crf_scores(image, planes / planes.sum(axis=0), FOR_SEEDS)
     classes: np.ndarray = after[1:] / (after[:1] + after[1:].max(axis=0))
     return classes

@@ -15,13 +15,14 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.image import at_most
 from ktse.data.transforms import long_side_size, to_tensor
 from ktse.models.cam_head import CamNetwork
-from ktse.recipe import SeedRecipe
+from ktse.recipe import COMPUTE, ComputeRecipe, SeedRecipe
+from ktse.recipe.masks import SEED_PIXELS
 from ktse.refinement.threshold import colour_regions, explained_labels
 from ktse.run_folder import RunFolder, Seed
 from ktse.runtime.console import track
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import my_share
-from ktse.stages.source import choose_network
+from ktse.stages.classify import load_network
 
 
 def merge_cams(cams: Iterable[tuple[Tensor, bool]], keys: Tensor, size: tuple[int, int]) -> Tensor:
@@ -60,7 +61,7 @@ def image_cams(
     Returns:
         cam (K, h, w) float16 in 0..1 and logits (C,) float32, averaged over scales.
     """
-    whole = at_most(image.size, recipe.pixels)
+    whole = at_most(image.size, SEED_PIXELS)
     base = long_side_size(image.size, recipe.long_side) if recipe.long_side else whole
     logits, cams = [], []
     for scale in recipe.scales:
@@ -77,12 +78,10 @@ def image_cams(
     return merged.half().cpu().numpy(), torch.cat(logits).float().mean(dim=0).cpu().numpy()
 
 
-def seed(run: RunFolder, data: TaggedImages, recipe: SeedRecipe) -> None:
-    """Write seeds/ID.npz for every image that has none yet, and seeds/source.json."""
-    fabric = make_fabric(recipe.precision)
-    network = (
-        choose_network(run, data, recipe, fabric, image_cams).to(fabric.device).to(memory_format=torch.channels_last)
-    )
+def seed(run: RunFolder, data: TaggedImages, recipe: SeedRecipe, compute: ComputeRecipe = COMPUTE) -> None:
+    """Write seeds/ID.npz for every image that has none yet."""
+    fabric = make_fabric(compute.precision)
+    network = load_network(run).to(fabric.device).to(memory_format=torch.channels_last)
     mine = my_share(range(len(data)))
     left = [index for index in mine if not run.seed_path(data.ids[index]).is_file()]
     for index in track(left, "seed", total=len(mine), done=len(mine) - len(left)):

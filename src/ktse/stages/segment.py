@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from ktse.data.dataset import TaggedImages
@@ -22,7 +23,7 @@ from ktse.files import label_type, write_json
 from ktse.models.segmenter import Segmenter, SegmenterPair, describe
 from ktse.models.weights import load_into, load_tensors, require_finite, save_model
 from ktse.quality.metrics import Confusion
-from ktse.recipe import SegmentRecipe
+from ktse.recipe import COMPUTE, ComputeRecipe, SegmentRecipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.fabric import make_fabric
@@ -30,13 +31,15 @@ from ktse.runtime.processes import rank
 from ktse.segmentation.beco import Scene, co_training, paste
 from ktse.segmentation.learner import Learner
 from ktse.segmentation.soundness import LEAST_CONTRAST, Agreement, contrast
-from ktse.segmentation.targets import pixel_loss, pixel_weights, presence_loss, weighted_mean
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
 from ktse.training.batches import epoch_batches, make_loader
 from ktse.training.loop import EpochEnd, EpochPlan, State, fit_with_retries, parameter_groups, poly
 
 COMPARED = 64
 """Crops of training images on which the model is compared with the masks that it has learned from."""
+
+JITTER, MOMENTUM = 0.2, 0.9
+"""Strength of changes of brightness, contrast and saturation, in which the views of two networks differ; of SGD."""
 
 PROBED = 4
 """Crops of training images on which it is watched whether the encoder still tells images apart."""
@@ -52,14 +55,22 @@ class SegmentTask:
     """The segmentation model as a training task."""
 
     def __init__(
-        self, run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, learner: Learner, corrections: Corrections
+        self,
+        run: RunFolder,
+        data: TaggedImages,
+        recipe: SegmentRecipe,
+        learner: Learner,
+        corrections: Corrections,
+        compute: ComputeRecipe,
     ) -> None:
-        self.data, self.recipe, self.learner = data, recipe, learner
+        self.data, self.recipe, self.learner, self.compute = data, recipe, learner, compute
         self.module: nn.Module = learner
         self.ignored = int(np.iinfo(label_type(len(data.classes))).max)
         mean, std = (getattr(learner.networks[0], name).tolist() for name in ("mean", "std"))
-        transform = TrainingTransform(recipe.long_side, recipe.crop, recipe.jitter, mean, std, self.ignored)
-        self.images_and_masks = NoisyMasks(run, data, recipe, corrections, transform)
+        transform = TrainingTransform(recipe.long_side, recipe.crop, JITTER, mean, std, self.ignored)
+        self.images_and_masks = NoisyMasks(
+            run, data, corrections, transform, compute.random_seed, len(learner.networks)
+        )
         probed = [self.images_and_masks[index] for index in self.images()[:PROBED]]
         self._probe = collate_noisy(probed).views[0]
         self._contrast_before = self._contrast()
@@ -85,15 +96,11 @@ class SegmentTask:
         return EpochPlan(
             phase="segment" if not beco else "beco" if self._online(state) else "warmup",
             batch_size=recipe.batch_size,
-            weights=lambda _: {"cross_entropy": 1.0, **({"agreement": 1.0} if beco else self._presence)},
-            lr=lambda progress: scale * (end + (1 - end) * poly((state.epoch + progress) / epochs, recipe.power)),
-            momentum=recipe.momentum, loader=partial(self._loader, state.epoch), after_step=self.learner.after_step,
+            weights=lambda _: {"cross_entropy": 1.0, **({"agreement": 1.0} if beco else {})},
+            lr=lambda progress: scale * (end + (1 - end) * poly((state.epoch + progress) / epochs)),
+            momentum=MOMENTUM, loader=partial(self._loader, state.epoch),
             epochs=epochs,
         )  # fmt: skip
-
-    @property
-    def _presence(self) -> dict[str, float]:
-        return {"presence": self.recipe.presence} if self.recipe.presence else {}
 
     def _online(self, state: State) -> bool:
         return state.epoch >= self.recipe.beco.warmup
@@ -101,34 +108,27 @@ class SegmentTask:
     def crops(self, count: int) -> DataLoader[Any]:
         """About so many images as in an epoch after the last."""
         epoch, size = self.recipe.passes(len(self.data.training)), self.recipe.batch_size
-        batches = epoch_batches(self.images(), size, self.recipe.seed, epoch)
+        batches = epoch_batches(self.images(), size, self.compute.random_seed, epoch)
         return self._loader(epoch, batches[: math.ceil(count / size)])
 
     def _loader(self, epoch: int, batches: list[list[int]]) -> DataLoader[Any]:
         self.images_and_masks.epoch = epoch
-        return make_loader(self.images_and_masks, batches, self.recipe.workers, collate_noisy)
+        return make_loader(self.images_and_masks, batches, self.compute.workers, collate_noisy)
 
     def losses(
         self, module: nn.Module, batch: NoisyBatch, weights: Mapping[str, float], state: State
     ) -> dict[str, Tensor]:
-        """Cross entropy with the masks, and what the recipe sets beside it; 0 if no pixel counts."""
+        """Cross entropy with the masks, and for two networks their agreement; 0 if no pixel counts."""
         if self.recipe.method == "beco":
             terms = self._beco(module, batch, state)
         else:
             (logits,) = module(batch.views)
-            loss = pixel_loss(logits, batch.label, self.ignored, batch.keys, batch.target)
-            pixels = pixel_weights(batch.label, batch.trust, self.ignored, self._doubtful)
-            terms = {"cross_entropy": weighted_mean(loss, pixels, batch.weight)}
-            if self._presence:
-                terms["presence"] = (presence_loss(logits, batch.label, self.ignored) * batch.weight).mean()
+            loss = cross_entropy(logits, batch.label, ignore_index=self.ignored, reduction="sum")
+            terms = {"cross_entropy": loss / (batch.label != self.ignored).sum().clamp(min=1)}
         total = sum(weights[name] * value.item() for name, value in terms.items())
         state.totals["loss"] = state.totals.get("loss", 0.0) + total
         state.totals["batches"] = state.totals.get("batches", 0.0) + 1
         return terms
-
-    @property
-    def _doubtful(self) -> float:
-        return self.recipe.doubtful_weight if self.recipe.confidence_weight in ("pixel", "both") else 1.0
 
     def _beco(self, module: nn.Module, batch: NoisyBatch, state: State) -> dict[str, Tensor]:
         beco, online, sure = self.recipe.beco, None, None
@@ -138,9 +138,8 @@ class SegmentTask:
                 probability, online = torch.stack(module(batch.views)).mean(dim=0).softmax(dim=1).max(dim=1)
             module.train()
             sure = probability > beco.online_threshold
-        weight = batch.weight[:, None, None].expand(batch.label.shape)
-        scene = Scene(batch.views, batch.label, batch.trust, weight, torch.zeros_like(batch.label, dtype=torch.bool))
-        scene = paste(scene, online, sure, self.ignored, beco.mix, beco.boundary_width)
+        scene = Scene(batch.views, batch.label, batch.trust, torch.zeros_like(batch.label, dtype=torch.bool))
+        scene = paste(scene, online, sure, self.ignored, beco.mix)
         return co_training(module(scene.views), scene, self.ignored, beco.boundary_weight)
 
     def watch(self, state: State) -> None:
@@ -161,7 +160,13 @@ class SegmentTask:
         return EpochEnd(f"epoch {state.epoch} of {epochs}: loss {loss:.3f}")
 
 
-def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, corrections: Corrections | None = None) -> None:
+def segment(
+    run: RunFolder,
+    data: TaggedImages,
+    recipe: SegmentRecipe,
+    corrections: Corrections | None = None,
+    compute: ComputeRecipe = COMPUTE,
+) -> None:
     """Write segment/model.safetensors and segment/summary.json; an interrupted call goes on where it stopped.
 
     Args:
@@ -169,6 +174,7 @@ def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, correctio
         data: images.
         recipe: the settings.
         corrections: masks that a person has corrected, learned from in place of the run's own.
+        compute: random numbers, precision and processes.
 
     Raises:
         DataError: some corrections cannot be used; nothing is trained.
@@ -178,8 +184,8 @@ def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, correctio
     if rank() == 0 and len(corrections):
         _say_corrections(data, corrections)
     folder = run.path("segment")
-    fabric = make_fabric(recipe.precision)
-    torch.manual_seed(recipe.seed)
+    fabric = make_fabric(compute.precision)
+    torch.manual_seed(compute.random_seed)
     start, networks = initial_weights(run, recipe), []
     for _ in range(2 if recipe.method == "beco" else 1):
         model = Segmenter(recipe.architecture, recipe.encoder, len(data.classes), start)
@@ -187,14 +193,14 @@ def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, correctio
             model.freeze_batch_norm()
         model.freeze_stages(recipe.frozen_stages)
         networks.append(model)
-    learner = Learner(networks, recipe.ema)
+    learner = Learner(networks)
     encoders = nn.ModuleList(model.encoder for model in networks)
     rest = nn.ModuleList(model.rest() for model in networks)
     groups = parameter_groups(encoders, rest, recipe.lr, recipe.head_lr, recipe.weight_decay)
-    task = SegmentTask(run, data, recipe, learner, corrections)
+    task = SegmentTask(run, data, recipe, learner, corrections, compute)
     repeated = fit_with_retries(
         task, groups, fabric, folder, retries=recipe.retries, kept=START, back=WENT_BACK, label="segment",
-        seed=recipe.seed, clip=recipe.clip, start=START if recipe.retries else "",
+        seed=compute.random_seed, clip=recipe.clip, start=START if recipe.retries else "",
     )  # fmt: skip
     result = learner.result()
     require_finite(result.state_dict())

@@ -11,9 +11,8 @@ from jsonargparse import ArgumentParser
 
 from ktse import api
 from ktse._version import __version__
-from ktse.provenance import flat
 from ktse.recipe import DataRecipe, Recipe
-from ktse.recipe.load import add_recipe_arguments, to_dict
+from ktse.recipe.load import add_recipe_arguments, flat, to_dict
 from ktse.research.ablate import ablate
 from ktse.research.phenomenon import phenomenon
 from ktse.terminal.layout import Layout
@@ -24,7 +23,7 @@ GIVEN = ("data.images", "data.tags", "data.skip_bad")
 
 COMPLETION = "--completion"
 
-TRAINING = ("classify", "seed", "affinity", "refine", "segment", "predict")
+TRAINING = ("compute", "classify", "seed", "affinity", "refine", "segment", "predict")
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,14 @@ VERBS: dict[str, Verb] = {
     "demo": Verb(api.demo, ("data", *TRAINING)),
     "check": Verb(api.check, ("data",), {**SKIP_BAD, "json": "print JSON"}, files=TAGS),
     "status": Verb(api.status),
-    "classify": Verb(api.classify, ("classify",)),
-    "seed": Verb(api.seed, ("seed",)),
-    "affinity": Verb(api.affinity, ("affinity",)),
-    "refine": Verb(api.refine, ("refine",)),
-    "segment": Verb(api.segment, ("segment",)),
+    "classify": Verb(api.classify, ("compute", "classify")),
+    "seed": Verb(api.seed, ("compute", "seed")),
+    "affinity": Verb(api.affinity, ("compute", "affinity")),
+    "refine": Verb(api.refine, ("compute", "refine")),
+    "segment": Verb(api.segment, ("compute", "segment")),
     "predict": Verb(
         api.predict,
-        ("predict",),
+        ("compute", "predict"),
         many={"images": "images, or one folder or video; without them, the run's own images"},
         files={"tags": "file of the tags of the images in a folder: no image gets a class that it is not tagged with"},
     ),
@@ -76,7 +75,7 @@ VERBS: dict[str, Verb] = {
     ),
     "ablate": Verb(
         ablate,
-        ("data", "classify", "seed", "affinity", "refine"),
+        ("data", "compute", "classify", "seed", "affinity", "refine"),
         {**SKIP_BAD, "pseudo_masks": "also refine, and measure the pseudo-masks"},
     ),
     "phenomenon": Verb(phenomenon),

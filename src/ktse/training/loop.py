@@ -25,6 +25,9 @@ from ktse.training.batches import epoch_batches, share_of
 
 CHECKPOINT_SECONDS = 120.0
 
+POWER = 0.9
+"""Published exponent of the learning rate's decay."""
+
 WATCH_STEPS = 100
 """Steps after which the task looks whether training is still sound, as an epoch over much data is too late for that."""
 
@@ -40,7 +43,6 @@ class EpochPlan:
         lr: factor on every group's learning rate, given the progress 0..1 within the epoch.
         momentum: SGD momentum.
         loader: makes the loader of the epoch, given the images of each batch.
-        after_step: what follows each step of the optimiser, such as a moving average of the weights.
         epochs: how many epochs there will be in all, for the user.
     """
 
@@ -50,7 +52,6 @@ class EpochPlan:
     lr: Callable[[float], float]
     momentum: float
     loader: Callable[[list[list[int]]], DataLoader[Any]]
-    after_step: Callable[[], None] | None = None
     epochs: int = 1
 
 
@@ -121,9 +122,9 @@ def parameter_groups(
     return [{**group, "base_lr": group["lr"]} for group in groups if group["params"]]
 
 
-def poly(progress: float, power: float) -> float:
-    """Polynomial decay from 1 to 0: (1 - progress) ** power, progress clipped to 0..1."""
-    return float((1 - min(1.0, max(0.0, progress))) ** power)
+def poly(progress: float) -> float:
+    """Polynomial decay from 1 to 0: (1 - progress) ** POWER, progress clipped to 0..1."""
+    return float((1 - min(1.0, max(0.0, progress))) ** POWER)
 
 
 def fit(
@@ -308,8 +309,6 @@ def _step(
     if clip > 0:
         fabric.clip_gradients(module, optimizer, max_norm=clip)
     optimizer.step()
-    if plan.after_step is not None:
-        plan.after_step()
     return {
         "lr": optimizer.param_groups[0]["lr"], "total": round(total.item(), 6),
         "terms": {name: round(value.item(), 6) for name, value in terms.items()},

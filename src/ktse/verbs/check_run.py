@@ -9,7 +9,7 @@ from typing import Any
 
 from ktse.checking.check import Checked, check_images
 from ktse.data.masks import open_truth
-from ktse.pipeline import Job
+from ktse.job import Job
 from ktse.recipe.load import changed
 from ktse.run_folder import RunFolder
 from ktse.verbs.using import moved_error
@@ -32,8 +32,8 @@ def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings
     recipe = changed(changed(run.read_recipe(), settings), {"data": {"skip_bad": True}} if skip_bad else {})
     job = Job(run, changed(recipe, {"truth": {"masks": str(masks)}} if masks is not None else {}))
     path = job.recipe.truth.masks
-    truth = open_truth(Path(path), job.opened) if path else None
-    checked = check_images(job.opened, truth, skip_bad=job.recipe.data.skip_bad)
+    truth = open_truth(Path(path), job.given.images) if path else None
+    checked = check_images(job.given.images, truth, skip_bad=job.recipe.data.skip_bad)
     if checked.errors:
         return checked
     if not run.path("classify", "model.safetensors").is_file():
@@ -41,6 +41,6 @@ def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings
         return dataclasses.replace(checked, warnings=[*checked.warnings, text])
     from ktse.checking.doubtful_tags import doubtful_tags  # loads torch
 
-    doubtful, judge, warning = doubtful_tags(run, job.opened.without(checked.unreadable), job.recipe.classify)
+    doubtful, judge, warning = doubtful_tags(run, job.given.images.without(checked.unreadable), job.recipe.classify)
     warnings = [*checked.warnings, *([warning] if warning else [])]
     return dataclasses.replace(checked, doubtful=doubtful, doubtful_judge=judge, warnings=warnings)

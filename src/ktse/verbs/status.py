@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ktse.errors import KtseError
-from ktse.finished import gone, overtaken
-from ktse.pipeline import LAYOUT, ORDER, Job
+from ktse.job import Job
+from ktse.pipeline import CHECK, stages_of
 from ktse.quality.verdict import Verdict, read_verdict
 from ktse.run_folder import RunFolder
 from ktse.runtime.lock import holder
+from ktse.staleness import Stage, gone, overtaken
 from ktse.verbs.using import moved_error, run_again
 
 State = Literal["done", "stale", "running", "unfinished", "failed", "missing"]
@@ -66,8 +67,7 @@ def read_status(run: RunFolder) -> Status:
     job, works = Job(run, run.read_recipe()), holder(run.root)
     moved = moved_error(run, job.recipe)
     looked_at = moved is None and _check_is_current(job)
-    names = [stage for stage in ORDER if stage != "affinity" or stage in job.needs("refine")]
-    stages = tuple(_stage(job, stage, moved is None, looked_at, works is not None) for stage in names)
+    stages = tuple(_stage(job, stage, moved is None, looked_at, works is not None) for stage in stages_of(job.recipe))
     verdict = read_verdict(run)
     if works is not None:
         following = f"wait: another ktse works here ({works})"
@@ -83,47 +83,46 @@ def read_status(run: RunFolder) -> Status:
 def _check_is_current(job: Job) -> bool:
     """Whether the images are those that check has seen; not if they cannot even be opened."""
     try:
-        return job.state("check") == "done"
+        return job.state(CHECK) == "done"
     except KtseError:
         return False
 
 
-def _stage(job: Job, stage: str, there: bool, looked_at: bool, works: bool) -> StageStatus:
-    entry: dict[str, Any] = job.run.manifest().get(stage, {})
+def _stage(job: Job, stage: Stage, there: bool, looked_at: bool, works: bool) -> StageStatus:
+    entry: dict[str, Any] = job.run.manifest().get(stage.name, {})
     if not entry:
-        return StageStatus(stage, "missing", None, ())
+        return StageStatus(stage.name, "missing", None, ())
     state, why = _state_of(job, stage, entry, there, looked_at, works)
-    return StageStatus(stage, state, entry.get("seconds"), why)
+    return StageStatus(stage.name, state, entry.get("seconds"), why)
 
 
 def _state_of(
-    job: Job, stage: str, entry: dict[str, Any], there: bool, looked_at: bool, works: bool
+    job: Job, stage: Stage, entry: dict[str, Any], there: bool, looked_at: bool, works: bool
 ) -> tuple[State, tuple[str, ...]]:
     if entry["state"] == "running":
         return ("running", ()) if works else ("unfinished", ("its process has ended",))
     if why := _why_stale(job, stage, entry, there, looked_at):
         return "stale", tuple(why)
     if entry["state"] == "failed":
-        lines = str(entry.get("message", "")).splitlines() or [""]
-        if lines[0] == "KeyboardInterrupt":
-            return "unfinished", ("it was interrupted",)
-        return "failed", (lines[0][:LONGEST],)
+        first = (str(entry.get("message", "")).splitlines() or [""])[0]
+        interrupted = first == "KeyboardInterrupt"
+        return ("unfinished", ("it was interrupted",)) if interrupted else ("failed", (first[:LONGEST],))
     lost = gone(job.run, job.recipe, stage, job.data.ids if looked_at else ())
     return ("unfinished", (f"{len(lost)} files are gone, such as {lost[0]}",)) if lost else ("done", ())
 
 
-def _why_stale(job: Job, stage: str, entry: dict[str, Any], there: bool, looked_at: bool) -> list[str]:
+def _why_stale(job: Job, stage: Stage, entry: dict[str, Any], there: bool, looked_at: bool) -> list[str]:
     """Why a stage is stale; all reasons where the images are there, else those that the run folder alone tells.
 
     Where check must look again, its result may be the same as before, so that nothing else need be stale.
     """
     try:
-        if looked_at or (stage == "check" and there):
+        if looked_at or (stage is CHECK and there):
             return job.why_stale(stage) if entry["key"] != job.key(stage) else []
     except KtseError as error:  # true masks or corrections that have moved
         return [error.what]
-    if stage == "check":  # made from the images alone
+    if stage is CHECK:  # made from the images alone
         return []
-    if entry.get("made_from", {}).get("its form on disk", 1) != LAYOUT.get(stage, 1):
+    if entry["made_from"].get("its form on disk", 1) != stage.layout:
         return ["an earlier version made it"]
     return overtaken(job.run, job.recipe, stage)

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from ktse.errors import RunError
-from ktse.finished import of_other_images
-from ktse.pipeline import Job, meet
-from ktse.recipe.load import absolute, changed
+from ktse.job import Job
+from ktse.pipeline import REPORT, require_extras, stages_of
+from ktse.recipe.load import changed
+from ktse.recipe.values import absolute
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.device import Device, on_device
 from ktse.runtime.lock import locked, refuse_locked
 from ktse.runtime.log import Log, recording
-from ktse.runtime.processes import rank
+from ktse.runtime.processes import meet, rank
+from ktse.staleness import Stage, of_other_images
 from ktse.verbs.using import moved_error
 
 
@@ -37,15 +39,16 @@ def make_ready(job: Job) -> None:
     Raises:
         KtseError: what is wrong, where, and what to do next.
     """
-    _ = job.data, job.truth, job.calibration, job.corrections
+    given = job.given
+    _ = job.data, given.truth, given.calibration, given.corrections
     if other := of_other_images(job.run, job.data.ids):
         raise RunError(
             f"{job.run.root} is the run of other images", where=other, hint="Give another --out, or remove that run."
         )
-    job.require_extras()
+    require_extras(job.recipe, stages_of(job.recipe))
 
 
-def do_stage(stage: str, run: str | Path, settings: Mapping[str, Any] | None, device: Device = "auto") -> RunFolder:
+def do_stage(stage: Stage, run: str | Path, settings: Mapping[str, Any] | None, device: Device = "auto") -> RunFolder:
     """Do one stage of a run.
 
     Args:
@@ -62,17 +65,13 @@ def do_stage(stage: str, run: str | Path, settings: Mapping[str, Any] | None, de
         job = Job(folder, absolute(changed(folder.read_recipe(), settings or {})))
         if error := moved_error(folder, job.recipe):
             raise error
-        if stage == "report" and job.state(stage) == "done" and not job.gone(stage):
+        if stage is REPORT and job.state(stage) == "done" and not job.gone(stage):
             say("report: done already")
             return folder
         refuse_locked(folder.root)
-        if stage == "refine":
-            _ = job.calibration  # bad input is said before anything is written
-        if stage == "segment":
-            _ = job.corrections
-        if stage == "evaluate":
-            _ = job.truth
-        job.require_extras([stage])
+        if stage.given is not None:
+            stage.given[1](job)  # bad input is an error before anything is written
+        require_extras(job.recipe, [stage])
         with working(job, log):
             job.do(stage)
     return folder

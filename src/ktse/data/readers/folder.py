@@ -37,19 +37,18 @@ def read_tags(path: Path, columns: Columns = PLAIN) -> dict[str, tuple[str, ...]
     return dict(zip(table.rows, table.tags, strict=True))
 
 
-def open_folder(images: Path, tags: Path, validation: float = 0.0, seed: int = 0) -> TaggedImages:
+def open_folder(images: Path, tags: Path, validation: float = 0.0) -> TaggedImages:
     """Open a folder of images with a plain CSV of tags.
 
     Args:
         images: folder of images, subfolders included.
         tags: the CSV file.
         validation: share of the images kept out of all training.
-        seed: seed of that choice.
 
     Raises:
         DataError: anything that is wrong, all problems together.
     """
-    return assemble(find_table(images, tags, PLAIN), DataRecipe(validation=validation, seed=seed))
+    return assemble(find_table(images, tags, PLAIN), DataRecipe(validation=validation))
 
 
 def find_table(images: Path, path: Path, columns: Columns = FOUND_OUT) -> Found:

@@ -76,7 +76,7 @@ def assemble(found: Found, recipe: DataRecipe) -> TaggedImages:
         return _listed(data, recipe)
     chosen = found.validation
     if chosen is None:
-        chosen = kept_out(matrix, recipe.validation, recipe.seed)
+        chosen = kept_out(matrix, recipe.validation)
     return dataclasses.replace(data, validation=chosen)
 
 

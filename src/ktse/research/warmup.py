@@ -9,19 +9,22 @@ from pathlib import Path
 
 from ktse.files import atomic
 from ktse.models.weights import load_tensors
-from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
+from ktse.recipe import ClassifyRecipe, ObjectiveRecipe, Recipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.stages.classify import KEPT, WARMUP
 
-AFTER = ("objective", "lr_after", "momentum_after", "ramp", "retries", "workers")
+AFTER = ("objective", "lr_after", "momentum_after", "ramp", "retries")
 """Settings that act only after the warm-up, or on nothing that is learned; a new setting is not among them."""
 
 
-def same_warmup(one: ClassifyRecipe, other: ClassifyRecipe) -> bool:
+def same_warmup(one: Recipe, other: Recipe) -> bool:
     """Whether two recipes train the same warm-up: all that acts in it is equal, and there is one."""
-    weights = one.objective.weights.classification, other.objective.weights.classification
-    return one.warmup > 0 and weights[0] == weights[1] and _before(one) == _before(other)
+    alike = [
+        (recipe.compute.random_seed, recipe.compute.precision, recipe.classify.objective.weights.classification)
+        for recipe in (one, other)
+    ]
+    return one.classify.warmup > 0 and alike[0] == alike[1] and _before(one.classify) == _before(other.classify)
 
 
 def _before(recipe: ClassifyRecipe) -> ClassifyRecipe:
@@ -31,7 +34,7 @@ def _before(recipe: ClassifyRecipe) -> ClassifyRecipe:
     return dataclasses.replace(recipe, objective=objective, **plain)
 
 
-def adopt_warmup(run: RunFolder, other: RunFolder, recipe: ClassifyRecipe) -> bool:
+def adopt_warmup(run: RunFolder, other: RunFolder, recipe: Recipe) -> bool:
     """Let classify go on from the end of another run's warm-up, as if it had trained it itself.
 
     Nothing is done where this run has begun already, the other one has not finished its warm-up, or its data or its
@@ -45,7 +48,7 @@ def adopt_warmup(run: RunFolder, other: RunFolder, recipe: ClassifyRecipe) -> bo
     if checkpoint.is_file() or not (source / WARMUP).is_file():
         return False
     data = [folder.manifest().get("check", {}).get("key") for folder in (run, other)]
-    if data[0] is None or data[0] != data[1] or not same_warmup(recipe, other.read_recipe().classify):
+    if data[0] is None or data[0] != data[1] or not same_warmup(recipe, other.read_recipe()):
         return False
     state = load_tensors(source / WARMUP)[1]["state"]
     lines = (source / "metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[: state["lines"]]

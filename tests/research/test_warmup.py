@@ -14,7 +14,7 @@ from ktse.models.weights import load_tensors
 from ktse.recipe import ClassifyRecipe, LossWeights, ObjectiveRecipe, Recipe
 from ktse.run_folder import RunFolder
 from ktse.stages.classify import classify
-from ktse.stages.warmup import adopt_warmup, same_warmup
+from ktse.research.warmup import adopt_warmup, same_warmup
 
 PLAIN = ObjectiveRecipe(
     weights=LossWeights(

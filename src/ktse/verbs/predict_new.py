@@ -1,0 +1,66 @@
+"""Predictions of images that are not those of a run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ktse.data.open import open_data
+from ktse.data.readers.data_frame import tags_as_file
+from ktse.errors import RunError
+from ktse.prediction.files import predict_folder, predict_tagged
+from ktse.prediction.predictor import Predictor
+from ktse.prediction.several import check_several, predict_several
+from ktse.prediction.video import is_video, predict_video
+from ktse.recipe import DataRecipe
+from ktse.run_folder import RunFolder
+from ktse.verbs.using import keep_apart
+
+
+def predict_new(run: str | Path, images: list[Path], out: Path, tags: Any, load: Callable[[], Predictor]) -> list[Path]:
+    """Predict images, a folder of them, or a video.
+
+    Args:
+        run: run folder or model file.
+        images: one folder, image or video, or several images.
+        out: folder of the predictions.
+        tags: of the images of a folder, as in ktse.predict; or None.
+        load: opens the model, once the input is known to be right.
+
+    Raises:
+        KtseError: what is wrong, where, and what to do next.
+    """
+    if len(images) > 1:
+        check_several(images)
+        if tags is not None:
+            raise RunError("tags are those of a folder of images", hint="Give one folder, or leave --tags out.")
+    for path in images:
+        keep_apart(path, out)
+    first, data = images[0], None
+    if tags is not None:
+        with tempfile.TemporaryDirectory() as place, tags_as_file(tags, Path(place, "tags.csv")) as table:
+            data = open_data(_read_alike(run, first, table))
+    predictor = load()
+    if data is not None:
+        return predict_tagged(predictor, data, out)
+    if len(images) > 1:
+        return predict_several(predictor, images, out)
+    if first.is_file() and is_video(first):
+        return predict_video(predictor, first, out)
+    return predict_folder(predictor, first, out)
+
+
+def _read_alike(run: str | Path, images: Path, tags: str | Path | None) -> DataRecipe:
+    """Other images and tags, read like those of the run: the same columns, separators and names that mean no tag."""
+    given = RunFolder(run).read_recipe().data if (Path(run) / "recipe.yaml").is_file() else DataRecipe()
+    return DataRecipe(
+        images=str(images),
+        tags=str(tags),
+        rows=given.rows,
+        separator=given.separator,
+        no_tag=given.no_tag,
+        image_column=given.image_column,
+        tag_column=given.tag_column,
+    )
