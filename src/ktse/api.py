@@ -116,9 +116,14 @@ def demo(
     except FileExistsError as error:
         raise RunError(str(error), hint=f"Remove {scenes}, or give another --out.") from error
     return run(
-        scenes / "images", tags=scenes / "tags.csv", out=out, recipe="demo", masks=scenes / "masks", device=device,
+        scenes / "images",
+        tags=scenes / "tags.csv",
+        out=out,
+        recipe="demo",
+        masks=scenes / "masks",
+        device=device,
         settings=settings,
-    )  # fmt: skip
+    )
 
 
 def check(

@@ -182,7 +182,11 @@ def from_smp(architecture: str, encoder: str, classes: int, weights: str) -> nn.
 def describe(recipe: Any, model: Segmenter | SegmenterPair, classes: tuple[str, ...]) -> dict[str, Any]:
     """Header of a model file: what is needed to build and use the model again."""
     return {
-        "architecture": recipe.architecture, "encoder": recipe.encoder, "classes": list(classes),
-        "mean": model.mean.tolist(), "std": model.std.tolist(),
-        "encoder_licence": model.licence, "networks": 2 if isinstance(model, SegmenterPair) else 1,
-    }  # fmt: skip
+        "architecture": recipe.architecture,
+        "encoder": recipe.encoder,
+        "classes": list(classes),
+        "mean": model.mean.tolist(),
+        "std": model.std.tolist(),
+        "encoder_licence": model.licence,
+        "networks": 2 if isinstance(model, SegmenterPair) else 1,
+    }

@@ -139,10 +139,14 @@ class AffinityTask:
         if state.epoch >= recipe.epochs:
             return None
         return EpochPlan(
-            phase="affinity", batch_size=recipe.batch_size, weights=lambda _: dict.fromkeys(IrnTerms._fields, HALF),
+            phase="affinity",
+            batch_size=recipe.batch_size,
+            weights=lambda _: dict.fromkeys(IrnTerms._fields, HALF),
             lr=lambda progress: poly((state.epoch + progress) / recipe.epochs),
-            momentum=recipe.momentum, loader=partial(self._loader, state.epoch), epochs=recipe.epochs,
-        )  # fmt: skip
+            momentum=recipe.momentum,
+            loader=partial(self._loader, state.epoch),
+            epochs=recipe.epochs,
+        )
 
     def _loader(self, epoch: int, batches: list[list[int]]) -> DataLoader[Any]:
         dataset = MaskedImages(self.run.affinity_label_path, self.data, self.transform, self.compute.random_seed, epoch)
@@ -188,9 +192,11 @@ def affinity(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe, compute
     task = AffinityTask(run, data, recipe, network, compute)
     fit(task, branches + backbone, fabric, folder, seed=compute.random_seed, label="affinity")
     header = {
-        "backbone": recipe.backbone, "output_stride": OUTPUT_STRIDE, "mean": network.mean.tolist(),
+        "backbone": recipe.backbone,
+        "output_stride": OUTPUT_STRIDE,
+        "mean": network.mean.tolist(),
         "std": network.std.tolist(),
-    }  # fmt: skip
+    }
     if fabric.global_rank == 0:
         save_model(folder / "model.safetensors", network.state_dict(), header)
     fabric.barrier()

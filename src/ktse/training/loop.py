@@ -128,9 +128,17 @@ def poly(progress: float) -> float:
 
 
 def fit(
-    task: Task, groups: list[dict[str, Any]], fabric: Fabric, folder: Path, *, seed: int, clip: float = 0.0,
-    label: str = "train", rule: Literal["sgd", "adamw"] = "sgd", start: str = "",
-) -> State:  # fmt: skip
+    task: Task,
+    groups: list[dict[str, Any]],
+    fabric: Fabric,
+    folder: Path,
+    *,
+    seed: int,
+    clip: float = 0.0,
+    label: str = "train",
+    rule: Literal["sgd", "adamw"] = "sgd",
+    start: str = "",
+) -> State:
     """Train until the task's plan ends; continue from `folder/checkpoint.safetensors` if there is one.
 
     Writes `folder/metrics.jsonl` and checkpoints, at every epoch's end, every two minutes, and when interrupted.
@@ -246,9 +254,17 @@ def go_back(kept: Path, folder: Path, memory: Mapping[str, Any], text: str, fabr
 
 
 def fit_with_retries(
-    task: Task, groups: list[dict[str, Any]], fabric: Fabric, folder: Path, *, retries: int, kept: str, back: str,
-    label: str, **how: Any,
-) -> int:  # fmt: skip
+    task: Task,
+    groups: list[dict[str, Any]],
+    fabric: Fabric,
+    folder: Path,
+    *,
+    retries: int,
+    kept: str,
+    back: str,
+    label: str,
+    **how: Any,
+) -> int:
     """Train; a collapse sends training back to a kept checkpoint, each time with a quarter of the learning rate.
 
     The factor is in the task's memory as `lr_scale`. An interrupted training remembers how often it went back.
@@ -287,9 +303,16 @@ def fit_with_retries(
 
 
 def _step(
-    task: Task, module: nn.Module, optimizer: Any, fabric: Fabric, batch: Any, plan: EpochPlan, progress: float,
-    clip: float, state: State,
-) -> dict[str, Any]:  # fmt: skip
+    task: Task,
+    module: nn.Module,
+    optimizer: Any,
+    fabric: Fabric,
+    batch: Any,
+    plan: EpochPlan,
+    progress: float,
+    clip: float,
+    state: State,
+) -> dict[str, Any]:
     weights = plan.weights(progress)
     factor = plan.lr(progress)
     for group in optimizer.param_groups:
@@ -310,9 +333,10 @@ def _step(
         fabric.clip_gradients(module, optimizer, max_norm=clip)
     optimizer.step()
     return {
-        "lr": optimizer.param_groups[0]["lr"], "total": round(total.item(), 6),
+        "lr": optimizer.param_groups[0]["lr"],
+        "total": round(total.item(), 6),
         "terms": {name: round(value.item(), 6) for name, value in terms.items()},
-    }  # fmt: skip
+    }
 
 
 def _everywhere(fine: Tensor, fabric: Fabric) -> bool:
