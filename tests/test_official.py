@@ -30,7 +30,7 @@ from ktse.refinement.par import DILATIONS as PAR_DILATIONS
 from ktse.reporting.curves import TERMS
 from ktse.stages.affinity import HALF
 from ktse.stages.classify import ClassifyTask, build
-from ktse.training.loop import State, parameter_groups
+from ktse.training.task import State, parameter_groups
 
 NUMBERS: dict[str, dict[str, Any]] = {
     "1 network": {

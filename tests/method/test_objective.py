@@ -13,7 +13,7 @@ from ktse.method.regularisation import UNDECIDED
 from ktse.models.cam_head import CamHead, CamNetwork
 from ktse.recipe import LossWeights, ObjectiveRecipe
 from ktse.recipe.load import load_recipe, to_dict
-from ktse.training.loop import parameter_groups
+from ktse.training.task import parameter_groups
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 WEIGHTS = to_dict(LossWeights())  # the official recipe has the same

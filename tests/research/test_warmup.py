@@ -12,9 +12,9 @@ import torch
 from ktse.data.dataset import TaggedImages
 from ktse.models.weights import load_tensors
 from ktse.recipe import ClassifyRecipe, LossWeights, ObjectiveRecipe, Recipe
+from ktse.research.warmup import adopt_warmup, same_warmup
 from ktse.run_folder import RunFolder
 from ktse.stages.classify import classify
-from ktse.research.warmup import adopt_warmup, same_warmup
 
 PLAIN = ObjectiveRecipe(
     weights=LossWeights(

@@ -7,8 +7,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn.functional import cross_entropy
-
 from ktse.segmentation.targets import (
     DOUBTFUL,
     TRUSTED,
@@ -18,6 +16,8 @@ from ktse.segmentation.targets import (
     soft_targets,
     weighted_mean,
 )
+from torch.nn.functional import cross_entropy
+
 from ktse.stages.refine import cut
 
 IGNORED = 255

@@ -28,7 +28,8 @@ from ktse.runtime.fabric import make_fabric
 from ktse.runtime.workers import in_processes
 from ktse.stages.masked_images import MaskBatch, MaskedImages, collate
 from ktse.training.batches import make_loader
-from ktse.training.loop import EpochEnd, EpochPlan, State, fit, parameter_groups, poly
+from ktse.training.loop import fit
+from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
 
 HALF = 0.5
 """Published weight of each loss term."""

@@ -26,7 +26,8 @@ from ktse.runtime.fabric import make_fabric
 from ktse.stages.background import around, background_threshold
 from ktse.stages.paired_images import PairedImages, collate
 from ktse.training.batches import make_loader
-from ktse.training.loop import EpochEnd, EpochPlan, State, fit_with_retries, parameter_groups, poly
+from ktse.training.loop import fit_with_retries
+from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
 
 COLLAPSED = 0.8
 """Share of the warm-up's F1 of the tags below which training has collapsed."""

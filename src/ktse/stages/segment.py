@@ -33,7 +33,8 @@ from ktse.segmentation.learner import Learner
 from ktse.segmentation.soundness import LEAST_CONTRAST, Agreement, contrast
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
 from ktse.training.batches import epoch_batches, make_loader
-from ktse.training.loop import EpochEnd, EpochPlan, State, fit_with_retries, parameter_groups, poly
+from ktse.training.loop import fit_with_retries
+from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
 
 COMPARED = 64
 """Crops of training images on which the model is compared with the masks that it has learned from."""
