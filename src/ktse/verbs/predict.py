@@ -1,9 +1,9 @@
-"""Predictions of images that are not those of a run."""
+"""Opening a model, and predicting images that are not those of a run."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from ktse.prediction.several import check_several, predict_several
 from ktse.prediction.video import is_video, predict_video
 from ktse.recipe import DataRecipe
 from ktse.run_folder import RunFolder
-from ktse.verbs.using import keep_apart
+from ktse.runtime.device import Device, on_device
+from ktse.verbs.using import keep_apart, model_file
 
 
 def predict_new(run: str | Path, images: list[Path], out: Path, tags: Any, load: Callable[[], Predictor]) -> list[Path]:
@@ -64,3 +65,21 @@ def _read_alike(run: str | Path, images: Path, tags: str | Path | None) -> DataR
         image_column=given.image_column,
         tag_column=given.tag_column,
     )
+
+
+def open_model(path: Path, device: Device, settings: Mapping[str, Any]) -> Predictor:
+    """Open a segmentation model; arguments as of ktse.load.
+
+    Raises:
+        KtseError: there is no such model.
+    """
+    if path.suffix == ".onnx":
+        from ktse.prediction.onnx import OnnxModel
+
+        exported = OnnxModel(path)
+        return Predictor(exported, exported.recipe(settings))
+    from ktse.stages.predict import TorchModel  # loads torch
+
+    path, recipe = model_file(path, settings)
+    with on_device(device):
+        return Predictor(TorchModel(path, recipe.compute.precision), recipe.predict)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ktse.data.demo.scenes import make_scenes
 from ktse.errors import RunError
 from ktse.job import Job
 from ktse.pipeline import REPORT, require_extras, stages_of
@@ -86,3 +87,20 @@ def working(job: Job, log: Log) -> Iterator[None]:
         if rank() == 0:
             job.run.write_recipe(job.recipe)
         yield
+
+
+def scenes_beside(out: Path, images: int) -> Path:
+    """Draw the scenes of the demo beside its run folder; returns where they are.
+
+    Raises:
+        RunError: there are too few, something else is there, or another ktse works there.
+    """
+    if images < 2:
+        raise RunError(f"images is {images}, but must be 2 or more")
+    refuse_locked(out)
+    scenes = out.parent / f"{out.name}-scenes"
+    try:
+        make_scenes(scenes, images=images)
+    except FileExistsError as error:
+        raise RunError(str(error), hint=f"Remove {scenes}, or give another --out.") from error
+    return scenes
