@@ -69,7 +69,7 @@ class TrainingTransform:
         Args:
             image: RGB.
             labels: L integer maps (H, W).
-            views: how often the image is to be had, each time in colours of its own.
+            views: number of copies of the image, each in colours of its own.
 
         Returns:
             `views` times (3, crop, crop) float32; (L, crop, crop) int64, `ignored` outside of the image.

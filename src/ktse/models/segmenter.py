@@ -34,7 +34,7 @@ class Segmenter(nn.Module):
         licence: of the encoder's downloadable weights, as far as timm says.
 
     Raises:
-        RecipeError: the network or its weights are not to be had.
+        RecipeError: the network or its weights are not available.
     """
 
     def __init__(self, architecture: str, encoder: str, classes: int, weights: str = "hub") -> None:
@@ -152,7 +152,7 @@ def from_smp(architecture: str, encoder: str, classes: int, weights: str) -> nn.
     """A network of segmentation_models_pytorch on a timm encoder.
 
     Raises:
-        RecipeError: the network or its weights are not to be had.
+        RecipeError: the network or its weights are not available.
     """
     arguments = pretrained_arguments(weights)
     pretrained = arguments.pop("pretrained")

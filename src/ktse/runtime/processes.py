@@ -49,7 +49,7 @@ def my_share(items: Sequence[T]) -> Sequence[T]:
 def alone() -> Iterator[None]:
     """Within the block, each process works for itself on a device of its own and waits for no other.
 
-    What torchrun has told the process is forgotten meanwhile. Enter it before the first use of a GPU.
+    The settings of torchrun are removed from the environment meanwhile. Enter it before the first use of a GPU.
     """
     before = dict(os.environ)
     if world_size() > 1:

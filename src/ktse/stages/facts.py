@@ -24,7 +24,7 @@ UNSEEN = 5
 """Images kept out of training that must have a tag for these to say how well it is known."""
 
 FULL = 0.5
-"""Share of an image from which on a mask is said to cover most of it."""
+"""Share of an image above which a mask covers most of the image."""
 
 
 class MaskFacts:

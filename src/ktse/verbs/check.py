@@ -45,7 +45,7 @@ def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings
     if checked.errors:
         return checked
     if not run.path("classify", "model.safetensors").is_file():
-        text = f"which tags are probably wrong is said after classify: ktse classify {run.root}"
+        text = f"check lists the tags that are probably wrong after classify: ktse classify {run.root}"
         return dataclasses.replace(checked, warnings=[*checked.warnings, text])
     from ktse.checking.doubtful_tags import doubtful_tags  # loads torch
 

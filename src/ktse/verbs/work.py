@@ -80,7 +80,7 @@ def do_stage(stage: Stage, run: str | Path, settings: Mapping[str, Any] | None, 
 
 @contextmanager
 def working(job: Job, log: Log) -> Iterator[None]:
-    """Within the block, the run folder is this process's alone, and what is said is kept in it."""
+    """Within the block, the run folder is this process's alone, and all messages are kept in its log."""
     with locked(job.run.root):
         log.keep(job.run.path("log.txt"))
         meet()  # every process has looked at the run folder before the first one writes
