@@ -147,13 +147,12 @@ def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Re
 def known_settings(content: Mapping[str, Any], defaults: Any = None) -> dict[str, Any]:
     """Nested values without settings that there are no longer, as in the recipe.yaml of an older run."""
     defaults = to_dict(Recipe()) if defaults is None else defaults
-    return {
-        key: known_settings(value, defaults[key])
-        if isinstance(value, dict) and isinstance(defaults[key], dict)
-        else value
-        for key, value in content.items()
-        if key in defaults
-    }
+    known = {}
+    for key, value in content.items():
+        grouped = isinstance(value, dict)
+        if key in defaults and grouped == isinstance(defaults[key], dict):
+            known[key] = known_settings(value, defaults[key]) if grouped else value
+    return known
 
 
 def changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
