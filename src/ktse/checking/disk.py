@@ -11,7 +11,8 @@ from typing import Any, cast
 from ktse.errors import RunError
 from ktse.recipe import Recipe
 from ktse.recipe.masks import REFINE_PIXELS, SEED_PIXELS
-from ktse.runtime.console import in_words
+from ktse.run_folder import RunFolder
+from ktse.runtime.console import in_words, say
 
 # Shares of the plain arrays that are left after compression, and bytes a pixel of the label maps, on photos.
 CAM, SCORES = 0.7, 0.5
@@ -134,3 +135,15 @@ def check_disk(folder: Path, need: int) -> str:
             hint="Make room, give --out on another disk, or raise seed.stride and refine.stride, which store less.",
         )  # fmt: skip
     return text if free >= left else f"{text}: this may not be enough"
+
+
+def say_disk(run: RunFolder, classes: tuple[str, ...], recipe: Recipe) -> None:
+    """Say, after check and before hours of training, how much disk the run folder will take.
+
+    Raises:
+        RunError: there is far less.
+    """
+    checked, count = run.checked(), len(classes)
+    need = maps_need(checked["images"], count, checked["pixels"], checked["tagged_pixels"], recipe)
+    networks = networks_need(checked["images"] - checked["validation"], count, recipe)
+    say(f"check: {check_disk(run.root, sum(need.values()) + sum(networks.values()))}")

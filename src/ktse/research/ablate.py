@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ktse._version import __version__
+from ktse.checking.extras import require_extras
 from ktse.errors import RecipeError, RunError
-from ktse.pipeline import require_extras, stages_of
+from ktse.pipeline import stages_of
 from ktse.recipe.load import given_recipe
 from ktse.research.arms import NAMES, all_arms, choose
 from ktse.research.results import read_result

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ktse.checking.extras import require_extras
 from ktse.data.demo.scenes import make_scenes
 from ktse.errors import RunError
 from ktse.job import Job
-from ktse.pipeline import REPORT, require_extras, stages_of
+from ktse.pipeline import REPORT, stages_of
 from ktse.recipe.load import changed
 from ktse.recipe.values import absolute
 from ktse.run_folder import RunFolder
