@@ -16,14 +16,31 @@ from ktse.quality.verdict import Sign, Verdict, read_verdict
 from ktse.run_folder import RunFolder
 
 DOG = ClassFacts(
-    "dog", images=200, share=0.4, known=0.8, known_unseen=True, area=0.2, full=0.05, empty=0.0, cells=90.0,
-    predicted=0.9, agreement=0.7, seed_agreement=0.7,
-)  # fmt: skip
+    "dog",
+    images=200,
+    share=0.4,
+    known=0.8,
+    known_unseen=True,
+    area=0.2,
+    full=0.05,
+    empty=0.0,
+    cells=90.0,
+    predicted=0.9,
+    agreement=0.7,
+    seed_agreement=0.7,
+)
 CAT, COW = replace(DOG, name="cat"), replace(DOG, name="cow")
 FINE = Facts(
-    "runs/x", training=500, classes=(DOG, CAT, COW), threshold=0.4, threshold_kind="found", covered=0.2, full=0.05,
-    empty=0.01, confidences={"masks": 0.2, "predictions": 0.1},
-)  # fmt: skip
+    "runs/x",
+    training=500,
+    classes=(DOG, CAT, COW),
+    threshold=0.4,
+    threshold_kind="found",
+    covered=0.2,
+    full=0.05,
+    empty=0.01,
+    confidences={"masks": 0.2, "predictions": 0.1},
+)
 
 
 def test_a_run_without_signs_is_good() -> None:

@@ -13,9 +13,14 @@ from ktse.research.couples import Activations
 
 NAN = float("nan")
 # Class 0 has the mean 2 alone, class 1 has 10, class 2 nothing; columns: alone, same, other, blank, itself.
-VALUES = np.array([
-    [1.0, 0.5, 1.0, 1.0, 1.0], [3.0, 2.0, NAN, 3.0, 3.0], [10.0, 9.0, 12.0, 10.0, 10.0], [0.0, 1.0, 0.0, 0.0, 0.0],
-])  # fmt: skip
+VALUES = np.array(
+    [
+        [1.0, 0.5, 1.0, 1.0, 1.0],
+        [3.0, 2.0, NAN, 3.0, 3.0],
+        [10.0, 9.0, 12.0, 10.0, 10.0],
+        [0.0, 1.0, 0.0, 0.0, 0.0],
+    ]
+)
 KEYS = np.array([0, 0, 1, 2])
 
 

@@ -84,9 +84,10 @@ def predict_tagged(predictor: Predictor, data: TaggedImages, out: Path) -> list[
     unknown = [name for name in used if name not in predictor.classes]
     if unknown:
         raise DataError(
-            f"{len(unknown)} tags are no classes of the model", where=unknown,
+            f"{len(unknown)} tags are no classes of the model",
+            where=unknown,
             hint=f"Its classes are {', '.join(predictor.classes)}. Rename these tags, or take them out.",
-        )  # fmt: skip
+        )
     tags = {
         name: [data.classes[key] for key in np.flatnonzero(row)] for name, row in zip(data.ids, data.tags, strict=True)
     }
@@ -99,9 +100,12 @@ def predict_tagged(predictor: Predictor, data: TaggedImages, out: Path) -> list[
 
 
 def predict_files(
-    predictor: Predictor, images: Mapping[str, Callable[[], Image.Image]], out: Path,
-    beside: Callable[[str, Image.Image], Beside] | None = None, tags: Mapping[str, Collection[str]] | None = None,
-) -> None:  # fmt: skip
+    predictor: Predictor,
+    images: Mapping[str, Callable[[], Image.Image]],
+    out: Path,
+    beside: Callable[[str, Image.Image], Beside] | None = None,
+    tags: Mapping[str, Collection[str]] | None = None,
+) -> None:
     """Write the predictions of images, given by name and how to read them.
 
     Args:
@@ -144,9 +148,13 @@ def files_of(predictor: Predictor, out: Path, name: str) -> list[Path]:
 
 
 def predict_file(
-    predictor: Predictor, image: Image.Image, out: Path, name: str, beside: Beside | None = None,
+    predictor: Predictor,
+    image: Image.Image,
+    out: Path,
+    name: str,
+    beside: Beside | None = None,
     tags: Collection[str] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Write everything that the settings ask for about one RGB image, among its tags if these are known."""
     recipe = predictor.recipe
     label = np.empty((image.height, image.width), dtype=label_type(len(predictor.classes)))

@@ -26,9 +26,10 @@ def check_several(images: Sequence[Path]) -> None:
     problems += [f"{path} is a video" for path in images if path.is_file() and is_video(path)]
     if problems:
         raise DataError(
-            f"{len(problems)} of {len(images)} arguments are no images", where=problems,
+            f"{len(problems)} of {len(images)} arguments are no images",
+            where=problems,
             hint="Give several images, or one folder, or one video.",
-        )  # fmt: skip
+        )
 
 
 def predict_several(predictor: Predictor, images: Sequence[Path], out: Path) -> list[Path]:

@@ -50,9 +50,10 @@ def predict_video(predictor: Predictor, clip: Path, out: Path) -> list[Path]:
                 written.append(out / f"{name}.png")
     except av.FFmpegError as error:
         raise DataError(
-            f"{clip} cannot be read as a video", where=str(error).splitlines()[0],
+            f"{clip} cannot be read as a video",
+            where=str(error).splitlines()[0],
             hint=f"The predictions of the first {len(written)} frames are written." if written else "",
-        ) from error  # fmt: skip
+        ) from error
     finally:
         tidy(out)
     return written

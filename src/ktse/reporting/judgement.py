@@ -92,9 +92,10 @@ def read(run: RunFolder) -> Verdict | None:
         wrong = [f"{type(error).__name__} {error}"]
     if wrong:
         raise RunError(
-            f"the verdict in {run.path('evaluation.json')} is damaged", where=wrong[0],
+            f"the verdict in {run.path('evaluation.json')} is damaged",
+            where=wrong[0],
             hint=f"Judge the run again: ktse evaluate {run.root}",
-        )  # fmt: skip
+        )
     return verdict
 
 

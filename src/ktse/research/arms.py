@@ -75,7 +75,9 @@ WITH_SSR = Arm("ssr", "SSR", _only(*SSR), 57.4)
 WITH_BOTH = Arm("sie-ssr", "SIE + SSR", _only(*SIE, *SSR, *STITCHED), 63.8)
 
 ALIGNMENT = Table(
-    "alignment", "MGA against ACoL and AEFT", "plain",
+    "alignment",
+    "MGA against ACoL and AEFT",
+    "plain",
     (
         PLAIN,
         Arm("acol", "ACoL", {**_only(), **ACOL}),
@@ -83,9 +85,11 @@ ALIGNMENT = Table(
         Arm("mga-global", "MGA, global alone", _only("global_alignment"), 58.7),
         Arm("mga", "MGA, global and local", _only(*MGA), 60.2),
     ),
-)  # fmt: skip
+)
 RIVALS = Table(
-    "sie", "SIE against CutMix", "plain",
+    "sie",
+    "SIE against CutMix",
+    "plain",
     (
         PLAIN,
         Arm("cutmix", "CutMix", {**_only(), **CUTMIX}),
@@ -93,7 +97,7 @@ RIVALS = Table(
         Arm("cutmix-ssr", "CutMix + SSR", {**_only(*SSR), **CUTMIX}),
         WITH_BOTH,
     ),
-)  # fmt: skip
+)
 NAMES = ("elements", "alignment", "sie", "sensitivity")
 
 
@@ -127,12 +131,16 @@ def sensitivity(objective: ObjectiveRecipe) -> Table:
     varied: list[tuple[str, str, float | str, list[float | str]]] = [
         *(scores if objective.background == "fixed" else []),
         ("weights.inter_class", "lambda_inter", inter, [0.0, inter / 5, inter * 5]),
-        ("erase_above", "erasing threshold", objective.erase_above,
-         [max(0.05, objective.erase_above - STEP), min(0.95, objective.erase_above + STEP)]),
+        (
+            "erase_above",
+            "erasing threshold",
+            objective.erase_above,
+            [max(0.05, objective.erase_above - STEP), min(0.95, objective.erase_above + STEP)],
+        ),
         ("pairs", "share of the batch that is paired", pairs, [pairs / 4, pairs / 2, min(1.0, 2 * pairs)]),
         ("stitch", "stitching axis", objective.stitch, ["height", "width", "random"]),
         ("partner", "paired image", objective.partner, ["same-tag", "random"]),
-    ]  # fmt: skip
+    ]
     arms = []
     for key, words, base, values in varied:
         for value in sorted({round(v, 6) if isinstance(v, float) else v for v in values} - {base}, key=_order):

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from ktse.research.couples import Activations
 
 CONDITIONS = {
-    "same": "an image with the same class", "other": "an image without common tags", "blank": "the mean colour",
+    "same": "an image with the same class",
+    "other": "an image without common tags",
+    "blank": "the mean colour",
     "itself": "the anchor again",
-}  # fmt: skip
+}
 """What is stitched to the anchor, in the order of the columns of Activations."""
 
 
@@ -48,7 +50,7 @@ def estimate(values: np.ndarray) -> dict[str, Any]:
         "change": round(100 * float(known.mean()), 3) if len(known) else None,
         "error": None if error is None else round(100 * float(error), 3),
         "count": len(known),
-    }  # fmt: skip
+    }
 
 
 def summarise(found: Activations, keys: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -111,9 +111,13 @@ def kept_network(run: RunFolder, name: str) -> CamNetwork:
 
 
 def measure(
-    network: CamNetwork, data: TaggedImages, couples: Sequence[Couple], recipe: ClassifyRecipe, fabric: Fabric,
+    network: CamNetwork,
+    data: TaggedImages,
+    couples: Sequence[Couple],
+    recipe: ClassifyRecipe,
+    fabric: Fabric,
     label: str,
-) -> Activations:  # fmt: skip
+) -> Activations:
     """Measure every couple under every condition.
 
     Args:

@@ -33,7 +33,7 @@ def picture(entries: Sequence[dict[str, Any]], warmup: int | None) -> str:
     ]
     epochs = [
         Line(CONDITIONS[name], *_over_epochs(entries, name), STYLES[name]) for name in conditions if len(entries) > 1
-    ]  # fmt: skip
+    ]
     profiles = {name: last["by_distance"][name] for name in conditions}
     distance = [
         Line(
@@ -48,7 +48,10 @@ def picture(entries: Sequence[dict[str, Any]], warmup: int | None) -> str:
                 f"What stitching does to the anchor's CAM, epoch {last['epoch']}",
                 "Disc: change of the mean; bar: two standard errors either way. Dashed: no change.",
                 row_chart(
-                    overview, title="by condition", x_label="change within the anchor's part, %", reference=0.0,
+                    overview,
+                    title="by condition",
+                    x_label="change within the anchor's part, %",
+                    reference=0.0,
                     legend=[("mean activation", "series-1"), ("covered area", "series-2")],
                 ),
             ),
@@ -56,7 +59,10 @@ def picture(entries: Sequence[dict[str, Any]], warmup: int | None) -> str:
                 "By class",
                 "The phenomenon: discs of the first colour left of zero, and left of those of the second.",
                 row_chart(
-                    by_class, title="by class", x_label=change, reference=0.0,
+                    by_class,
+                    title="by class",
+                    x_label=change,
+                    reference=0.0,
                     legend=[(CONDITIONS[name], STYLES[name]) for name in ("same", "other") if name in conditions],
                 ),
             ),
@@ -64,21 +70,30 @@ def picture(entries: Sequence[dict[str, Any]], warmup: int | None) -> str:
                 "By training epoch",
                 change,
                 line_chart(
-                    epochs, title="by epoch", x_label="epoch", y_label=change,
-                    begin=None if warmup is None else (float(warmup), "end of the warm-up"), width=WIDTH, height=HEIGHT,
+                    epochs,
+                    title="by epoch",
+                    x_label="epoch",
+                    y_label=change,
+                    begin=None if warmup is None else (float(warmup), "end of the warm-up"),
+                    width=WIDTH,
+                    height=HEIGHT,
                 ),
             ),
             Chart(
                 "By distance from the seam",
                 f"{change}; 0: at the seam, 1: at the far side. What ends near the seam is an effect of the border.",
                 line_chart(
-                    distance, title="by distance", x_label="distance from the seam", y_label=change, width=WIDTH,
+                    distance,
+                    title="by distance",
+                    x_label="distance from the seam",
+                    y_label=change,
+                    width=WIDTH,
                     height=HEIGHT,
                 ),
             ),
         ],
         "The phenomenon that SIE stands on",
-    )  # fmt: skip
+    )
 
 
 def _marks(entry: dict[str, Any], style: str) -> list[Mark]:

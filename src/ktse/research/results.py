@@ -91,13 +91,17 @@ def read_result(run: ArmRun) -> Result:
         run.arm.name,
         run.seed,
         {
-            "oracle": oracle.get("miou"), "oracle_threshold": oracle.get("threshold"),
-            "miou": seed["miou"], "threshold": seed["threshold"],
-            "tag_f1": tags["train"]["f1"], "tag_f1_validation": tags.get("validation", {}).get("f1"),
-            "mask": mask.get("miou"), "mask_oracle": mask_oracle.get("miou"),
+            "oracle": oracle.get("miou"),
+            "oracle_threshold": oracle.get("threshold"),
+            "miou": seed["miou"],
+            "threshold": seed["threshold"],
+            "tag_f1": tags["train"]["f1"],
+            "tag_f1_validation": tags.get("validation", {}).get("f1"),
+            "mask": mask.get("miou"),
+            "mask_oracle": mask_oracle.get("miou"),
             "seconds": run.job.run.manifest()["classify"]["seconds"],
         },
         dict(oracle.get("iou", {})),
         masks_collapsed=run.collapse("refine"),
         retries=sum(WENT_BACK in event for event in events),
-    )  # fmt: skip
+    )

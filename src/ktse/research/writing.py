@@ -88,9 +88,11 @@ def _by_class(table: Table, results: Sequence[Result], summary: Summary) -> list
     if not shown:
         return []
     lines = [
-        "By class: seed IoU % at the oracle threshold, mean over the seeds.", "",
-        _row(["class", *(arm.words for arm in shown)]), _row(["---"] * (len(shown) + 1)),
-    ]  # fmt: skip
+        "By class: seed IoU % at the oracle threshold, mean over the seeds.",
+        "",
+        _row(["class", *(arm.words for arm in shown)]),
+        _row(["---"] * (len(shown) + 1)),
+    ]
     for name in summary.classes:
         iou = [[result.iou.get(name) for result in results if result.arm == arm.name] for arm in shown]
         found = [spread([value for value in values if value is not None]) for values in iou]
@@ -142,10 +144,18 @@ def rows(tables: Sequence[Table], results: Sequence[Result], summary: Summary) -
         inside = " ".join(table.name for table in tables if arm.name in [other.name for other in table.arms])
         state = COLLAPSED if result.collapsed else "masks collapsed" if result.masks_collapsed else "done"
         cells = [result.values.get(name) for name in names] + [result.iou.get(name) for name in summary.classes]
-        lines.append([
-            arm.name, arm.words, inside, result.seed, state, result.retries,
-            *("" if cell is None else cell for cell in cells), "" if arm.paper is None else arm.paper,
-        ])  # fmt: skip
+        lines.append(
+            [
+                arm.name,
+                arm.words,
+                inside,
+                result.seed,
+                state,
+                result.retries,
+                *("" if cell is None else cell for cell in cells),
+                "" if arm.paper is None else arm.paper,
+            ]
+        )
     return lines
 
 
@@ -160,9 +170,12 @@ def picture(tables: Sequence[Table], results: Sequence[Result]) -> str:
         legend = [(words, style) for words, style in SERIES.values()] + [("the paper, on VOC", PAPER)] * published
         words = f"Difference to: {reference.words}. Small dots: seeds; disc and bar: mean, one standard deviation."
         drawing = row_chart(
-            [row for row in rows if row is not None], title=table.title, x_label="difference of seed mIoU, points",
-            legend=legend, reference=0.0,
-        )  # fmt: skip
+            [row for row in rows if row is not None],
+            title=table.title,
+            x_label="difference of seed mIoU, points",
+            legend=legend,
+            reference=0.0,
+        )
         charts.append(Chart(table.title, words, drawing))
     return figure(charts, "Ablation")
 
