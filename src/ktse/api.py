@@ -410,13 +410,13 @@ def export(
     job = Job(folder, folder.read_recipe())
     if format == "onnx":
         require_sound(folder, job.recipe, "segment")
-        say_verdict(folder)
+        say_verdict(folder, "model")
         where = place or folder.path("export", "model.onnx")
         return export_model(folder, lambda: job.data, job.recipe.predict, where, int8)
     data = images_of(job)
     job.look_again()
     require_sound(folder, job.recipe, "refine")
-    say_verdict(folder)
+    say_verdict(folder, "masks")
     return export_run_masks(folder, data, format, place or folder.path("export", format), _has_fused(job), wishes)
 
 

@@ -69,6 +69,7 @@ def export_masks(
         )
     _check_fit(data, form, out)
     verdict, simplifier = read_verdict(run), Simplifier(simplify)
+    verdict = None if verdict is None else verdict.of_masks
     style = Style(data.classes, verdict, simplifier, prefix)
     say(f"export: {'fused masks' if fused else 'masks'} of {len(data)} images")
     main = FORMATS[form](_read(run, path, data), style, out)
