@@ -14,7 +14,6 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
 from ktse.recipe.load import to_dict
 from ktse.reporting import judgement, scores
-from ktse.reporting.charts import bar
 from ktse.reporting.curves import training
 from ktse.reporting.facts import Facts, gather
 from ktse.reporting.gallery import gallery
@@ -47,13 +46,13 @@ def write_report(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Pat
     Raises:
         RunError: a file of the run is damaged.
     """
-    found = environment(html=True)
-    found.globals["bar"] = bar
     script = Path(__file__).with_name("report.js").read_text(encoding="utf-8")
     # The hash allows this script and no other.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = found.get_template("report.html.j2").render(
-        **content(gather(run, data, truth)), script=Markup(script), script_hash=digest
+    page = (
+        environment(html=True)
+        .get_template("report.html.j2")
+        .render(**content(gather(run, data, truth)), script=Markup(script), script_hash=digest)
     )
     return write(run.path("report.html"), page)
 

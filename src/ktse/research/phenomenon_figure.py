@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ktse.reporting.charts import Line, line_chart
+from ktse.reporting.charts import Chart, ChartRow, Line, Mark, figure, line_chart, row_chart
 from ktse.research.changes import CONDITIONS
-from ktse.research.figure import Chart, Mark, Row, figure, row_chart
 
 STYLES = {"same": "series-1", "other": "series-2", "blank": "series-4", "itself": "series-3"}
 WIDTH, HEIGHT = 760, 260
@@ -18,7 +17,7 @@ def picture(entries: Sequence[dict[str, Any]], warmup: int | None) -> str:
     last = entries[-1]
     conditions = list(last["conditions"])
     overview = [
-        Row(
+        ChartRow(
             f"stitched to {CONDITIONS[name]}",
             [
                 *_marks(last["conditions"][name]["activation"], "series-1"),
@@ -28,7 +27,9 @@ def picture(entries: Sequence[dict[str, Any]], warmup: int | None) -> str:
         for name in conditions
     ]
     by_class = [
-        Row(name, [mark for each in ("same", "other") if each in entry for mark in _marks(entry[each], STYLES[each])])
+        ChartRow(
+            name, [mark for each in ("same", "other") if each in entry for mark in _marks(entry[each], STYLES[each])]
+        )
         for name, entry in last["by_class"].items()
     ]
     epochs = [

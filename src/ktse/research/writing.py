@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ktse.files import atomic
+from ktse.reporting.charts import Chart, ChartRow, Mark, figure, row_chart
 from ktse.research.arms import PLAIN, Arm, Table
-from ktse.research.figure import Chart, Mark, Row, figure, row_chart
 from ktse.research.results import MEASURES, Result, Spread, by_seed, paired, spread
 
 NONE = "–"
@@ -180,15 +180,15 @@ def picture(tables: Sequence[Table], results: Sequence[Result]) -> str:
     return figure(charts, "Ablation")
 
 
-def _reference(arm: Arm, results: Sequence[Result]) -> Row:
+def _reference(arm: Arm, results: Sequence[Result]) -> ChartRow:
     parts = []
     for measure, (words, _) in SERIES.items():
         found = spread(list(by_seed(results, arm.name, measure).values()))
         parts.append(f"{_mean(found, _missing(arm, results))} at the {words}")
-    return Row(arm.words, [], ", ".join(parts))
+    return ChartRow(arm.words, [], ", ".join(parts))
 
 
-def _against(arm: Arm, reference: Arm, results: Sequence[Result], published: bool) -> Row | None:
+def _against(arm: Arm, reference: Arm, results: Sequence[Result], published: bool) -> ChartRow | None:
     if arm is reference:
         return None
     marks = []
@@ -199,9 +199,9 @@ def _against(arm: Arm, reference: Arm, results: Sequence[Result], published: boo
             single = [values[seed] - base[seed] for seed in sorted(values.keys() & base.keys())]
             marks.append(Mark(found.mean, found.deviation or 0.0, single, style))
     if not marks:
-        return Row(arm.words, [], COLLAPSED if _missing(arm, results) == COLLAPSED else "not measured")
+        return ChartRow(arm.words, [], COLLAPSED if _missing(arm, results) == COLLAPSED else "not measured")
     gain = _gain(arm, reference) if published else None
-    return Row(arm.words, [*marks, *([] if gain is None else [Mark(gain, 0.0, (), PAPER)])])
+    return ChartRow(arm.words, [*marks, *([] if gain is None else [Mark(gain, 0.0, (), PAPER)])])
 
 
 def _gain(arm: Arm, reference: Arm) -> float | None:
