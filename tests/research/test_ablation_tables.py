@@ -5,9 +5,9 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 
 from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
+from ktse.research.ablation_tables import Summary, markdown, picture, rows
 from ktse.research.arms import elements, sensitivity
 from ktse.research.results import Result
-from ktse.research.ablation_tables import Summary, markdown, picture, rows
 
 ELEMENTS = elements(ClassifyRecipe())
 SUMMARY = Summary(["Words."], [0, 1], ["background", "cat"])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
-from ktse.files import atomic
+from ktse.files import write_table
 from ktse.reporting.charts import Chart, ChartRow, Mark, figure, row_chart
+from ktse.reporting.templates import write
 from ktse.research.arms import PLAIN, Arm, Table
-from ktse.research.results import MEASURES, Result, Spread, by_seed, paired, spread
+from ktse.research.results import MEASURES, Result, Spread, by_seed, differences, paired, spread
 
 NONE = "–"
 COLLAPSED = "collapsed"
@@ -37,15 +38,10 @@ class Summary:
 
 def write_all(out: Path, tables: Sequence[Table], results: Sequence[Result], summary: Summary) -> None:
     """Write the three files anew."""
-    texts = {
-        "ablation.md": markdown(tables, results, summary),
-        "ablation.svg": picture(tables, results),
-    }
-    for name, text in texts.items():
-        with atomic(out / name) as part:
-            part.write_text(text, encoding="utf-8")
-    with atomic(out / "ablation.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows(tables, results, summary))
+    write(out / "ablation.md", markdown(tables, results, summary))
+    write(out / "ablation.svg", picture(tables, results))
+    head, *lines = rows(tables, results, summary)
+    write_table(out / "ablation.csv", [str(cell) for cell in head], lines)
 
 
 def markdown(tables: Sequence[Table], results: Sequence[Result], summary: Summary) -> str:
@@ -53,67 +49,56 @@ def markdown(tables: Sequence[Table], results: Sequence[Result], summary: Summar
     measures = [name for name in MEASURES if any(result.values.get(name) is not None for result in results)]
     lines = ["# Ablation", "", *summary.lines, ""]
     for table in tables:
-        lines += [f"## {table.title}", "", *_table(table, results, summary, measures), ""]
+        lines += [f"## {table.title}", "", *_by_arm(table, results, summary, measures), ""]
         lines += [*_by_class(table, results, summary), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _table(table: Table, results: Sequence[Result], summary: Summary, measures: Sequence[str]) -> list[str]:
-    reference = next(arm for arm in table.arms if arm.name == table.reference)
+def _by_arm(table: Table, results: Sequence[Result], summary: Summary, measures: Sequence[str]) -> list[str]:
+    reference = table.reference_arm
     published = any(arm.paper is not None and arm is not reference for arm in table.arms)
-    head = ["arm"]
-    for measure in measures:
-        head += [MEASURES[measure]] if measure == "tag_f1" else [MEASURES[measure], f"against {reference.words}"]
-    head += ["the paper, on VOC", "its difference"] if published else []
-    lines = [_row([*head, "runs"]), _row(["---"] * (len(head) + 1))]
+    lines = []
     for arm in table.arms:
-        cells = [arm.words]
+        cells = [("arm", arm.words)]  # heading and content; two columns may have one heading
         for measure in measures:
             values = by_seed(results, arm.name, measure)
-            cells.append(_mean(spread(list(values.values())), _missing(arm, results)))
+            cells.append((MEASURES[measure], _text(spread(values.values()), _missing(arm, results))))
             if measure != "tag_f1":
                 against = None if arm is reference else paired(values, by_seed(results, reference.name, measure))
-                cells.append(_difference(against))
+                cells.append((f"against {reference.words}", _text(against, NONE, "+")))
         if published:
             gain = _gain(arm, reference)
-            cells.append(NONE if arm.paper is None else f"{arm.paper:.1f}")
-            cells.append(NONE if gain is None else f"{gain:+.1f}")
-        lines.append(_row([*cells, _state(arm, results, len(summary.seeds))]))
-    return lines
+            cells.append(("the paper, on VOC", NONE if arm.paper is None else f"{arm.paper:.1f}"))
+            cells.append(("its difference", NONE if gain is None else f"{gain:+.1f}"))
+        lines.append([*cells, ("runs", _state(arm, results, len(summary.seeds)))])
+    return _table([name for name, _ in lines[0]], [[cell for _, cell in line] for line in lines])
 
 
 def _by_class(table: Table, results: Sequence[Result], summary: Summary) -> list[str]:
     """Mean IoU of each class at the oracle threshold; a row for each class."""
-    shown = [arm for arm in table.arms if any(result.arm == arm.name and result.iou for result in results)]
+    found = {arm.words: [result.iou for result in results if result.arm == arm.name] for arm in table.arms}
+    shown = {words: runs for words, runs in found.items() if any(runs)}
     if not shown:
         return []
-    lines = [
-        "By class: seed IoU % at the oracle threshold, mean over the seeds.",
-        "",
-        _row(["class", *(arm.words for arm in shown)]),
-        _row(["---"] * (len(shown) + 1)),
-    ]
+    lines = []
     for name in summary.classes:
-        iou = [[result.iou.get(name) for result in results if result.arm == arm.name] for arm in shown]
-        found = [spread([value for value in values if value is not None]) for values in iou]
-        lines.append(_row([name, *(NONE if each is None else f"{each.mean:.1f}" for each in found)]))
-    return lines
+        values = [[iou[name] for iou in runs if iou.get(name) is not None] for runs in shown.values()]
+        lines.append([name, *(f"{mean(known):.1f}" if known else NONE for known in values)])
+    words = "By class: seed IoU % at the oracle threshold, mean over the seeds."
+    return [words, "", *_table(["class", *shown], lines)]
 
 
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        for cells in (head, ["---"] * len(head), *lines)
+    ]
 
 
-def _mean(found: Spread | None, missing: str) -> str:
+def _text(found: Spread | None, missing: str, sign: str = "") -> str:
     if found is None:
         return missing
-    return f"{found.mean:.1f}" + (f" ± {found.deviation:.1f}" if found.deviation is not None else "")
-
-
-def _difference(found: Spread | None) -> str:
-    if found is None:
-        return NONE
-    return f"{found.mean:+.1f}" + (f" ± {found.deviation:.1f}" if found.deviation is not None else "")
+    return format(found.mean, f"{sign}.1f") + ("" if found.deviation is None else f" ± {found.deviation:.1f}")
 
 
 def _missing(arm: Arm, results: Sequence[Result]) -> str:
@@ -123,14 +108,14 @@ def _missing(arm: Arm, results: Sequence[Result]) -> str:
 def _state(arm: Arm, results: Sequence[Result], seeds: int) -> str:
     mine = [result for result in results if result.arm == arm.name]
     good = sum(not result.collapsed for result in mine)
-    parts = [f"{good} of {seeds}" if good < seeds else str(good)]
     numbers = {
         COLLAPSED: sum(bool(result.collapsed) for result in mine),
         "went on with a lower learning rate after a collapse": sum(result.retries > 0 for result in mine),
         "with collapsed masks": sum(bool(result.masks_collapsed) for result in mine),
         "not finished": seeds - len(mine),
     }
-    return ", ".join(parts + [f"{number} {words}" for words, number in numbers.items() if number])
+    parts = [f"{number} {words}" for words, number in numbers.items() if number]
+    return ", ".join([f"{good} of {seeds}" if good < seeds else str(good), *parts])
 
 
 def rows(tables: Sequence[Table], results: Sequence[Result], summary: Summary) -> list[list[object]]:
@@ -141,21 +126,11 @@ def rows(tables: Sequence[Table], results: Sequence[Result], summary: Summary) -
     lines: list[list[object]] = [[*head, "paper"]]
     for result in results:
         arm = arms[result.arm]
-        inside = " ".join(table.name for table in tables if arm.name in [other.name for other in table.arms])
+        inside = " ".join(table.name for table in tables if arm in table.arms)
         state = COLLAPSED if result.collapsed else "masks collapsed" if result.masks_collapsed else "done"
-        cells = [result.values.get(name) for name in names] + [result.iou.get(name) for name in summary.classes]
-        lines.append(
-            [
-                arm.name,
-                arm.words,
-                inside,
-                result.seed,
-                state,
-                result.retries,
-                *("" if cell is None else cell for cell in cells),
-                "" if arm.paper is None else arm.paper,
-            ]
-        )
+        numbers = [*map(result.values.get, names), *map(result.iou.get, summary.classes), arm.paper]
+        cells = ["" if number is None else number for number in numbers]
+        lines.append([arm.name, arm.words, inside, result.seed, state, result.retries, *cells])
     return lines
 
 
@@ -163,45 +138,35 @@ def picture(tables: Sequence[Table], results: Sequence[Result]) -> str:
     """A chart for each table: paired differences to its reference, of every seed and in the mean, and the paper's."""
     charts = []
     for table in tables:
-        reference = next(arm for arm in table.arms if arm.name == table.reference)
+        reference = table.reference_arm
         # The paper's gain over a plain CAM would leave no room for the small changes of the other tables.
         published = reference.name == PLAIN.name
-        rows = [_reference(reference, results), *(_against(arm, reference, results, published) for arm in table.arms)]
-        legend = [(words, style) for words, style in SERIES.values()] + [("the paper, on VOC", PAPER)] * published
+        rows = [_reference_row(reference, results)]
+        rows += [_row(arm, reference, results, published) for arm in table.arms if arm is not reference]
+        legend = [*SERIES.values(), *([("the paper, on VOC", PAPER)] if published else [])]
+        label = "difference of seed mIoU, points"
         words = f"Difference to: {reference.words}. Small dots: seeds; disc and bar: mean, one standard deviation."
-        drawing = row_chart(
-            [row for row in rows if row is not None],
-            title=table.title,
-            x_label="difference of seed mIoU, points",
-            legend=legend,
-            reference=0.0,
-        )
+        drawing = row_chart(rows, title=table.title, x_label=label, legend=legend, reference=0.0)
         charts.append(Chart(table.title, words, drawing))
     return figure(charts, "Ablation")
 
 
-def _reference(arm: Arm, results: Sequence[Result]) -> ChartRow:
-    parts = []
-    for measure, (words, _) in SERIES.items():
-        found = spread(list(by_seed(results, arm.name, measure).values()))
-        parts.append(f"{_mean(found, _missing(arm, results))} at the {words}")
-    return ChartRow(arm.words, [], ", ".join(parts))
+def _reference_row(arm: Arm, results: Sequence[Result]) -> ChartRow:
+    found = {words: spread(by_seed(results, arm.name, measure).values()) for measure, (words, _) in SERIES.items()}
+    missing = _missing(arm, results)
+    return ChartRow(arm.words, [], ", ".join(f"{_text(each, missing)} at the {words}" for words, each in found.items()))
 
 
-def _against(arm: Arm, reference: Arm, results: Sequence[Result], published: bool) -> ChartRow | None:
-    if arm is reference:
-        return None
+def _row(arm: Arm, reference: Arm, results: Sequence[Result], published: bool) -> ChartRow:
     marks = []
     for measure, (_, style) in SERIES.items():
-        values, base = by_seed(results, arm.name, measure), by_seed(results, reference.name, measure)
-        found = paired(values, base)
-        if found is not None:
-            single = [values[seed] - base[seed] for seed in sorted(values.keys() & base.keys())]
+        single = differences(by_seed(results, arm.name, measure), by_seed(results, reference.name, measure))
+        if found := spread(single):
             marks.append(Mark(found.mean, found.deviation or 0.0, single, style))
     if not marks:
         return ChartRow(arm.words, [], COLLAPSED if _missing(arm, results) == COLLAPSED else "not measured")
     gain = _gain(arm, reference) if published else None
-    return ChartRow(arm.words, [*marks, *([] if gain is None else [Mark(gain, 0.0, (), PAPER)])])
+    return ChartRow(arm.words, marks if gain is None else [*marks, Mark(gain, 0.0, (), PAPER)])
 
 
 def _gain(arm: Arm, reference: Arm) -> float | None:
