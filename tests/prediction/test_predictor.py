@@ -329,7 +329,7 @@ def test_a_prediction_shows_itself(picture: np.ndarray) -> None:
 
 
 def test_a_large_prediction_is_shown_smaller(monkeypatch: pytest.MonkeyPatch, picture: np.ndarray) -> None:
-    monkeypatch.setattr(module, "SHOWN", 60)
+    monkeypatch.setattr(module, "LARGEST_SHOWN", 60)
     png = Predictor(Colours(), ONCE).predict(picture)._repr_png_()
     assert png is not None
     with Image.open(BytesIO(png)) as image:

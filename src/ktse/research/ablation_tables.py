@@ -82,7 +82,7 @@ def _by_class(table: Table, results: Sequence[Result], summary: Summary) -> list
         return []
     lines = []
     for name in summary.classes:
-        values = [[iou[name] for iou in runs if iou.get(name) is not None] for runs in shown.values()]
+        values = [[value for iou in runs if (value := iou.get(name)) is not None] for runs in shown.values()]
         lines.append([name, *(f"{mean(known):.1f}" if known else NONE for known in values)])
     words = "By class: seed IoU % at the oracle threshold, mean over the seeds."
     return [words, "", *_table(["class", *shown], lines)]
