@@ -54,10 +54,15 @@ def test_every_form_of_an_image_gives_the_same(picture: np.ndarray, tmp_path: Pa
     path = tmp_path / "a.png"
     Image.fromarray(picture).save(path)
     forms = [
-        path, str(path), Image.fromarray(picture), picture, picture / 255, torch.from_numpy(picture).permute(2, 0, 1),
+        path,
+        str(path),
+        Image.fromarray(picture),
+        picture,
+        picture / 255,
+        torch.from_numpy(picture).permute(2, 0, 1),
         torch.from_numpy(picture).permute(2, 0, 1) / 255,
         np.concatenate([picture, np.full((90, 120, 1), 255, np.uint8)], axis=-1),
-    ]  # fmt: skip
+    ]
     label, confidence = expected(picture)
     for form in forms:
         found = Predictor(Colours(), ONCE).predict(form)
@@ -106,9 +111,18 @@ def test_an_image_called_image_keeps_its_confidence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [3, None, np.zeros((3, 40, 50), np.uint8), np.zeros((4, 5, 3)) + 9.0, np.full((4, 5, 3), np.nan), np.zeros((0, 4)),
-     np.zeros((5, 5), np.int32), torch.zeros(2, 3, 40, 50), torch.zeros(3, 4, 4) - 1],
-)  # fmt: skip
+    [
+        3,
+        None,
+        np.zeros((3, 40, 50), np.uint8),
+        np.zeros((4, 5, 3)) + 9.0,
+        np.full((4, 5, 3), np.nan),
+        np.zeros((0, 4)),
+        np.zeros((5, 5), np.int32),
+        torch.zeros(2, 3, 40, 50),
+        torch.zeros(3, 4, 4) - 1,
+    ],
+)
 def test_what_is_no_image_is_a_message(image: object) -> None:
     with pytest.raises(DataError, match="image"):
         Predictor(Colours(), ONCE).predict(image)
@@ -246,8 +260,11 @@ def test_what_is_left_out_of_a_folder_is_said(photos: Path, tmp_path: Path, caps
 def test_every_nth_pixel_is_kept_across_bands(tmp_path: Path) -> None:
     picture = np.random.default_rng(3).integers(0, 256, (211, 70, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "a.png")
-    predict_folder(Predictor(Colours(), PredictRecipe(flip=False, tile=64, overlap=9, probabilities=3)),
-                   tmp_path / "a.png", tmp_path / "out")  # fmt: skip
+    predict_folder(
+        Predictor(Colours(), PredictRecipe(flip=False, tile=64, overlap=9, probabilities=3)),
+        tmp_path / "a.png",
+        tmp_path / "out",
+    )
     with np.load(tmp_path / "out" / "probabilities" / "a.npz", allow_pickle=False) as file:
         np.testing.assert_allclose(
             file["probability"], Colours().probabilities(picture[None])[0, :, ::3, ::3], atol=1e-3
@@ -312,7 +329,7 @@ def test_a_prediction_shows_itself(picture: np.ndarray) -> None:
 
 
 def test_a_large_prediction_is_shown_smaller(monkeypatch: pytest.MonkeyPatch, picture: np.ndarray) -> None:
-    monkeypatch.setattr(module, "SHOWN", 60)
+    monkeypatch.setattr(module, "LARGEST_SHOWN", 60)
     png = Predictor(Colours(), ONCE).predict(picture)._repr_png_()
     assert png is not None
     with Image.open(BytesIO(png)) as image:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ktse.files import read_json, write_json, write_label_map
+from ktse.quality.verdict import Sign, Verdict
 from ktse.recipe import Recipe, SegmentRecipe
 from ktse.reporting.model_card import write_model_card
 
@@ -122,6 +123,17 @@ def test_the_verdict_is_at_the_top_of_the_card(judged: Any) -> None:
     assert "- Do not use: **hat**: The masks of 'hat' are empty." in text
     assert "  - Next: draw 5 true masks, then: `ktse refine" in text
     assert "| hat | Do not use |" in text
+
+
+def test_a_model_that_must_not_be_used_is_not_praised_for_its_masks(judged: Any) -> None:
+    fake = judged("good")
+    useless = Sign("do-not-use", "", "The model is of no use.", "ktse segment RUN", "model")
+    content = fake.evaluation() | {"verdict": Verdict.of([useless], fake.data.classes).to_json()}
+    write_json(fake.run.path("evaluation.json"), content)
+    found = lines(fake)
+    assert found[2].startswith("**✕ Do not use the model; the masks are good**: predictions are probably wrong")
+    assert "for `ktse predict`" not in "\n".join(found)
+    assert any(line.startswith("| hat | Do not use |") for line in found)
 
 
 def test_a_card_without_a_verdict_says_how_to_get_one(blind: Any) -> None:

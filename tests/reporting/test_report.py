@@ -214,9 +214,15 @@ def test_warnings_of_check_and_of_stages_are_there_once(blind: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(0.71, "agrees with"), (0.3, "agrees in part with"), (0.05, "says little about"),
-                        (-0.4, "is the opposite of"), (None, "is not measured")],
-)  # fmt: skip
+    ("value", "said"),
+    [
+        (0.71, "agrees with"),
+        (0.3, "agrees in part with"),
+        (0.05, "says little about"),
+        (-0.4, "is the opposite of"),
+        (None, "is not measured"),
+    ],
+)
 def test_what_is_said_of_the_confidence_follows_from_its_measure(blind: Any, value: float | None, said: str) -> None:
     mask = {"miou": 40.0, "iou": {"background": 80.0, "hat": 40.0}, "images": 7, "confidence_images": 7}
     write_json(blind.run.path("evaluation.json"), {"mask": {**mask, "confidence_correlation": value}})

@@ -23,10 +23,29 @@ from ktse.pipeline import Job
 from ktse.run_folder import RunFolder
 
 TINY = [
-    "--recipe", "demo", "--classify.epochs", "3", "--classify.warmup", "2", "--classify.crop", "64",
-    "--classify.long_side", "[64,80]", "--classify.hidden", "8", "--classify.workers", "0", "--classify.ramp", "0",
-    "--classify.keep_every", "1", "--classify.precision", "fp32", "--seed.scales", "[0.5]",
-]  # fmt: skip
+    "--recipe",
+    "demo",
+    "--classify.epochs",
+    "3",
+    "--classify.warmup",
+    "2",
+    "--classify.crop",
+    "64",
+    "--classify.long_side",
+    "[64,80]",
+    "--classify.hidden",
+    "8",
+    "--classify.workers",
+    "0",
+    "--classify.ramp",
+    "0",
+    "--classify.keep_every",
+    "1",
+    "--classify.precision",
+    "fp32",
+    "--seed.scales",
+    "[0.5]",
+]
 
 
 def command(scenes: Path, out: Path, *more: str) -> list[str]:

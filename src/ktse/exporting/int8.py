@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from io import BytesIO
@@ -15,7 +14,7 @@ from PIL import Image
 
 from ktse.data.image import read_image
 from ktse.errors import ExportError
-from ktse.exporting.network import IMAGES
+from ktse.exporting.network import IMAGES, quiet
 from ktse.models.segmenter import DIVISOR, Portable
 from ktse.prediction.scales import SMALLEST
 from ktse.recipe import PredictRecipe
@@ -43,10 +42,8 @@ def quantised(
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     if not photos:
-        raise ExportError(
-            "int8 needs photos to measure ranges on",
-            hint="Export a run whose images are still there, not a lone model.",
-        )
+        hint = "Export a run whose images are still there, not a lone model."
+        raise ExportError("int8 needs photos to measure ranges on", hint=hint)
 
     class Photos(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -57,25 +54,20 @@ def quantised(
             return None if images is None else {IMAGES: images}
 
     # The library warns at length, on the root logger, of a step that is not needed here.
-    level = logging.getLogger().level
-    logging.getLogger().setLevel(logging.ERROR)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "network.onnx"
-            onnx.save(network, str(path))
-            quantize_static(
-                str(path),
-                str(path.with_name("int8.onnx")),
-                Photos(),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                op_types_to_quantize=["Conv", "MatMul", "Gemm"],
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-            )
-            return onnx.load(str(path.with_name("int8.onnx")))
-    finally:
-        logging.getLogger().setLevel(level)
+    with quiet(""), tempfile.TemporaryDirectory() as folder:
+        before, after = str(Path(folder, "network.onnx")), str(Path(folder, "int8.onnx"))
+        onnx.save(network, before)
+        quantize_static(
+            before,
+            after,
+            Photos(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return onnx.load(after)
 
 
 def _prepared(model: Portable, recipe: PredictRecipe, photos: Sequence[Path | BytesIO]) -> Iterator[np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -25,7 +25,7 @@ from ktse.visual import overlay
 NAMED = 5
 """Classes that are named in one line about a prediction or a model."""
 
-SHOWN = 1024
+LARGEST_SHOWN = 1024
 """Longer side in pixels of what a notebook shows."""
 
 OVERLAP = 128
@@ -75,9 +75,8 @@ class Prediction:
         """What a notebook shows: the overlay, made smaller where it is large."""
         if self.photo is None:
             return None
-        large, file = max(self.photo.size) > SHOWN, BytesIO()
-        photo = ImageOps.contain(self.photo, (SHOWN, SHOWN)) if large else self.photo
-        overlay(photo, self.label).save(file, format="PNG")
+        file = BytesIO()
+        overlay(within(self.photo, LARGEST_SHOWN), self.label).save(file, format="PNG")
         return file.getvalue()
 
     def __repr__(self) -> str:
@@ -128,16 +127,36 @@ class Predictor:
         Raises:
             DataError: it is none of these, or cannot be read, or a tag is no class of the model.
         """
-        picture = as_image(image)
-        label = np.empty((picture.height, picture.width), dtype=label_type(len(self.classes)))
-        kept, confidence = [], Confidence(len(self.classes))
-        for top, scores in self.bands(picture, tags):
-            label[top : top + scores.shape[1]], best = decide(scores)
-            confidence.add(label[top : top + scores.shape[1]], best)
+        picture, kept = as_image(image), []
+
+        def take(_: int, scores: np.ndarray) -> None:
             if probabilities:
                 kept.append(scores.copy())
+
+        label, confidence = self.label(picture, tags, take)
         whole = np.concatenate(kept, axis=1) if probabilities else None
-        return Prediction(label, confidence.value, whole, self.classes, picture)
+        return Prediction(label, confidence, whole, self.classes, picture)
+
+    def label(
+        self, image: Image.Image, tags: Collection[str] | None, take: Callable[[int, np.ndarray], None]
+    ) -> tuple[np.ndarray, float]:
+        """Label map and confidence of an RGB image.
+
+        Args:
+            image: at its own size.
+            tags: the classes that the image shows, where that is known.
+            take: takes each band of probabilities (see bands), to be used up before the next one comes.
+
+        Returns:
+            (H, W) uint8 (uint16 from 255 classes on), and 0..1.
+        """
+        label = np.empty((image.height, image.width), dtype=label_type(len(self.classes)))
+        confidence = Confidence(len(self.classes))
+        for top, scores in self.bands(image, tags):
+            label[top : top + scores.shape[1]], best = decide(scores)
+            confidence.add(label[top : top + scores.shape[1]], best)
+            take(top, scores)
+        return label, confidence.value
 
     def bands(self, image: Image.Image, tags: Collection[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Probabilities of an RGB image from top to bottom, among its tags if these are known.
@@ -166,7 +185,12 @@ class Predictor:
             return self._at_once(image, factor)
         overlap = min(round(OVERLAP / factor), side // 2)
         rows = min(side, max(2 * overlap, SMALLEST, BAND // (4 * channels * image.width)))
-        return blend(image.size, (side, rows), overlap, channels, lambda box: self._score(image.crop(box), factor))
+
+        def score(box: tuple[int, int, int, int]) -> np.ndarray:
+            part = image.crop(box)
+            return self._finished(part, self._seen(part, factor))
+
+        return blend(image.size, (side, rows), overlap, channels, score)
 
     def _at_once(self, image: Image.Image, factor: float) -> Iterator[tuple[int, np.ndarray]]:
         """The same for an image that the network sees as a whole.
@@ -197,8 +221,10 @@ class Predictor:
         total = merged(parts, image.size, self.recipe.merge)
         return crf_scores(np.asarray(image), total, FOR_PREDICTIONS) if self.recipe.crf else total
 
-    def _score(self, image: Image.Image, factor: float) -> np.ndarray:
-        return self._finished(image, self._seen(image, factor))
+
+def within(image: Image.Image, side: int) -> Image.Image:
+    """The image, made smaller if its longer side has more pixels than this."""
+    return ImageOps.contain(image, (side, side)) if max(image.size) > side else image
 
 
 def among(probabilities: np.ndarray, possible: np.ndarray) -> np.ndarray:

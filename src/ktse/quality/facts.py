@@ -68,7 +68,8 @@ class Facts:
         measured: number of true masks that were measured with.
         correlation: rank correlation of confidence and true mIoU, -1..1.
         confidences: spread (standard deviation) of the confidence of masks and of predictions, by stage.
-        complaints: warnings of stages against their own results.
+        complaints: doubts about the true masks.
+        model_complaints: warnings about the segmentation model, from its training.
     """
 
     root: str
@@ -86,3 +87,4 @@ class Facts:
     correlation: float | None = None
     confidences: dict[str, float] = field(default_factory=dict)
     complaints: tuple[str, ...] = ()
+    model_complaints: tuple[str, ...] = ()

@@ -60,9 +60,14 @@ class Facts:
         return shlex.quote(str(self.run.root))
 
     @property
-    def usable(self) -> bool:
-        """Whether nothing says that the results must not be used."""
-        return self.verdict is None or self.verdict.run != "do-not-use"
+    def masks_usable(self) -> bool:
+        """Whether nothing says that the masks must not be used."""
+        return self.verdict is None or self.verdict.masks != "do-not-use"
+
+    @property
+    def model_usable(self) -> bool:
+        """Whether nothing says that the segmentation model must not be used."""
+        return self.verdict is None or self.verdict.model != "do-not-use"
 
     @property
     def has_truth(self) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ktse.errors import RunError
@@ -63,7 +63,7 @@ class Judgement:
 
     Attributes:
         level: of the run; empty if it was not judged yet.
-        head: the verdict in at most three words.
+        head: the verdict in a few words.
         words: the rest of its sentence.
         groups: signs by their next step, the worst first.
         more: number of signs that are left out.
@@ -86,15 +86,17 @@ def read(run: RunFolder) -> Verdict | None:
     """
     try:
         verdict = read_verdict(run)
-        levels = () if verdict is None else (verdict.run, *verdict.classes.values(), *(s.level for s in verdict.signs))
+        levels = [*verdict.classes.values(), *(sign.level for sign in verdict.signs)] if verdict else []
+        levels += [verdict.run, verdict.masks, verdict.model] if verdict else []
         wrong = [str(level) for level in levels if level not in LEVELS]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         wrong = [f"{type(error).__name__} {error}"]
     if wrong:
         raise RunError(
-            f"the verdict in {run.path('evaluation.json')} is damaged", where=wrong[0],
+            f"the verdict in {run.path('evaluation.json')} is damaged",
+            where=wrong[0],
             hint=f"Judge the run again: ktse evaluate {run.root}",
-        )  # fmt: skip
+        )
     return verdict
 
 
@@ -115,15 +117,15 @@ def show(verdict: Verdict | None, root: str) -> Judgement:
         return Judgement("", head(""), "", [], 0, [])
     by_next: dict[str, list[Sign]] = {}
     for sign in verdict.signs[:SHOWN]:
-        by_next.setdefault(sign.next, []).append(Sign(sign.level, sign.about, clip(sign.text, TEXT), ""))
+        by_next.setdefault(sign.next, []).append(replace(sign, text=clip(sign.text, TEXT), next=""))
     groups = [Group(signs, steps(clip(text, TEXT), root)) for text, signs in by_next.items()]
     classes: list[tuple[Level, int, list[str]]] = []
     for level in reversed(LEVELS):
         names = [name for name, found in verdict.classes.items() if found == level]
         if names:
             classes.append((level, len(names), names[:NAMES]))
-    words = verdict.sentence.partition(": ")[2]
-    return Judgement(verdict.run, head(verdict.run), words, groups, max(0, len(verdict.signs) - SHOWN), classes)
+    first, _, words = verdict.sentence.partition(": ")
+    return Judgement(verdict.run, first.capitalize(), words, groups, max(0, len(verdict.signs) - SHOWN), classes)
 
 
 def steps(text: str, root: str) -> list[Step]:

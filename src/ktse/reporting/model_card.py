@@ -43,7 +43,7 @@ def write_model_card(run: RunFolder, data: TaggedImages, truth: Truth | None) ->
 def content(facts: Facts) -> dict[str, Any]:
     """What the template shows beside the facts, by name."""
     run, data, recipe = facts.run, facts.data, facts.recipe
-    levels = facts.verdict.classes if facts.verdict else {}
+    levels = facts.verdict.model_classes if facts.verdict else {}
     counts = [data.tags[chosen].sum(axis=0).tolist() for chosen in (~data.validation, data.validation)]
     classes = [
         {"name": name, "level": levels.get(name, ""), "training": trained, "validation": apart}

@@ -14,13 +14,12 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
 from ktse.recipe.load import to_dict
 from ktse.reporting import judgement, scores
-from ktse.reporting.charts import bar
 from ktse.reporting.curves import training
 from ktse.reporting.facts import Facts, gather
 from ktse.reporting.gallery import gallery
 from ktse.reporting.pictures import colour
 from ktse.reporting.templates import environment, write
-from ktse.reporting.wording import clip
+from ktse.reporting.wording import clip, is_number
 from ktse.run_folder import RunFolder
 
 MANY_CLASSES = 30
@@ -47,13 +46,13 @@ def write_report(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Pat
     Raises:
         RunError: a file of the run is damaged.
     """
-    found = environment(html=True)
-    found.globals["bar"] = bar
     script = Path(__file__).with_name("report.js").read_text(encoding="utf-8")
     # The hash allows this script and no other.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = found.get_template("report.html.j2").render(
-        **content(gather(run, data, truth)), script=Markup(script), script_hash=digest
+    page = (
+        environment(html=True)
+        .get_template("report.html.j2")
+        .render(**content(gather(run, data, truth)), script=Markup(script), script_hash=digest)
     )
     return write(run.path("report.html"), page)
 
@@ -85,10 +84,9 @@ def content(facts: Facts) -> dict[str, Any]:
         "class_rows": _lowest(class_rows),
         "class_count": len(class_rows),
         "colours": {name: colour(index + 1) for index, name in enumerate(data.classes)},
-        "conditions": scores.conditions,
         "threshold_chart": scores.threshold_chart(evaluation),
         "tag_parts": tag_parts,
-        "tag_rows": scores.tag_classes(data.classes, tag_parts)[:MOST_CLASSES] if tag_parts else [],
+        "tag_names": list(data.classes[:MOST_CLASSES]),
         "classify": training(run.steps("classify"), facts.recipe.classify.objective.weights),
         "segment": training(run.steps("segment")),
         "recipe": recipe if len(recipe) <= RECIPE else f"{recipe[:RECIPE]}\n... the rest is in recipe.yaml",
@@ -96,14 +94,12 @@ def content(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _lowest(rows: list[scores.ClassScore]) -> list[scores.ClassScore]:
+def _lowest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows in their order; of very many, those with the lowest IoU in the last measured stage."""
-    if len(rows) <= MOST_CLASSES:
-        return rows
 
-    def last(row: scores.ClassScore) -> float:
-        value = list(row.iou.values())[-1]
-        return 101.0 if value is None else value
+    def last(row: dict[str, Any]) -> float:
+        value = list(row["iou"].values())[-1]
+        return value if is_number(value) else 101.0
 
-    kept = {row.name for row in sorted(rows, key=last)[:MOST_CLASSES]}
-    return [row for row in rows if row.name in kept]
+    kept = {row["name"] for row in sorted(rows, key=last)[:MOST_CLASSES]}
+    return [row for row in rows if row["name"] in kept]

@@ -11,10 +11,10 @@ from ktse.checking.extras import require_extras
 from ktse.errors import RecipeError, RunError
 from ktse.pipeline import stages_of
 from ktse.recipe.load import given_recipe
+from ktse.research.ablation_tables import Summary, write_all
 from ktse.research.arms import NAMES, all_arms, choose
 from ktse.research.results import read_result
 from ktse.research.runs import ArmRun, do_runs, make_runs
-from ktse.research.writing import Summary, write_all
 from ktse.runtime.device import Device, on_device
 from ktse.runtime.lock import locked, refuse_locked
 from ktse.runtime.log import recording

@@ -70,9 +70,14 @@ def _measure_all(folder: RunFolder, place: Path, images: int) -> Path:
         changes = relative_changes(found.mean, keys)[:, 0]
     warmup = next((entry["epoch"] for entry in entries if entry["network"] == "warmup.safetensors"), None)
     result = {
-        "unit": "percent", "anchors": len(couples), "axis": axis_of(recipe), "size": recipe.crop,
-        "area_above": AREA_ABOVE, "conditions": CONDITIONS, "networks": entries,
-    }  # fmt: skip
+        "unit": "percent",
+        "anchors": len(couples),
+        "axis": axis_of(recipe),
+        "size": recipe.crop,
+        "area_above": AREA_ABOVE,
+        "conditions": CONDITIONS,
+        "networks": entries,
+    }
     write_json(place / "phenomenon.json", result)
     with atomic(place / "phenomenon.svg") as part:
         part.write_text(picture(entries, warmup), encoding="utf-8")

@@ -28,9 +28,14 @@ COLUMNS = 3
 
 
 def write_pictures(
-    path: Path, network: CamNetwork, data: TaggedImages, couples: Sequence[Couple], changes: np.ndarray,
-    recipe: ClassifyRecipe, fabric: Fabric,
-) -> None:  # fmt: skip
+    path: Path,
+    network: CamNetwork,
+    data: TaggedImages,
+    couples: Sequence[Couple],
+    changes: np.ndarray,
+    recipe: ClassifyRecipe,
+    fabric: Fabric,
+) -> None:
     """Draw the couples at the QUANTILES of the change that the image with the same class makes.
 
     Args:

@@ -109,7 +109,8 @@ def gather(
         measured=mask.get("images", 0),
         correlation=mask.get("confidence_correlation"),
         confidences=_confidences(run, data),
-        complaints=(*run.summary("segment").get("warnings", []), *doubts),
+        complaints=tuple(doubts),
+        model_complaints=tuple(run.summary("segment").get("warnings", [])),
     )
 
 

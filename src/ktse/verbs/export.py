@@ -29,12 +29,12 @@ def export_run(run: Path, form: str, place: Path | None, wishes: Wishes) -> Path
     job = Job(folder, folder.read_recipe())
     if form == "onnx":
         require_sound(folder, job.recipe, SEGMENT)
-        say_verdict(folder)
+        say_verdict(folder, "model")
         where = place or folder.path("export", "model.onnx")
         return export_model(folder, lambda: job.data, job.recipe.predict, where, wishes.int8)
     data = images_of(job)
     job.look_again([CHECK])
     require_sound(folder, job.recipe, REFINE)
-    say_verdict(folder)
+    say_verdict(folder, "masks")
     fused = bool(job.recipe.predict.fuse) and job.state(PREDICT) == "done"
     return export_run_masks(folder, data, form, place or folder.path("export", form), fused, wishes)

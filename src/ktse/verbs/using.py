@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ktse.data.dataset import TaggedImages
 from ktse.errors import KtseError, RunError
 from ktse.job import Job
 from ktse.pipeline import SEGMENT
-from ktse.quality.verdict import read_verdict
+from ktse.quality.verdict import Verdict, read_verdict
 from ktse.recipe import Recipe
 from ktse.recipe.load import changed, merged, recipe_from_dict
 from ktse.run_folder import RunFolder
@@ -35,7 +35,7 @@ def model_file(path: Path, settings: Mapping[str, Any]) -> tuple[Path, Recipe]:
     if not folder.path("segment", "model.safetensors").is_file():
         raise RunError(f"{folder.root} has no segmentation model yet", hint=f"Do it first: ktse segment {folder.root}")
     say_overtaken(folder, recipe, SEGMENT)
-    say_verdict(folder)
+    say_verdict(folder, "model")
     return folder.path("segment", "model.safetensors"), changed(recipe, settings)
 
 
@@ -123,22 +123,24 @@ def say_overtaken(run: RunFolder, recipe: Recipe, stage: Stage) -> None:
         )
 
 
-def say_verdict(run: RunFolder) -> None:
-    """Say whether the results of a run should be used, where they are used, and the worst signs if not."""
-    _say_verdict(run, f"{run.root}: verdict")
+def say_verdict(run: RunFolder, what: Literal["model", "masks"]) -> None:
+    """Say whether the model or the masks of a run should be used, where they are used, and the worst signs if not."""
+    verdict = read_verdict(run)
+    _say_verdict(
+        run, verdict.of_masks if verdict and what == "masks" else verdict, f"{run.root}: verdict on the {what}"
+    )
 
 
 def say_end(run: RunFolder) -> None:
     """At the end of a whole run: the verdict on it, its worst signs, and what comes next."""
-    _say_verdict(run, "verdict")
     verdict = read_verdict(run)
-    bad = verdict is not None and verdict.run == "do-not-use"
+    _say_verdict(run, verdict, "verdict")
+    bad = verdict is not None and verdict.model == "do-not-use"
     then = "" if bad else f"; then ktse predict {shlex.quote(str(run.root))} IMAGES --out DIR"
     say(f"next: look at {run.path('report.html')}{then}")
 
 
-def _say_verdict(run: RunFolder, start: str) -> None:
-    verdict = read_verdict(run)
+def _say_verdict(run: RunFolder, verdict: Verdict | None, start: str) -> None:
     if verdict is None:
         say(f"{start}: these results were not judged yet: ktse evaluate {run.root}")
         return
