@@ -13,7 +13,7 @@ from markupsafe import Markup
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
 from ktse.recipe.load import to_dict
-from ktse.reporting import judgement, scores
+from ktse.reporting import scores
 from ktse.reporting.curves import training
 from ktse.reporting.facts import Facts, gather
 from ktse.reporting.gallery import gallery
@@ -66,21 +66,15 @@ def content(facts: Facts) -> dict[str, Any]:
     run, data, evaluation = facts.run, facts.data, facts.evaluation
     tagged = dict(zip(data.classes, data.tags.sum(axis=0).tolist(), strict=True))
     images = gallery(facts)
-    measured = evaluation.get("mask") or {}
     class_rows = scores.classes(evaluation, tagged)
     tag_parts = scores.tag_splits(evaluation)
     recipe = yaml.safe_dump(to_dict(facts.recipe), sort_keys=False, allow_unicode=True)
     return {
         "facts": facts,
-        "judgement": judgement.show(facts.verdict, facts.root),
-        "levels": facts.verdict.classes if facts.verdict else {},
+        "judgement": facts.judgement,
         "gallery": images,
-        "thumbs": any(shown.pictures for shown in images.images),
+        "thumbs": any(shown.pictures for shown in images["images"]),
         "list_classes": [clip(name) for name in data.classes[:MOST_CLASSES]],
-        "correlation": measured.get("confidence_correlation"),
-        "correlated": measured.get("confidence_images") or 0,
-        "left_out": evaluation.get("calibration_left_out") or 0,
-        "kept_out": any(row.split("validation") is not None for row in facts.stages),
         "class_rows": _lowest(class_rows),
         "class_count": len(class_rows),
         "colours": {name: colour(index + 1) for index, name in enumerate(data.classes)},

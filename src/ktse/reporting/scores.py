@@ -112,8 +112,9 @@ def threshold_chart(evaluation: dict[str, Any]) -> Markup:
             if is_number(x) and is_number(y):
                 dots.append(Dot(f"{row.name}, {word}: {percent(y)} at {x:.2f}", float(x), float(y), row.key, hollow))
     title = "mIoU by threshold. " + "; ".join(dot.name for dot in dots)
-    labels = {"x_label": "threshold", "y_label": "mIoU", "unit": " %"}
-    return line_chart(lines, title=title, dots=dots, width=680, height=300, **labels)
+    return line_chart(
+        lines, title=title, x_label="threshold", y_label="mIoU", unit=" %", dots=dots, width=680, height=300
+    )
 
 
 def tag_splits(evaluation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
