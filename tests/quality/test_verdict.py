@@ -36,7 +36,6 @@ FINE = Facts(
     classes=(DOG, CAT, COW),
     threshold=0.4,
     threshold_kind="found",
-    covered=0.2,
     full=0.05,
     empty=0.01,
     confidences={"masks": 0.2, "predictions": 0.1},

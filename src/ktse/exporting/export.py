@@ -120,7 +120,5 @@ def _writing(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ExportError(
-            f"{error.strerror or error}: {out}",
-            hint="Nothing of this export can be used. Check the place and the disk.",
-        ) from error
+        hint = "Nothing of this export can be used. Check the place and the disk."
+        raise ExportError(f"{error.strerror or error}: {out}", hint=hint) from error

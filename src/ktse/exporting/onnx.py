@@ -72,10 +72,8 @@ def export_onnx(
     found = compare(model, classes, recipe, content, images)
     text = f"{found}, over {found.photos} {'photos' if photos else 'images of noise'} of several sizes"
     if not found.reaches(AGREEMENT):
-        raise ExportError(
-            f"the exported model does not give what ktse predict gives: {text}",
-            hint="Nothing was written. Another segment.architecture or another version of torch may help.",
-        )
+        hint = "Nothing was written. Another segment.architecture or another version of torch may help."
+        raise ExportError(f"the exported model does not give what ktse predict gives: {text}", hint=hint)
     if int8:
         from ktse.exporting.int8 import quantised
 

@@ -91,11 +91,8 @@ class OnnxModel:
         if needs_factor(recipe) and not self.free:
             fixed.append(f"predict.tile may not be smaller there than predict.long_side, {recipe.long_side}")
         if fixed:
-            raise RecipeError(
-                f"{self.path} holds these settings in its graph",
-                where=fixed,
-                hint="Leave them out, predict with the run, or repeat ktse predict RUN with them and export again.",
-            )
+            hint = "Leave them out, predict with the run, or repeat ktse predict RUN with them and export again."
+            raise RecipeError(f"{self.path} holds these settings in its graph", where=fixed, hint=hint)
         return recipe
 
     def seen(self, image: Image.Image, factor: float) -> list[np.ndarray]:

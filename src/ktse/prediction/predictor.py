@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -86,9 +86,8 @@ class Prediction:
             for value, count in sorted(zip(values, counts, strict=True), key=lambda pair: -pair[1])
             if value
         ]
-        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
         height, width = self.label.shape
-        shown = f"{', '.join(found[:NAMED])}{more}" if found else "background alone"
+        shown = _first(found) or "background alone"
         return f"<Prediction of {width}x{height} pixels: {shown}; confidence {self.confidence:.2f}>"
 
     def _name(self, value: int) -> str:
@@ -107,8 +106,7 @@ class Predictor:
         self.model, self.recipe = model, recipe
 
     def __repr__(self) -> str:
-        more = f" and {len(self.classes) - NAMED} more" if len(self.classes) > NAMED else ""
-        return f"<Predictor of {len(self.classes)} classes: {', '.join(self.classes[:NAMED])}{more}>"
+        return f"<Predictor of {len(self.classes)} classes: {_first(self.classes)}>"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -222,6 +220,11 @@ class Predictor:
         return crf_scores(np.asarray(image), total, FOR_PREDICTIONS) if self.recipe.crf else total
 
 
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
+
+
 def within(image: Image.Image, side: int) -> Image.Image:
     """The image, made smaller if its longer side has more pixels than this."""
     return ImageOps.contain(image, (side, side)) if max(image.size) > side else image
@@ -271,8 +274,11 @@ def as_image(image: Any) -> Image.Image:
     """
     if isinstance(image, str | Path):
         return read_image(Path(image))
-    if hasattr(image, "read"):
-        return _from_file(image)
+    if hasattr(image, "read"):  # from where the file stands
+        content, name = image.read(), getattr(image, "name", "")
+        if not isinstance(content, bytes):
+            raise DataError("an image cannot be read from a file that is open as text", hint='Open it with mode "rb".')
+        return read_image(BytesIO(content), name=name if isinstance(name, str) and name else "the image in memory")
     if isinstance(image, Image.Image):
         return to_rgb(ImageOps.exif_transpose(image))
     if hasattr(image, "detach"):  # a tensor, known without loading torch
@@ -281,33 +287,18 @@ def as_image(image: Any) -> Image.Image:
     elif isinstance(image, np.ndarray):
         array = image
     else:
-        raise DataError(
-            f"a {type(image).__name__} is not an image",
-            hint="Give a path, an open binary file, a Pillow image, an array or a tensor.",
-        )
+        hint = "Give a path, an open binary file, a Pillow image, an array or a tensor."
+        raise DataError(f"a {type(image).__name__} is not an image", hint=hint)
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (3, 4))) or array.size == 0:
-        raise DataError(
-            f"an image of shape {tuple(image.shape)} cannot be used",
-            hint="Arrays are (H, W) or (H, W, 3), tensors are (3, H, W).",
-        )
+        hint = "Arrays are (H, W) or (H, W, 3), tensors are (3, H, W)."
+        raise DataError(f"an image of shape {tuple(image.shape)} cannot be used", hint=hint)
     if np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):
-            raise DataError(
-                f"an image with values from {array.min():g} to {array.max():g} cannot be used",
-                hint="Floating-point images hold 0..1, before any normalisation; 0..255 is for uint8.",
-            )
+            hint = "Floating-point images hold 0..1, before any normalisation; 0..255 is for uint8."
+            raise DataError(f"an image with values from {array.min():g} to {array.max():g} cannot be used", hint=hint)
         array = np.rint(array * 255)
     elif array.dtype != np.uint8:
         raise DataError(f"an image of type {array.dtype} cannot be used", hint="Give uint8, or float in 0..1.")
     return to_rgb(Image.fromarray(array.astype(np.uint8)))
-
-
-def _from_file(file: Any) -> Image.Image:
-    """The image in an open file, read from where the file stands."""
-    content = file.read()
-    if not isinstance(content, bytes):
-        raise DataError("an image cannot be read from a file that is open as text", hint='Open it with mode "rb".')
-    name = getattr(file, "name", "")
-    return read_image(BytesIO(content), name=name if isinstance(name, str) and name else "the image in memory")

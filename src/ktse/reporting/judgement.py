@@ -92,11 +92,8 @@ def read(run: RunFolder) -> Verdict | None:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         wrong = [f"{type(error).__name__} {error}"]
     if wrong:
-        raise RunError(
-            f"the verdict in {run.path('evaluation.json')} is damaged",
-            where=wrong[0],
-            hint=f"Judge the run again: ktse evaluate {run.root}",
-        )
+        hint = f"Judge the run again: ktse evaluate {run.root}"
+        raise RunError(f"the verdict in {run.path('evaluation.json')} is damaged", where=wrong[0], hint=hint)
     return verdict
 
 

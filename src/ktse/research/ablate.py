@@ -66,10 +66,8 @@ def ablate(
     if seeds < 1:
         raise RecipeError(f"seeds is {seeds}, but must be 1 or more")
     if base.classify.warmup >= base.classify.epochs:
-        raise RecipeError(
-            "classify.warmup equals classify.epochs: all arms would be the same",
-            hint="Leave epochs after the warm-up, or give another --recipe.",
-        )
+        hint = "Leave epochs after the warm-up, or give another --recipe."
+        raise RecipeError("classify.warmup equals classify.epochs: all arms would be the same", hint=hint)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not (folder / "runs").is_dir():
         raise RunError(f"{folder} exists and holds no ablation", hint="Give another --out, or remove it.")
     chosen = choose([name.strip() for name in tables.split(",") if name.strip()], base.classify)

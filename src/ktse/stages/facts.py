@@ -97,7 +97,6 @@ def gather(
         threshold=summary.get("threshold"),
         threshold_kind=summary.get("threshold_kind", "recipe"),
         explained=max(summary.get("explained", []), default=None),
-        covered=_median(looked.covered),
         full=_share([value > FULL for value in looked.covered]),
         empty=_share([value == 0 for value in looked.covered]),
         miou={
@@ -163,7 +162,6 @@ def _class_facts(
         agreement=_iou(both, first, second) if looked.predictions else None,
         seed_agreement=_iou(*looked.seeds[:, index]),
         iou=stage.get("iou", {}).get(name),
-        prediction_iou=result.get("prediction", {}).get("iou", {}).get(name),
         true_masks=shown,
         calibrated_iou=None if calibrated is None else 100 * calibrated,
         calibrating=calibration.get("shown", [0] * (index + 2))[index + 1],
