@@ -8,15 +8,10 @@ from typing import Any
 import numpy as np
 
 from ktse.errors import DataError, RecipeError, RunError
-<<<<<<< HEAD
-from ktse.files import atomic, write_json
+from ktse.files import write_json
 from ktse.job import Job
 from ktse.pipeline import CHECK, CLASSIFY
-=======
-from ktse.files import write_json
-from ktse.pipeline import Job
 from ktse.reporting.templates import write
->>>>>>> outputs
 from ktse.research.changes import CONDITIONS, relative_changes, summarise
 from ktse.research.phenomenon_figure import picture
 from ktse.run_folder import RunFolder
