@@ -23,7 +23,7 @@ from ktse.verbs.check import check_data
 from ktse.verbs.export import export_run
 from ktse.verbs.predict import open_model, predict_new
 from ktse.verbs.status import Status, read_status
-from ktse.verbs.using import say_end
+from ktse.verbs.verdict import say_end
 from ktse.verbs.work import do_stage, make_ready, refuse_strange, scenes_beside, working
 
 Settings = Mapping[str, Any]

@@ -20,7 +20,7 @@ from ktse.recipe.load import changed, given_data
 from ktse.run_folder import RunFolder
 from ktse.runtime.device import Device, on_device
 from ktse.runtime.log import recording
-from ktse.verbs.using import moved_error
+from ktse.verbs.moved import moved_error
 
 
 def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings: Mapping[str, Any]) -> Checked:

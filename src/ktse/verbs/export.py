@@ -10,7 +10,9 @@ from ktse.pipeline import CHECK, PREDICT, REFINE, SEGMENT
 from ktse.recipe import PredictRecipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
-from ktse.verbs.using import images_of, require_sound, say_verdict
+from ktse.verbs.moved import images_of
+from ktse.verbs.sound import require_sound
+from ktse.verbs.verdict import say_verdict
 
 
 def export_run(run: Path, form: str, place: Path | None, wishes: Wishes) -> Path:

@@ -21,7 +21,7 @@ from ktse.runtime.lock import locked, refuse_locked
 from ktse.runtime.log import Log, recording
 from ktse.runtime.processes import meet, rank
 from ktse.staleness import Stage, of_other_images
-from ktse.verbs.using import moved_error
+from ktse.verbs.moved import moved_error
 
 
 def refuse_strange(root: Path) -> None:

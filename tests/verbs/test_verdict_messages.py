@@ -9,7 +9,7 @@ import pytest
 from ktse.files import write_json
 from ktse.quality.verdict import Sign, Verdict
 from ktse.run_folder import RunFolder
-from ktse.verbs.using import say_end, say_verdict
+from ktse.verbs.verdict import say_end, say_verdict
 
 USELESS = Sign("do-not-use", "", "The model is of no use.", "ktse segment RUN", "model")
 THIN = Sign("look", "dog", "Its masks are thin.", "ktse check RUN")
