@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -28,12 +29,6 @@ def add_recipe_arguments(parser: ArgumentParser, groups: tuple[str, ...] = GROUP
     for group in dataclasses.fields(Recipe):
         if group.name in groups:
             parser.add_class_arguments(group.default_factory, group.name)
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(exit_on_error=False)
-    add_recipe_arguments(parser)
-    return parser
 
 
 def recipe_path(name: str | Path) -> Path:
@@ -126,7 +121,8 @@ def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Re
     Raises:
         RecipeError: a setting is unknown or has the wrong type.
     """
-    parser = _parser()
+    parser = ArgumentParser(exit_on_error=False)
+    add_recipe_arguments(parser)
     flat = [key for key, value in content.items() if key in GROUPS and not isinstance(value, Mapping)]
     if flat:
         raise RecipeError(
@@ -177,7 +173,8 @@ def _with_warmup(recipe: Recipe, settings: Mapping[str, Any]) -> Mapping[str, An
 
 def to_dict(recipe: Any) -> dict[str, Any]:
     """Plain nested values of a recipe or of one stage's part, ready for YAML and JSON."""
-    return {key: _plain(value) for key, value in dataclasses.asdict(recipe).items()}
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    return plain
 
 
 def merged(content: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,14 +197,6 @@ def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
             _merge(base[key], value)
         else:
             base[key] = value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return value
 
 
 def flat(settings: Mapping[str, Any], start: str) -> dict[str, Any]:
