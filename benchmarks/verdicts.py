@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="names that contain this")
     arguments = parser.parse_args()
     print(
-        "| what was done | right | masks, model: without true masks | with them | mIoU | worst sign without true masks |\n"
+        "| what was done | right | masks, model without truth | with truth | mIoU | worst sign without truth |\n"
         + "|---" * 6
         + "|"
     )
