@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ktse.data.readers.folder import open_folder, read_tags
+from drawn import open_folder, read_tags
 from ktse.errors import DataError, KtseError
 
 
