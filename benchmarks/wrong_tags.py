@@ -16,9 +16,9 @@ import numpy as np
 
 from ktse.checking.doubtful_tags import image_features
 from ktse.checking.doubts import find_doubts
-from ktse.data.readers.folder import open_folder
+from ktse.data.open import open_data
 from ktse.models.backbone import Backbone
-from ktse.recipe import ClassifyRecipe
+from ktse.recipe import ClassifyRecipe, DataRecipe
 
 
 def main() -> None:
@@ -30,7 +30,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--images", type=int, default=0, help="use this many images, chosen at random; 0: all")
     arguments = parser.parse_args()
-    data = open_folder(arguments.data / "images", arguments.data / "tags.csv")
+    images, tags = (str(arguments.data / name) for name in ("images", "tags.csv"))
+    data = open_data(DataRecipe(images, tags, validation=0))
     if arguments.images:
         data = data.take(np.random.default_rng(0).permutation(len(data))[: arguments.images])
     recipe = dataclasses.replace(ClassifyRecipe(), weights=arguments.weights)

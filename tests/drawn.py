@@ -11,7 +11,11 @@ from PIL import Image
 
 from fakes import draw
 from ktse.data.dataset import TaggedImages
-from ktse.data.readers.folder import open_folder
+from ktse.data.open import open_data
+from ktse.data.readers.columns import Columns
+from ktse.data.readers.table import read_table
+from ktse.errors import DataError
+from ktse.recipe import DataRecipe
 
 CLASSES = ("cat", "dog", "person")
 """In class order: cat is 1, dog 2, person 3."""
@@ -19,6 +23,24 @@ CLASSES = ("cat", "dog", "person")
 SEVERAL = (("dog",), ("cat",), ("dog", "person"), (), ("cat", "dog"))
 ALONE = (("dog",), (), ("cat",), (), ("person",), (), (), ())
 """Defects: most images have no tag."""
+
+
+PLAIN = Columns("image", "tags", ";")
+"""The form that needs no guessing."""
+
+
+def read_tags(path: Path, columns: Columns = PLAIN) -> dict[str, tuple[str, ...]]:
+    """Tags by image name; bad rows are an error."""
+    table = read_table(path, columns)
+    if table.problems:
+        raise DataError(f"{path} has bad {table.word}s", where=table.problems)
+    return dict(zip(table.rows, table.tags, strict=True))
+
+
+def open_folder(images: Path, tags: Path, validation: float = 0.0) -> TaggedImages:
+    """Open a folder of images with a plain CSV of tags."""
+    columns = {"image_column": PLAIN.image, "tag_column": PLAIN.tags, "separator": PLAIN.separator}
+    return open_data(DataRecipe(str(images), str(tags), validation=validation, seed=seed, **columns))
 
 
 def tagged(root: Path, tags: tuple[tuple[str, ...], ...], names: tuple[str, ...] = ()) -> TaggedImages:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ktse import pipeline
-from ktse.data.readers.coco import COCO_CLASSES
+from ktse.data.classes import COCO_CLASSES
 from ktse.finished import EACH, ONE
 
 COLOURS = {"dog": (200, 60, 40), "cat": (40, 90, 200), "person": (230, 190, 60)}

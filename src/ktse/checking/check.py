@@ -74,9 +74,10 @@ class Checked:
         """
         if self.errors:
             raise DataError(
-                "these images cannot be trained on", where=self.errors,
+                "these images cannot be trained on",
+                where=self.errors,
                 hint="Fix or remove what is named; --skip-bad leaves out images that cannot be read.",
-            )  # fmt: skip
+            )
 
 
 def check_images(

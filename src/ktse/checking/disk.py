@@ -131,9 +131,10 @@ def check_disk(folder: Path, need: int) -> str:
     text = f"the run folder will take about {in_words(need)} of disk; {in_words(free)} are free"
     if free < left / 2:
         raise RunError(
-            text, where=str(exists),
+            text,
+            where=str(exists),
             hint="Make room, give --out on another disk, or raise seed.stride and refine.stride, which store less.",
-        )  # fmt: skip
+        )
     return text if free >= left else f"{text}: this may not be enough"
 
 

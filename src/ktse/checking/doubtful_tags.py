@@ -47,11 +47,13 @@ def doubtful_tags(
     ranking = [(row, column) for row, column in doubts.ranking()[:LISTED] if doubts.wrong[row, column]]
     found = [
         {
-            "id": data.ids[row], "class": data.classes[column], "tagged": bool(data.tags[row, column]),
+            "id": data.ids[row],
+            "class": data.classes[column],
+            "tagged": bool(data.tags[row, column]),
             "score": round(float(doubts.score[row, column]), 3),
         }
         for row, column in ranking
-    ]  # fmt: skip
+    ]
     warning = (
         f"doubtful tags are judged by the network that was trained on these very tags, since {missing}: "
         "those that it has learned by heart are missed; start from pretrained weights (classify.weights) to find them"

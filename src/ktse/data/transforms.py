@@ -38,17 +38,24 @@ class TrainingTransform:
     """
 
     def __init__(
-        self, long_side: tuple[int, int], crop: int, jitter: float, mean: Sequence[float], std: Sequence[float],
+        self,
+        long_side: tuple[int, int],
+        crop: int,
+        jitter: float,
+        mean: Sequence[float],
+        std: Sequence[float],
         ignored: int = 255,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.long_side = long_side
         self.flip = v2.RandomHorizontalFlip()
         self.colour = v2.ColorJitter(jitter, jitter, jitter) if jitter > 0 else v2.Identity()
-        self.finish = v2.Compose([
-            v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True),
-            v2.Normalize(list(mean), list(std)),
-            v2.RandomCrop(crop, pad_if_needed=True, fill={tv_tensors.Image: 0, tv_tensors.Mask: ignored}),
-        ])  # fmt: skip
+        self.finish = v2.Compose(
+            [
+                v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True),
+                v2.Normalize(list(mean), list(std)),
+                v2.RandomCrop(crop, pad_if_needed=True, fill={tv_tensors.Image: 0, tv_tensors.Mask: ignored}),
+            ]
+        )
 
     def __call__(self, image: Image.Image, label: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
         """Transform an RGB image and, with the same random choices, its label map.

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ktse.data.classes import VOC_CLASSES as VOC
 from ktse.errors import DataError
 from ktse.models.mxnet_params import read_params
 from ktse.models.resnet38 import ResNet38d, default_cfgs
@@ -25,30 +26,6 @@ HEAD = {"fc8.weight": "head.reduce.weight", "fc9.weight": "head.score.weight"} |
     for sign in ("positive", "negative")
 }
 """Names of the published checkpoint's head, and ours. Its bn8 is never used and left out."""
-
-VOC = (
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-)
-"""Classes of the published checkpoint."""
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training scripts keep the weights, beside the optimiser's state."""

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drawn import read_tags
 from fakes import touch
 from ktse.cli import main
 from ktse.data.open import open_data
 from ktse.data.readers.cells import bit, words
 from ktse.data.readers.columns import Columns
-from ktse.data.readers.folder import find_table, read_tags
+from ktse.data.readers.folder import find_table
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 

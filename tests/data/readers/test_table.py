@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from drawn import read_tags
 from fakes import touch
 from ktse.data.open import open_data
 from ktse.data.readers.columns import FOUND_OUT, Columns
-from ktse.data.readers.folder import find_table, read_tags
+from ktse.data.readers.folder import find_table
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 

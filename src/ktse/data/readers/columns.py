@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ktse.data.image_files import endings
-from ktse.data.path_ends import ending
+from ktse.data.file_kinds import ending, endings
 from ktse.data.readers.cells import bit, is_empty
-from ktse.data.text import clean, short
+from ktse.data.text import clean, examples, short, words_of
 from ktse.errors import DataError
 
-IMAGE_COLUMNS = (
-    "image", "images", "file", "filename", "file_name", "file name", "filepath", "file_path", "path", "image_path",
-    "imagepath", "image_name", "imagename", "image_file", "image_id", "imageid", "img", "img_path", "name", "id",
-)  # fmt: skip
-TAG_COLUMNS = (
-    "tags", "tag", "labels", "label", "classes", "class", "categories", "category", "label_name", "labelname",
-    "class_name", "classname", "category_name", "choices", "choice", "class_id", "classid",
-)  # fmt: skip
+IMAGE_COLUMNS = words_of(
+    "image,images,file,filename,file_name,file name,filepath,file_path,path,image_path,imagepath,image_name,imagename,"
+    "image_file,image_id,imageid,img,img_path,name,id",
+    ",",
+)
+TAG_COLUMNS = words_of(
+    "tags,tag,labels,label,classes,class,categories,category,label_name,labelname,class_name,classname,category_name,"
+    "choices,choice,class_id,classid",
+    ",",
+)
+"""Names of columns, lower-case; the first that a table has is taken."""
 
 NAMED = 20
 """Columns that a message lists."""
@@ -62,30 +64,29 @@ def choose_columns(path: Path, names: list[str], columns: Columns, rows: Iterabl
         DataError: a column is missing, is there twice, or cannot be told.
     """
     given, wanted = clean(columns.image), wanted_columns(columns.tags, names)
-    missing = [name for name in [given, *wanted] if name and name not in names]
-    found = columns_found(names)
-    hint = (
-        "The first line names the columns, for example image,tags; "
-        "or name them: --data.image_column NAME --data.tag_column NAME (or NAME,NAME,... with 0 and 1)."
-    )
-    if missing:
-        text = " and no column ".join(map(short, missing[:NAMED]))
-        raise DataError(f"the tag file {path} has no column {text}", where=found, hint=hint)
+
+    called = f"the tag file {path}"
+
+    def wrong(text: str, hint: str = "") -> DataError:
+        usual = "The first line names the columns, for example image,tags; or name them: --data.image_column NAME "
+        usual += "--data.tag_column NAME (or NAME,NAME,... with 0 and 1)."
+        return DataError(text, where=columns_found(names), hint=hint or usual)
+
+    if missing := [name for name in [given, *wanted] if name and name not in names]:
+        raise wrong(f"{called} has no column {examples(map(short, missing), NAMED, ' and no column ')}")
     if not given and any(map(_is_image, names)):
-        raise DataError(
-            f"the first line of the tag file {path} is no line of column names", where=found,
-            hint="Write a first line with the columns' names above it, for example image,tags.",
-        )  # fmt: skip
-    doubled = sorted({short(name) for name in names if names.count(name) > 1 and not _unnamed(name)})
-    if doubled:
-        text = " and two columns ".join(doubled[:NAMED])
-        raise DataError(f"the tag file {path} has two columns {text}", where=found, hint="Rename or remove one.")
+        hint = "Write a first line with the columns' names above it, for example image,tags."
+        raise wrong(f"the first line of {called} is no line of column names", hint)
+    if doubled := sorted({short(name) for name in names if names.count(name) > 1 and not _unnamed(name)}):
+        raise wrong(
+            f"{called} has two columns {examples(doubled, NAMED, ' and two columns ')}", "Rename or remove one."
+        )
     rows = [row for row in rows if len(row) == len(names)]
     image = names.index(given) if given else _named(names, IMAGE_COLUMNS)
     if image is None:
         files = [number for number in range(len(names)) if rows and all(_is_image(row[number]) for row in rows)]
         if len(files) != 1:
-            raise DataError(f"the tag file {path} has no column that holds image names", where=found, hint=hint)
+            raise wrong(f"{called} has no column that holds image names")
         image = files[0]
     if wanted:
         chosen = [names.index(name) for name in wanted]
@@ -95,7 +96,7 @@ def choose_columns(path: Path, names: list[str], columns: Columns, rows: Iterabl
         return image, [tags], False
     rest = [number for number in range(len(names)) if number != image and not _unnamed(names[number])]
     if not rest:
-        raise DataError(f"the tag file {path} has no column of tags", where=found, hint=hint)
+        raise wrong(f"{called} has no column of tags")
     return image, rest, len(rest) > 1 or all_bits(rows, rest)
 
 
