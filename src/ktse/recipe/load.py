@@ -148,11 +148,10 @@ def known_settings(content: Mapping[str, Any], defaults: Any = None) -> dict[str
     """Nested values without settings that there are no longer, as in the recipe.yaml of an older run."""
     defaults = to_dict(Recipe()) if defaults is None else defaults
     return {
-        key: known_settings(value, defaults[key])
-        if isinstance(value, dict) and isinstance(defaults[key], dict)
-        else value
+        key: known_settings(value, defaults[key]) if isinstance(value, dict) else value
         for key, value in content.items()
         if key in defaults
+        and isinstance(value, dict) == isinstance(defaults[key], dict)  # a group may become a setting
     }
 
 

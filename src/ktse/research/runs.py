@@ -17,7 +17,6 @@ from ktse.recipe import Recipe
 from ktse.recipe.load import merged, recipe_from_dict, to_dict
 from ktse.recipe.values import absolute
 from ktse.research.arms import PLAIN, Arm
-from ktse.research.warmup import adopt_warmup
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.lock import locked
@@ -67,6 +66,8 @@ class ArmRun:
         if job.state(CHECK) != "done":
             job.do(CHECK)
         if self.plain is not None:
+            from ktse.research.warmup import adopt_warmup  # loads torch
+
             adopt_warmup(job.run, self.plain, job.recipe)
         if self.collapse(CLASSIFY) or not self._survives(CLASSIFY):
             return
