@@ -40,7 +40,7 @@ def read_tags(path: Path, columns: Columns = PLAIN) -> dict[str, tuple[str, ...]
 def open_folder(images: Path, tags: Path, validation: float = 0.0) -> TaggedImages:
     """Open a folder of images with a plain CSV of tags."""
     columns = {"image_column": PLAIN.image, "tag_column": PLAIN.tags, "separator": PLAIN.separator}
-    return open_data(DataRecipe(str(images), str(tags), validation=validation, seed=seed, **columns))
+    return open_data(DataRecipe(str(images), str(tags), validation=validation, **columns))
 
 
 def tagged(root: Path, tags: tuple[tuple[str, ...], ...], names: tuple[str, ...] = ()) -> TaggedImages:

@@ -12,8 +12,11 @@ from drawn import open_folder
 from ktse.data.dataset import TaggedImages
 from ktse.data.demo.scenes import make_scenes
 from ktse.files import read_label_map, write_npz
-from ktse.recipe import AffinityRecipe
+from ktse.recipe import AffinityRecipe, ComputeRecipe
 from ktse.run_folder import RunFolder
+
+HERE = ComputeRecipe(workers=0, precision="fp32")
+"""The same numbers everywhere, in one process."""
 
 
 @pytest.fixture(scope="session")
@@ -53,5 +56,5 @@ def tiny() -> AffinityRecipe:
     """A boundary network that trains in seconds."""
     return AffinityRecipe(
         backbone="resnet10t", weights="none", backbone_lr=1.0, head_lr=1.0, labels="par", radius=4, crop=64,
-        long_side=(64, 90), batch_size=4, epochs=2, workers=0, precision="fp32",
+        long_side=(64, 90), batch_size=4, epochs=2,
     )  # fmt: skip

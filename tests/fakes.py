@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image, ImageDraw
 
-from ktse import pipeline
 from ktse.data.classes import COCO_CLASSES
-from ktse.finished import EACH, ONE
+from ktse.job import Job
+from ktse.pipeline import CHECK, STAGES
+from ktse.staleness import Stage
 
 COLOURS = {"dog": (200, 60, 40), "cat": (40, 90, 200), "person": (230, 190, 60)}
 TAGS: tuple[tuple[str, ...], ...] = (
@@ -241,15 +243,27 @@ FORMS: dict[str, Callable[[Path], list[str]]] = {
 """Each form with what writes it and returns the command line's arguments for it."""
 
 
-def fake_stage(stage: str) -> Any:
-    """In place of pipeline.stage_function: each stage but check writes the files that it would, empty."""
-    if stage == "check":
-        return pipeline.check
+def alter(monkeypatch: pytest.MonkeyPatch, stage: Stage, **fields: Any) -> None:
+    """Change what a stage is, such as what it does (do=...) or its layout, until the test has ended."""
+    for name, value in fields.items():
+        monkeypatch.setitem(stage.__dict__, name, value)
 
-    def write(job: pipeline.Job) -> None:
-        each = [kind.format(image_id) for kind in EACH.get(stage, ()) for image_id in job.data.ids]
-        for name in [*each, *([ONE[stage]] if stage in ONE else [])]:
-            job.run.path(name).parent.mkdir(parents=True, exist_ok=True)
-            job.run.path(name).write_text("{}" if name.endswith(".json") else "")
 
-    return write
+def empty_stages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let each stage but check write the files that it would, empty; returns the names of those done since."""
+    done: list[str] = []
+
+    def empty(stage: Stage) -> Callable[[Job], None]:
+        def write(job: Job) -> None:
+            done.append(stage.name)
+            each = [kind.format(image_id) for kind in stage.each for image_id in job.data.ids]
+            for name in [*each, *([stage.last] if stage.last else [])]:
+                job.run.path(name).parent.mkdir(parents=True, exist_ok=True)
+                job.run.path(name).write_text("{}" if name.endswith(".json") else "")
+
+        return write
+
+    for stage in STAGES.values():
+        if stage is not CHECK:
+            alter(monkeypatch, stage, do=empty(stage))
+    return done

@@ -14,6 +14,8 @@ from fakes import TAGS, draw
 
 MEASURE = """
 import resource, sys
+import ktse.recipe.masks
+ktse.recipe.masks.SEED_PIXELS = ktse.recipe.masks.REFINE_PIXELS = 65536
 from ktse.cli import main
 for number, folder in enumerate(sys.argv[1:3]):
     arguments = ["run", f"{folder}/images", "--tags", f"{folder}/tags.csv", "--masks", f"{folder}/masks"]
@@ -23,8 +25,8 @@ for number, folder in enumerate(sys.argv[1:3]):
 SETTINGS = [
     "--recipe", "demo", "--classify.epochs", "1", "--classify.warmup", "1", "--classify.crop", "32",
     "--classify.long_side", "[32,40]", "--segment.epochs", "1", "--segment.crop", "32", "--segment.long_side",
-    "[32,40]", "--refine.threshold", "0.3", "--classify.workers", "0", "--segment.workers", "0", "--weights", "none",
-    "--seed.scales", "[2.0]", "--seed.pixels", "65536", "--refine.pixels", "65536", "--predict.long_side", "64",
+    "[32,40]", "--refine.threshold", "0.3", "--compute.workers", "0", "--weights", "none", "--seed.scales", "[2.0]",
+    "--predict.long_side", "64",
 ]  # fmt: skip
 LIMIT = 1300
 """Megabytes beyond what the same run takes on small images. The scores of all pixels at the image's own size, a float

@@ -22,8 +22,7 @@ TINY = [
     "--classify.backbone", "resnet10t", "--classify.output_stride", "16", "--classify.epochs", "2",
     "--classify.warmup", "1", "--classify.crop", "32", "--classify.long_side", "[32,40]", "--segment.encoder",
     "resnet10t", "--segment.epochs", "1", "--segment.crop", "32", "--segment.long_side", "[32,40]", "--segment.weights",
-    "none", "--seed.scales", "[1.0]", "--seed.long_side", "40", "--predict.long_side", "40", "--classify.workers", "0",
-    "--segment.workers", "0",
+    "none", "--seed.scales", "[1.0]", "--seed.long_side", "40", "--predict.long_side", "40", "--compute.workers", "0",
 ]  # fmt: skip
 
 

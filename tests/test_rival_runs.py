@@ -10,7 +10,8 @@ import pytest
 
 from ktse.cli import main
 from ktse.data.demo.scenes import make_scenes
-from ktse.pipeline import Job
+from ktse.job import Job
+from ktse.pipeline import CHECK
 from ktse.recipe.load import load_recipe
 from ktse.run_folder import RunFolder
 
@@ -31,13 +32,13 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     make_scenes(scenes, images=9, size=(80, 64))
     settings = {
         "data.images": str(scenes / "images"), "data.tags": str(scenes / "tags.csv"), "classify.epochs": 2,
-        "classify.warmup": 1, "classify.crop": 64, "classify.long_side": [64, 80], "classify.workers": 0,
+        "classify.warmup": 1, "classify.crop": 64, "classify.long_side": [64, 80], "compute.workers": 0,
         "classify.batch_size": 4, "classify.retries": 0, "classify.ramp": 0.0,
     }  # fmt: skip
     run = RunFolder(tmp_path_factory.mktemp("runs") / "run")
     job = Job(run, load_recipe("demo", settings))
     run.write_recipe(job.recipe)
-    job.do("check")
+    job.do(CHECK)
     return run
 
 

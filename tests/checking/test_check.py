@@ -182,15 +182,16 @@ def test_skipping_images_does_not_skip_damaged_masks(data: TaggedImages, tmp_pat
 
 
 def test_a_run_skips_unreadable_images_if_told_to(tmp_path: Path) -> None:
-    from ktse.pipeline import Job
+    from ktse.job import Job
+    from ktse.pipeline import CHECK
     from ktse.recipe import DataRecipe, Recipe
     from ktse.run_folder import RunFolder
 
     images, _, tags = table(tmp_path, ".csv")
     (tmp_path / "images" / "004.jpg").write_bytes(draw(("dog",), 1)[0].tobytes())
     job = Job(RunFolder(tmp_path / "run"), Recipe(data=DataRecipe(images=images, tags=tags, skip_bad=True)))
-    job.do("check")
-    assert len(job.opened) == 10
+    job.do(CHECK)
+    assert len(job.given.images) == 10
     assert len(job.data) == 9
     assert "004" not in job.data.ids
-    assert job.state("check") == "done"
+    assert job.state(CHECK) == "done"

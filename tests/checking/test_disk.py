@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import subprocess
@@ -17,13 +16,13 @@ from PIL import Image
 import ktse
 from ktse.checking.disk import check_disk, maps_need, networks_need
 from ktse.errors import RunError
-from ktse.recipe import Recipe, SeedRecipe
+from ktse.recipe import Recipe
 from ktse.recipe.load import load_recipe
 from ktse.run_folder import RunFolder
 
 TINY = {
-    "classify.epochs": 2, "classify.warmup": 1, "classify.workers": 0, "affinity.epochs": 1, "affinity.workers": 0,
-    "segment.epochs": 1, "segment.workers": 0, "refine.workers": 0, "seed.scales": [0.5], "predict.scales": [0.5],
+    "classify.epochs": 2, "classify.warmup": 1, "affinity.epochs": 1, "segment.epochs": 1, "compute.workers": 0,
+    "seed.scales": [0.5], "predict.scales": [0.5],
     "refine.method": ["irn"],
 }  # fmt: skip
 
@@ -167,9 +166,9 @@ def test_check_says_it_for_a_recipe(finished: RunFolder) -> None:
     assert need.keys() == {"seeds", "masks", "confident", "predictions", "affinity"}
 
 
-def test_scores_of_large_images_do_not_grow_with_them() -> None:
+def test_scores_of_large_images_do_not_grow_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
     small, large = (maps_need(10, 3, 10 * side**2, 20 * side**2, Recipe()) for side in (2048, 8192))
     assert small["seeds"] == large["seeds"]
     assert large["confident"] > 10 * small["confident"]
-    unbounded = dataclasses.replace(Recipe(), seed=SeedRecipe(pixels=0))
-    assert maps_need(10, 3, 10 * 8192**2, 20 * 8192**2, unbounded)["seeds"] > 50 * large["seeds"]
+    monkeypatch.setattr("ktse.checking.disk.SEED_PIXELS", 8192**2)
+    assert maps_need(10, 3, 10 * 8192**2, 20 * 8192**2, Recipe())["seeds"] > 50 * large["seeds"]

@@ -18,7 +18,7 @@ from ktse.run_folder import RunFolder
 
 
 def recipe(weights: str) -> ClassifyRecipe:
-    return ClassifyRecipe(backbone="resnet10t", weights=weights, long_side=(32, 48), precision="fp32")
+    return ClassifyRecipe(backbone="resnet10t", weights=weights, long_side=(32, 48))
 
 
 def test_the_initial_weights_judge_without_any_training(run: RunFolder, data: TaggedImages, tmp_path: Path) -> None:

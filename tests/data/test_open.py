@@ -16,7 +16,7 @@ TINY = [
     "--recipe", "demo", "--classify.backbone", "resnet10t", "--classify.epochs", "1", "--classify.warmup", "1",
     "--classify.crop", "32", "--classify.long_side", "[32,40]", "--segment.encoder", "resnet10t", "--segment.epochs",
     "1", "--segment.crop", "32", "--segment.long_side", "[32,40]", "--seed.scales", "[0.5]", "--refine.threshold",
-    "0.3", "--classify.workers", "0", "--segment.workers", "0", "--weights", "none",
+    "0.3", "--compute.workers", "0", "--weights", "none",
 ]  # fmt: skip
 
 SHAPES = {"voc": (9, 20, 3), "coco": (10, 80, 3), "subfolders": (6, 3, 0), "datasets": (10, 3, 3)}

@@ -61,7 +61,7 @@ def judge(run: RunFolder, *signs: Sign, classes: tuple[str, ...] = CLASSES) -> V
 
 def write_confidence(run: RunFolder, known: dict[str, float]) -> None:
     """The table that refine writes."""
-    rows = ["id,confidence,undecided", *(f"{name},{value},0.0" for name, value in known.items())]
+    rows = ["id,confidence", *(f"{name},{value}" for name, value in known.items())]
     run.path("masks", "confidence.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 

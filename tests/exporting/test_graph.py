@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +137,7 @@ def test_predict_of_the_file_is_predict_of_the_run(
     weights: Path, portable: Portable, tmp_path: Path, name: str
 ) -> None:
     """Tiles too, also such as are smaller than the long side."""
-    recipe = replace(RECIPES[name], tile=80, overlap=16)
+    recipe = replace(RECIPES[name], tile=80)
     export_onnx(portable, CLASSES, recipe, tmp_path / "m.onnx")
     original, exported = Predictor(TorchModel(weights, "fp32"), recipe), load(tmp_path / "m.onnx")
     assert exported.recipe == recipe and exported.classes == CLASSES
@@ -151,9 +152,21 @@ def test_what_is_in_the_graph_cannot_be_set_otherwise(portable: Portable, tmp_pa
     export_onnx(portable, CLASSES, RECIPES["long side"], tmp_path / "m.onnx")
     assert load(tmp_path / "m.onnx", settings={"predict.overlay": True, "predict.flip": True}).recipe.overlay
     with pytest.raises(RecipeError) as caught:
-        changes = {"predict.flip": False, "predict.scales": [2.0], "predict.tile": 130, "predict.overlap": 9}
+        changes = {"predict.flip": False, "predict.scales": [2.0], "predict.tile": 130}
         load(tmp_path / "m.onnx", settings=changes)
     assert len(caught.value.where) == 3
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_file_of_an_earlier_version_is_read_without_settings_that_are_gone(
+    portable: Portable, tmp_path: Path
+) -> None:
+    export_onnx(portable, CLASSES, RECIPES["own size"], tmp_path / "m.onnx")
+    older = onnx.load(tmp_path / "m.onnx")
+    (entry,) = [entry for entry in older.metadata_props if entry.key == "predict"]
+    entry.value = json.dumps({**json.loads(entry.value), "overlap": 128, "crf": {"iterations": 0}, "precision": "auto"})
+    onnx.save(older, tmp_path / "older.onnx")
+    assert load(tmp_path / "older.onnx").recipe == load(tmp_path / "m.onnx").recipe
 
 
 @pytest.mark.usefixtures("quick")

@@ -158,17 +158,3 @@ def test_no_class_number_means_undecided():
     assert 255 in label
     scores = torch.rand(1, 301, 48, 48)
     assert segmentation_terms(scores, label.clamp(min=255), torch.tensor([True])).foreground > 0
-
-
-def test_balanced_classes_count_alike_however_small_they_are():
-    torch.manual_seed(3)
-    scores, label = torch.rand(2, 4, 6, 5), torch.zeros(2, 6, 5, dtype=torch.int64)
-    label[0, :4], label[0, 4, 0], label[1, 0, 0], label[1, 1] = 1, 2, 2, UNDECIDED
-    teaches = torch.tensor([True, True])
-    loss = torch.nn.functional.cross_entropy(scores, label.clamp(min=0), reduction="none")
-    regions = [loss[0][label[0] == 1].mean(), loss[0][label[0] == 2].mean(), loss[1][label[1] == 2].mean()]
-    found = segmentation_terms(scores, label, teaches, "class")
-    assert float(found.foreground) == pytest.approx(float(sum(regions)) / 3, rel=1e-5)
-    assert found.background == segmentation_terms(scores, label, teaches, "pixel").background
-    nobody = segmentation_terms(scores, label, torch.tensor([False, False]), "class")
-    assert nobody.foreground == 0

@@ -74,7 +74,7 @@ def test_every_form_of_an_image_gives_the_same(picture: np.ndarray, tmp_path: Pa
 
 @pytest.mark.parametrize("tile", [0, 64])
 def test_known_tags_leave_no_other_class(picture: np.ndarray, tile: int) -> None:
-    predictor = Predictor(Colours(), PredictRecipe(flip=False, tile=tile, overlap=16))
+    predictor = Predictor(Colours(), PredictRecipe(flip=False, tile=tile))
     found = predictor.predict(picture, tags=["blue"], probabilities=True)
     red, _, blue = np.moveaxis(picture.astype(np.float64) + 1, -1, 0)
     np.testing.assert_array_equal(found.label, np.where(blue > red, 2, 0))
@@ -128,10 +128,14 @@ def test_what_is_no_image_is_a_message(image: object) -> None:
         Predictor(Colours(), ONCE).predict(image)
 
 
-def test_tiles_give_what_the_whole_image_gives(picture: np.ndarray) -> None:
+@pytest.mark.parametrize("overlap", [16, 128])
+def test_tiles_give_what_the_whole_image_gives(
+    picture: np.ndarray, monkeypatch: pytest.MonkeyPatch, overlap: int
+) -> None:
+    monkeypatch.setattr(module, "OVERLAP", overlap)
     whole = Predictor(Colours(), ONCE).predict(picture, probabilities=True)
     model = Colours()
-    tiled = Predictor(model, PredictRecipe(flip=True, tile=64, overlap=16)).predict(picture, probabilities=True)
+    tiled = Predictor(model, PredictRecipe(flip=True, tile=64)).predict(picture, probabilities=True)
     assert len(model.shapes) > 3
     assert all(shape[1:3] <= (64, 64) and shape[0] == 2 for shape in model.shapes)
     np.testing.assert_allclose(tiled.probabilities, whole.probabilities, atol=1e-5)
@@ -141,8 +145,9 @@ def test_tiles_give_what_the_whole_image_gives(picture: np.ndarray) -> None:
 
 def test_rows_of_tiles_get_lower_where_memory_is_short(picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BAND", 4 * 3 * 120 * 40)
+    monkeypatch.setattr(module, "OVERLAP", 16)
     model = Colours()
-    found = Predictor(model, PredictRecipe(flip=False, tile=64, overlap=16)).predict(picture)
+    found = Predictor(model, PredictRecipe(flip=False, tile=64)).predict(picture)
     assert max(shape[1] for shape in model.shapes) == 40
     np.testing.assert_array_equal(found.label, expected(picture)[0])
 
@@ -257,14 +262,12 @@ def test_what_is_left_out_of_a_folder_is_said(photos: Path, tmp_path: Path, caps
     assert said.count("predict: ") == 3
 
 
-def test_every_nth_pixel_is_kept_across_bands(tmp_path: Path) -> None:
+def test_every_nth_pixel_is_kept_across_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OVERLAP", 9)
     picture = np.random.default_rng(3).integers(0, 256, (211, 70, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "a.png")
-    predict_folder(
-        Predictor(Colours(), PredictRecipe(flip=False, tile=64, overlap=9, probabilities=3)),
-        tmp_path / "a.png",
-        tmp_path / "out",
-    )
+    predict_folder(Predictor(Colours(), PredictRecipe(flip=False, tile=64, probabilities=3)),
+                   tmp_path / "a.png", tmp_path / "out")  # fmt: skip
     with np.load(tmp_path / "out" / "probabilities" / "a.npz", allow_pickle=False) as file:
         np.testing.assert_allclose(
             file["probability"], Colours().probabilities(picture[None])[0, :, ::3, ::3], atol=1e-3

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ktse.errors import RecipeError
 from ktse.recipe.load import RECIPES, changed, load_recipe, recipe_from_dict, to_dict
+from ktse.run_folder import RunFolder
 from ktse.runtime.log import recording
 
 
@@ -61,6 +63,23 @@ def test_an_unknown_recipe_or_broken_yaml_is_a_message(tmp_path: Path) -> None:
     path.write_text("classify: [")
     with pytest.raises(RecipeError, match=r"broken\.yaml is not valid YAML"):
         load_recipe(path)
+
+
+def test_the_recipe_of_an_older_run_is_read_without_what_is_gone(tmp_path: Path) -> None:
+    recipe = load_recipe("demo", {"classify.epochs": 7, "predict.scales": [0.5]})
+    older = to_dict(recipe)
+    older["classify"] |= {"seed": 3, "workers": 0, "power": 0.9}
+    older["classify"]["objective"]["weights"]["gone"] = 1.0
+    older["predict"]["crf"] = {"iterations": 0, "near_xy": 3.0}  # a group that is a setting now
+    older["seed"]["source"] = {"method": "cam"}
+    older["gone"] = {"a": 1}
+    del older["compute"]
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(older))
+    assert RunFolder(tmp_path).read_recipe() == recipe
+    with pytest.raises(
+        RecipeError, match=r"recipe\.yaml cannot be used"
+    ):  # in a file that a person writes, it is a mistake
+        load_recipe(tmp_path / "recipe.yaml")
 
 
 def test_a_recipe_may_be_another_one_with_changes(tmp_path: Path) -> None:

@@ -1,14 +1,14 @@
 """Dense CRF against pydensecrf called directly."""
 
-import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ktse.errors import RunError
-from ktse.recipe import CrfRecipe, PredictRecipe
-from ktse.refinement.dense_crf import crf_labels, crf_scores, in_processes, require_crf
+from ktse.recipe import PredictRecipe
+from ktse.refinement.dense_crf import FOR_PREDICTIONS, FOR_SEEDS, crf_labels, crf_scores, require_crf
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_labels_are_those_of_pydensecrf_itself(pydensecrf):
     energy = np.full((3, label.size), -np.log(0.3 / 2), dtype=np.float32)
     energy[label.ravel(), np.arange(label.size)] = -np.log(0.7)
     expected = direct(image, energy, 3).argmax(axis=0)
-    assert np.array_equal(crf_labels(image, label, 3, CrfRecipe()), expected)
+    assert np.array_equal(crf_labels(image, label, 3, FOR_SEEDS), expected)
     assert not np.array_equal(expected, label)
 
 
@@ -48,69 +48,38 @@ def test_scores_are_those_of_pydensecrf_itself(pydensecrf):
     image, label = scene()
     scores = np.random.default_rng(1).dirichlet(np.ones(3), label.shape).transpose(2, 0, 1).copy()
     expected = direct(image, -np.log(scores).reshape(3, -1).astype(np.float32), 3)
-    assert np.array_equal(crf_scores(image, scores, CrfRecipe()), expected)
+    assert np.array_equal(crf_scores(image, scores, FOR_SEEDS), expected)
 
 
 def test_labels_are_the_published_ones(pydensecrf, golden):
     stored = golden("l4_irn_per_image")
     labels = len(stored["cam_keys"]) + 1
-    refined = crf_labels(stored["img_u8"], stored["fg_argmax"].astype(np.int64), labels, CrfRecipe())
+    refined = crf_labels(stored["img_u8"], stored["fg_argmax"].astype(np.int64), labels, FOR_SEEDS)
     assert (refined == stored["crf_fg"]).mean() >= 0.99
 
 
 def test_one_label_is_left_alone(pydensecrf):
     image, label = scene()
-    assert not crf_labels(image, label * 0, 1, CrfRecipe()).any()
-    assert np.array_equal(crf_scores(image, np.ones((1, 31, 44)), CrfRecipe()), np.ones((1, 31, 44)))
+    assert not crf_labels(image, label * 0, 1, FOR_SEEDS).any()
+    assert np.array_equal(crf_scores(image, np.ones((1, 31, 44)), FOR_SEEDS), np.ones((1, 31, 44)))
 
 
 def test_no_iterations_leave_the_decision_alone(pydensecrf):
     image, label = scene()
-    assert np.array_equal(crf_labels(image, label, 3, CrfRecipe(iterations=0)), label)
+    assert np.array_equal(crf_labels(image, label, 3, replace(FOR_SEEDS, iterations=0)), label)
 
 
 def test_predictions_have_the_published_numbers_and_are_off_by_default():
-    crf = PredictRecipe().crf
-    assert (crf.iterations, crf.near_xy, crf.near_weight) == (0, 3, 1)
+    crf = FOR_PREDICTIONS
+    assert (crf.iterations, crf.near_xy, crf.near_weight) == (10, 3, 1)
     assert (crf.colour_xy, crf.colour_rgb, crf.colour_weight) == (67, 3, 4)
+    assert PredictRecipe().crf is False
 
 
 def test_without_the_extra_the_message_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
-    for call in (require_crf, lambda: crf_labels(*scene(), 3, CrfRecipe())):
+    for call in (require_crf, lambda: crf_labels(*scene(), 3, FOR_SEEDS)):
         with pytest.raises(RunError) as error:
             call()
         assert 'pip install "ktse[crf]"' in str(error.value)
         assert "[par]" in str(error.value)
-
-
-def square(number):
-    return np.array([number * number, os.getpid()])
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_processes_keep_the_order_and_draw_jobs_as_they_go(workers):
-    drawn = []
-
-    def jobs():
-        for number in range(40):
-            drawn.append(number)
-            yield (number,)
-
-    results = in_processes(square, jobs(), workers)
-    first = next(results)
-    assert first[0] == 0
-    assert len(drawn) < 10
-    rest = list(results)
-    assert [value for value, _ in rest] == [number * number for number in range(1, 40)]
-    assert ({process for _, process in rest} == {os.getpid()}) == (workers == 0)
-
-
-def fail(number):
-    raise RunError(f"job {number} failed")
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_error_in_a_process_comes_back(workers):
-    with pytest.raises(RunError, match="job 7 failed"):
-        list(in_processes(fail, [(7,)], workers))

@@ -191,7 +191,7 @@ def fill(
         entry = {"state": "done", "key": "k", "started": "2025-06-01T13:20:11", "seconds": seconds, "device": "cpu"}
         run.record(stage, {**entry, "peak_memory_mb": 2345.6 if seconds > 300 else 812.0, "versions": versions})
     log(run, rng)
-    confidence, images = ["id,confidence,undecided,foreground"], ["id,split,seed,mask,prediction"]
+    confidence, images = ["id,confidence,foreground"], ["id,split,seed,mask,prediction"]
     for index, name in enumerate(data.ids):
         keys = np.flatnonzero(data.tags[index])
         size = data.read(index).size
@@ -212,7 +212,7 @@ def fill(
             run.prediction_path(name), np.roll(label, rng.integers(-strength, strength + 1, 2), axis=(0, 1))
         )
         score = 90 - 500 * strength / max(size) + rng.normal(0, 3)
-        confidence.append(f"{name},{0.4 + score / 200:.4f},0.0342,0.31")
+        confidence.append(f"{name},{0.4 + score / 200:.4f},0.31")
         split = "validation" if data.validation[index] else "train"
         if name in truth.paths:
             images.append(f"{name},{split},{score - 9:.3f},{score:.3f},{'' if index == 3 else f'{score - 2:.3f}'}")

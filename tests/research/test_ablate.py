@@ -19,33 +19,15 @@ from safetensors.numpy import load_file
 from ktse.cli import main
 from ktse.data.demo.scenes import make_scenes
 from ktse.errors import CollapseError
-from ktse.pipeline import Job
+from ktse.job import Job
+from ktse.pipeline import CHECK, CLASSIFY
 from ktse.run_folder import RunFolder
 
 TINY = [
-    "--recipe",
-    "demo",
-    "--classify.epochs",
-    "3",
-    "--classify.warmup",
-    "2",
-    "--classify.crop",
-    "64",
-    "--classify.long_side",
-    "[64,80]",
-    "--classify.hidden",
-    "8",
-    "--classify.workers",
-    "0",
-    "--classify.ramp",
-    "0",
-    "--classify.keep_every",
-    "1",
-    "--classify.precision",
-    "fp32",
-    "--seed.scales",
-    "[0.5]",
-]
+    "--recipe", "demo", "--classify.epochs", "3", "--classify.warmup", "2", "--classify.crop", "64",
+    "--classify.long_side", "[64,80]", "--compute.workers", "0", "--classify.ramp", "0",
+    "--classify.keep_every", "1", "--compute.precision", "fp32", "--seed.scales", "[0.5]",
+]  # fmt: skip
 
 
 def command(scenes: Path, out: Path, *more: str) -> list[str]:
@@ -98,7 +80,7 @@ def test_every_arm_is_a_run_and_a_row(finished: Path) -> None:
 
 def test_an_arm_is_what_a_run_with_its_settings_is(finished: Path, tmp_path: Path) -> None:
     job = Job(RunFolder(tmp_path / "run"), RunFolder(finished / "runs" / "ktse-0").read_recipe())
-    for stage in ("check", "classify"):
+    for stage in (CHECK, CLASSIFY):
         job.do(stage)
     own = load_file(job.run.path("classify", "model.safetensors"))
     arm = load_file(finished / "runs" / "ktse-0" / "classify" / "model.safetensors")
@@ -137,11 +119,11 @@ def test_a_collapse_is_noted_and_not_tried_again(scenes: Path, tmp_path: Path, m
     (tmp_path / "mine.yaml").write_text("fragile: {classify.objective.weights.transfer: 7.0}")
     real, tried = stage.classify, []
 
-    def fragile(run: RunFolder, data: Any, recipe: Any) -> None:
+    def fragile(run: RunFolder, data: Any, recipe: Any, compute: Any) -> None:
         if recipe.objective.weights.transfer == 7:
             tried.append(run)
             raise CollapseError("the tags were forgotten")
-        real(run, data, recipe)
+        real(run, data, recipe, compute)
 
     monkeypatch.setattr(stage, "classify", fragile)
     arguments = command(scenes, tmp_path / "out", "--tables", str(tmp_path / "mine.yaml"), "--seeds", "1")

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from drawn_scenes import HERE
 from ktse.data.dataset import TaggedImages
 from ktse.models.weights import load_tensors
-from ktse.recipe import ClassifyRecipe, LossWeights, ObjectiveRecipe, Recipe
+from ktse.recipe import ClassifyRecipe, ComputeRecipe, LossWeights, ObjectiveRecipe, Recipe
 from ktse.research.warmup import adopt_warmup, same_warmup
 from ktse.run_folder import RunFolder
 from ktse.stages.classify import classify
@@ -22,19 +23,20 @@ PLAIN = ObjectiveRecipe(
     )
 )
 BASE = ClassifyRecipe(
-    backbone="resnet10t", weights="none", hidden=8, frozen_stages=0, batch_norm="warmup", epochs=4, warmup=2,
-    batch_size=4, warmup_batch_size=4, long_side=(64, 80), crop=64, workers=0, precision="fp32", keep_every=1,
+    backbone="resnet10t", weights="none", frozen_stages=0, batch_norm="warmup", epochs=4, warmup=2,
+    batch_size=4, warmup_batch_size=4, long_side=(64, 80), crop=64, keep_every=1,
     objective=ObjectiveRecipe(pairs=0.5),
 )  # fmt: skip
 
 
 def train(root: Path, data: TaggedImages, recipe: ClassifyRecipe, other: RunFolder | None = None) -> RunFolder:
     run = RunFolder(root)
-    run.write_recipe(Recipe(classify=recipe))
+    whole = Recipe(classify=recipe, compute=HERE)
+    run.write_recipe(whole)
     run.record("check", {"key": "the same data"})
     if other is not None:
-        assert adopt_warmup(run, other, recipe)
-    classify(run, data, recipe)
+        assert adopt_warmup(run, other, whole)
+    classify(run, data, recipe, HERE)
     return run
 
 
@@ -61,25 +63,32 @@ def test_a_shared_warmup_changes_nothing(data: TaggedImages, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "same"),
     [
-        ({"lr_after": 0.5, "momentum_after": 0.0, "ramp": 0.0, "retries": 0, "workers": 3, "objective": PLAIN}, True),
+        ({"lr_after": 0.5, "momentum_after": 0.0, "ramp": 0.0, "retries": 0, "objective": PLAIN}, True),
         ({"lr": 0.5}, False),
-        ({"seed": 1}, False),
         ({"epochs": 5}, False),
-        ({"warmup_patience": 1}, False),
         ({"objective": ObjectiveRecipe(weights=LossWeights(classification=2.0))}, False),
     ],
 )
 def test_what_a_warmup_depends_on(changes: dict[str, Any], same: bool) -> None:
-    assert same_warmup(replace(BASE, **changes), BASE) == same
+    assert same_warmup(Recipe(classify=replace(BASE, **changes)), Recipe(classify=BASE)) == same
+
+
+@pytest.mark.parametrize(
+    ("compute", "same"), [({"workers": 3}, True), ({"random_seed": 1}, False), ({"precision": "fp32"}, False)]
+)
+def test_it_depends_on_random_numbers_and_precision_too(compute: dict[str, Any], same: bool) -> None:
+    other = Recipe(classify=BASE, compute=ComputeRecipe(**compute))
+    assert same_warmup(other, Recipe(classify=BASE)) == same
 
 
 def test_without_a_warmup_there_is_none_to_share() -> None:
-    assert not same_warmup(replace(BASE, warmup=0), replace(BASE, warmup=0))
+    without = Recipe(classify=replace(BASE, warmup=0))
+    assert not same_warmup(without, without)
 
 
 def test_another_data_set_or_training_that_has_begun_is_left_alone(data: TaggedImages, tmp_path: Path) -> None:
-    recipe = replace(BASE, epochs=2, warmup=1, objective=PLAIN)
-    plain = train(tmp_path / "plain", data, recipe)
+    settings = replace(BASE, epochs=2, warmup=1, objective=PLAIN)
+    plain, recipe = train(tmp_path / "plain", data, settings), Recipe(classify=settings, compute=HERE)
     other = RunFolder(tmp_path / "other")
     other.record("check", {"key": "other data"})
     assert not adopt_warmup(other, plain, recipe)

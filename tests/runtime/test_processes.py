@@ -18,9 +18,9 @@ from ktse.files import read_npz
 SETTINGS = [
     "--recipe", "demo", "--classify.epochs", "2", "--classify.warmup", "2", "--classify.batch_norm", "frozen",
     "--classify.crop", "64", "--classify.long_side", "[64,80]", "--seed.scales", "[0.5]", "--segment.epochs", "1",
-    "--segment.crop", "64", "--segment.long_side", "[64,80]", "--classify.workers", "0", "--segment.workers", "0",
+    "--segment.crop", "64", "--segment.long_side", "[64,80]", "--compute.workers", "0",
     # In bfloat16 the weak CAMs of so short a training are mostly rounding.
-    "--classify.precision", "fp32", "--seed.precision", "fp32",
+    "--compute.precision", "fp32",
 ]  # fmt: skip
 
 

@@ -7,8 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from ktse.segmentation.beco import Scene, co_training, edge, half_of_the_objects, paste
-from ktse.segmentation.targets import CERTAIN, DOUBTFUL, TRUSTED
+from ktse.segmentation.beco import (
+    BOUNDARY,
+    CERTAIN,
+    DOUBTFUL,
+    TRUSTED,
+    Scene,
+    co_training,
+    edge,
+    half_of_the_objects,
+    paste,
+)
 
 IGNORED, OUTSIDE = 255, 255
 
@@ -19,7 +28,7 @@ def scene(label: Tensor, trust: Tensor | None = None) -> Scene:
     number = torch.arange(batch).float().view(-1, 1, 1, 1).expand(-1, 3, height, width)
     return Scene(
         (number, number + 100), label, torch.full_like(label, TRUSTED) if trust is None else trust,
-        torch.ones(label.shape) * torch.arange(1, batch + 1).view(-1, 1, 1), torch.zeros(label.shape, dtype=torch.bool),
+        torch.zeros(label.shape, dtype=torch.bool),
     )  # fmt: skip
 
 
@@ -57,13 +66,12 @@ def test_in_the_warm_up_objects_bring_the_label_and_trust_of_their_mask() -> Non
     label[2, :2], label[3, 4:], label[0, 5] = 7, 8, IGNORED
     trust = torch.full_like(label, TRUSTED)
     trust[2] = DOUBTFUL
-    found = paste(scene(label, trust), None, None, IGNORED, mix=1.0, width=1)
+    found = paste(scene(label, trust), None, None, IGNORED, mix=1.0)
     assert (found.label[0, :2] == 7).all() and (found.label[0, 2:5] == 0).all() and (found.label[0, 5] == IGNORED).all()
     assert (found.label[1, 4:] == 8).all() and (found.label[1, :4] == 0).all()
     assert (found.trust[0, :2] == DOUBTFUL).all() and (found.trust[0, 2:5] == TRUSTED).all()
     for view, start in zip(found.views, (0, 100), strict=True):
         assert (view[0, :, :2] == start + 2).all() and (view[0, :, 2:] == start).all()
-    assert (found.weight[0, :2] == 3).all() and (found.weight[0, 2:] == 1).all()
     assert not found.boundary.any()
     # Images 0 and 1 hold nothing to give.
     assert torch.equal(found.label[2:], label[2:])
@@ -74,10 +82,11 @@ def test_after_the_warm_up_labels_are_the_networks_and_only_what_is_sure_is_past
     online, sure = torch.zeros_like(label), torch.zeros(label.shape, dtype=torch.bool)
     online[1, :3], sure[1, :2] = 5, True
     online[0, 4], sure[0, 5] = 2, True
-    found = paste(scene(label), online, sure, IGNORED, mix=1.0, width=1)
+    found = paste(scene(label), online, sure, IGNORED, mix=1.0)
     assert (found.label[0, :2] == 5).all() and (found.label[0, 4] == 2).all() and (found.label[0, 2:4] == 0).all()
     assert (found.trust[0, :2] == TRUSTED).all()
     assert (found.trust[0, 5] == TRUSTED).all() and (found.trust[0, 2:5] == DOUBTFUL).all()
+    assert BOUNDARY == 1  # published
     assert found.boundary[0, 1:3].all() and not found.boundary[0, 3:].any() and not found.boundary[0, 0].any()
     assert (found.views[0][0, :, :2] == 1).all() and (found.views[0][0, :, 2:] == 0).all()
     assert not found.boundary[1].any()  # image 0's only object is doubtful
@@ -90,7 +99,7 @@ def test_what_a_person_said_stays_and_what_is_outside_stays_outside() -> None:
     trust = torch.full_like(label, TRUSTED)
     trust[0], trust[1, 3] = CERTAIN, OUTSIDE
     online, sure = torch.full_like(label, 9), torch.ones(label.shape, dtype=torch.bool)
-    found = paste(scene(label, trust), online, sure, IGNORED, mix=1.0, width=1)
+    found = paste(scene(label, trust), online, sure, IGNORED, mix=1.0)
     assert (found.label[1, 0] == 3).all() and (found.trust[1, 0] == CERTAIN).all()  # pasted into the other image
     assert (found.label[1, 1:3] == 9).all()
     assert (found.label[1, 3] == IGNORED).all() and (found.trust[1, 3] == OUTSIDE).all()
@@ -103,7 +112,7 @@ def test_what_a_person_said_stays_and_what_is_outside_stays_outside() -> None:
 def test_any_batch(batch: int, mix: float) -> None:
     torch.manual_seed(0)
     label = torch.randint(0, 3, (batch, 5, 5))
-    found = paste(scene(label), label, torch.ones(label.shape, dtype=torch.bool), IGNORED, mix, 1)
+    found = paste(scene(label), label, torch.ones(label.shape, dtype=torch.bool), IGNORED, mix)
     assert found.label.shape == label.shape
     if mix == 0 or batch == 1:
         assert torch.equal(found.label, label) and not found.boundary.any()
@@ -115,7 +124,7 @@ def test_some_images_are_chosen_and_others_not() -> None:
     torch.manual_seed(1)
     label = torch.zeros(200, 2, 2, dtype=torch.int64)
     label[:, 0] = torch.arange(1, 201).view(-1, 1)
-    found = paste(scene(label), label, torch.ones(label.shape, dtype=torch.bool), IGNORED + 1000, 0.5, 1)
+    found = paste(scene(label), label, torch.ones(label.shape, dtype=torch.bool), IGNORED + 1000, 0.5)
     assert 70 < (found.label != label).any(dim=2).any(dim=1).sum() < 130
 
 
@@ -140,9 +149,9 @@ def test_the_losses_are_those_of_a_loop_over_pixels() -> None:
                 for me, other in ((0, 1), (1, 0)):
                     if trust[b, y, x] == DOUBTFUL:
                         said = int(logits[other][b, :, y, x].argmax())
-                        agreed -= float(here.weight[b, y, x] * probability[me][b, said, y, x].log())
+                        agreed -= float(probability[me][b, said, y, x].log())
                     elif label[b, y, x] != IGNORED:
-                        factor = here.weight[b, y, x] * (1.2 if here.boundary[b, y, x] else 1.0)
+                        factor = 1.2 if here.boundary[b, y, x] else 1.0
                         learned -= float(factor * probability[me][b, label[b, y, x], y, x].log())
     assert found["cross_entropy"].item() == pytest.approx(learned / inside, rel=1e-5)
     assert found["agreement"].item() == pytest.approx(agreed / inside, rel=1e-5)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from drawn_scenes import HERE
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections, open_corrections
 from ktse.files import read_json, read_label_map, read_npz, write_label_map, write_npz
@@ -23,13 +24,13 @@ from ktse.stages.fused import WEIGHTS
 from ktse.stages.predict import TorchModel, predict
 from ktse.stages.refine import refine
 
-RECIPE = PredictRecipe(flip=False, precision="fp32", fuse=0.4)
+RECIPE = PredictRecipe(flip=False, fuse=0.4)
 
 
 @pytest.fixture
 def masks(run: RunFolder, data: TaggedImages) -> RunFolder:
     """A run with masks and a model that knows nothing yet."""
-    refine(run, data, RefineRecipe(threshold=0.3, workers=1, precision="fp32"))
+    refine(run, data, RefineRecipe(threshold=0.3), compute=HERE)
     torch.manual_seed(0)
     recipe = SegmentRecipe(architecture="unet", encoder="resnet10t")
     model = Segmenter(recipe.architecture, recipe.encoder, len(data.classes), "none")
@@ -45,7 +46,7 @@ def fused(run: RunFolder, data: TaggedImages) -> list[np.ndarray]:
 
 
 def test_the_fused_mask_is_that_of_mask_scores_and_model(masks: RunFolder, data: TaggedImages) -> None:
-    predict(masks, data, RECIPE)
+    predict(masks, data, RECIPE, compute=HERE)
     predictor = Predictor(TorchModel(masks.path("segment", "model.safetensors"), "fp32"), RECIPE)
     different = 0
     for index, name in enumerate(data.ids):
@@ -61,13 +62,14 @@ def test_the_fused_mask_is_that_of_mask_scores_and_model(masks: RunFolder, data:
     assert different > 0
 
 
-def test_tiles_fuse_alike(masks: RunFolder, data: TaggedImages) -> None:
+def test_tiles_fuse_alike(masks: RunFolder, data: TaggedImages, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bands of a few rows: where tiles change the model's answer little, they change the fused mask little."""
-    predict(masks, data, RECIPE)
+    predict(masks, data, RECIPE, compute=HERE)
     whole = fused(masks, data)
     for name in data.ids:
         masks.prediction_path(name).unlink()
-    predict(masks, data, replace(RECIPE, tile=96, overlap=32))
+    monkeypatch.setattr("ktse.prediction.predictor.OVERLAP", 32)
+    predict(masks, data, replace(RECIPE, tile=96), compute=HERE)
     same = np.mean([np.mean(one == two) for one, two in zip(whole, fused(masks, data), strict=True)])
     assert same > 0.8
 
@@ -76,7 +78,7 @@ def test_a_corrected_mask_stays_but_for_what_was_left_open(
     masks: RunFolder, data: TaggedImages, tmp_path: Path
 ) -> None:
     name = data.ids[2]
-    predict(masks, data, RECIPE)
+    predict(masks, data, RECIPE, compute=HERE)
     before = read_label_map(masks.fused_path(name))
     tag = int(np.flatnonzero(data.tags[2])[0]) + 1
     label = np.full_like(before, tag)
@@ -84,13 +86,13 @@ def test_a_corrected_mask_stays_but_for_what_was_left_open(
     write_label_map(tmp_path / "fixed" / f"{name}.png", label)
     for image in data.ids:
         masks.prediction_path(image).unlink()
-    predict(masks, data, RECIPE, open_corrections(tmp_path / "fixed", data))
+    predict(masks, data, RECIPE, open_corrections(tmp_path / "fixed", data), HERE)
     found = read_label_map(masks.fused_path(name))
     assert (found[40:] == tag).all() and np.array_equal(found[:40], before[:40])
 
 
 def test_weight_zero_fuses_nothing(masks: RunFolder, data: TaggedImages) -> None:
-    predict(masks, data, replace(RECIPE, fuse=0.0), Corrections())
+    predict(masks, data, replace(RECIPE, fuse=0.0), Corrections(), HERE)
     assert masks.prediction_path(data.ids[0]).is_file() and not masks.path("fused").exists()
 
 
@@ -122,7 +124,7 @@ def test_only_a_model_that_knows_something_gets_a_say(
         shifted = np.roll(stored.pop("scores"), (4, 4), axis=(1, 2))
         write_npz(masks.scores_path(name), **stored, scores=shifted)
     monkeypatch.setattr("ktse.stages.predict.TorchModel", lambda path, precision: Witness(scenes, data, right))
-    predict(masks, data, replace(RECIPE, fuse="auto"))
+    predict(masks, data, replace(RECIPE, fuse="auto"), compute=HERE)
     summary = read_json(masks.path("fused", "summary.json"))
     assert list(summary["explained"]) == [str(weight) for weight in WEIGHTS] and summary["images"] == 8
     assert (summary["weight"] > 0.1) if right else (summary["weight"] <= 0.1)

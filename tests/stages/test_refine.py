@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from drawn_scenes import HERE
 from ktse.data.dataset import TaggedImages
 from ktse.errors import RunError
 from ktse.files import read_json, read_label_map, read_npz
@@ -21,7 +22,7 @@ from ktse.stages.affinity import affinity
 from ktse.stages.refine import enlarge, refine
 from ktse.stages.refiners import crf_class_scores, soft_refiner
 
-RECIPE = RefineRecipe(threshold=0.3, workers=1, precision="fp32")
+RECIPE = RefineRecipe(threshold=0.3)
 
 
 def agreement(run: RunFolder, data: TaggedImages, scenes: Path) -> float:
@@ -80,10 +81,10 @@ def test_every_chain_makes_good_masks_of_good_cams(
     if "irn" in method:
         # Eight scenes teach no network where objects end.
         monkeypatch.setattr("ktse.stages.refiners.boundary", true_boundary(data, scenes))
-        affinity(run, data, replace(tiny, epochs=1))
+        affinity(run, data, replace(tiny, epochs=1), HERE)
     if "sam" in method:
         monkeypatch.setattr("ktse.stages.refine.load_sam", lambda weights: TrueRegions(data, scenes))
-    refine(run, data, replace(RECIPE, method=method))  # type: ignore[arg-type]
+    refine(run, data, replace(RECIPE, method=method), compute=HERE)  # type: ignore[arg-type]
     assert agreement(run, data, scenes) > 0.85
     summary = read_json(run.path("masks", "summary.json"))
     assert summary["threshold"] == (0.5 if "crf" in method else 0.3)
@@ -101,23 +102,23 @@ def test_every_chain_makes_good_masks_of_good_cams(
 def test_a_sam_that_sees_the_objects_sharpens_the_masks(
     run: RunFolder, data: TaggedImages, scenes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refine(run, data, replace(RECIPE, method=()))
+    refine(run, data, replace(RECIPE, method=()), compute=HERE)
     before = agreement(run, data, scenes)
     monkeypatch.setattr("ktse.stages.refine.load_sam", lambda weights: TrueRegions(data, scenes))
     for path in run.path("masks").iterdir():
         path.unlink()
-    refine(run, data, replace(RECIPE, method=("sam",)))
+    refine(run, data, replace(RECIPE, method=("sam",)), compute=HERE)
     assert agreement(run, data, scenes) > max(0.97, before)
 
 
 def test_a_sam_of_random_weights_leaves_the_seed_its_say(
     run: RunFolder, data: TaggedImages, scenes: Path, tiny_sam: Path
 ) -> None:
-    refine(run, data, replace(RECIPE, method=()))
+    refine(run, data, replace(RECIPE, method=()), compute=HERE)
     before = agreement(run, data, scenes)
     for path in run.path("masks").iterdir():
         path.unlink()
-    refine(run, data, replace(RECIPE, method=("sam",), sam_weights=str(tiny_sam)))
+    refine(run, data, replace(RECIPE, method=("sam",), sam_weights=str(tiny_sam)), compute=HERE)
     assert before > agreement(run, data, scenes) > before - 0.15
 
 
@@ -136,7 +137,8 @@ def test_a_large_image_is_refined_small_and_gets_a_mask_of_its_own_size(
     run: RunFolder, data: TaggedImages, scenes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ktse.refinement.bands.BAND", 4 * 150 * 40)  # and is cut in bands of rows
-    refine(run, data, replace(RECIPE, pixels=4096))
+    monkeypatch.setattr("ktse.stages.refine.REFINE_PIXELS", 4096)
+    refine(run, data, RECIPE, compute=HERE)
     small = read_npz(run.scores_path(data.ids[1]))["scores"].shape[1:]
     assert 0.9 * 4096 < 4 * small[0] * small[1] < 1.1 * 4096  # at a stride of two
     assert agreement(run, data, scenes) > 0.8
@@ -151,7 +153,7 @@ def test_the_threshold_cuts_where_the_crf_decides(data: TaggedImages, monkeypatc
     generator = np.random.default_rng(0)
     after = generator.dirichlet(np.ones(4), (20, 30)).transpose(2, 0, 1)
     monkeypatch.setattr("ktse.stages.refiners.crf_scores", lambda image, planes, settings: after)
-    scores = crf_class_scores(np.zeros((20, 30, 3), np.uint8), np.ones((3, 20, 30)), 0.3, RECIPE)
+    scores = crf_class_scores(np.zeros((20, 30, 3), np.uint8), np.ones((3, 20, 30)), 0.3)
     label = np.where(scores.max(axis=0) > 0.5, scores.argmax(axis=0) + 1, 0)
     assert np.array_equal(label, after.argmax(axis=0))
     assert 0 <= scores.min() <= scores.max() <= 1
@@ -161,7 +163,7 @@ def test_a_background_score_of_zero_leaves_the_crf_numbers() -> None:
     pytest.importorskip("pydensecrf", reason='needs the extra crf: pip install "ktse[crf]"')
     scores = np.zeros((1, 20, 30), dtype=np.float32)
     scores[:, 5:15, 5:15] = 0.8
-    after = crf_class_scores(np.zeros((20, 30, 3), np.uint8), scores, 0.0, RECIPE)
+    after = crf_class_scores(np.zeros((20, 30, 3), np.uint8), scores, 0.0)
     assert np.isfinite(after).all()
     assert after[0, 10, 10] > after[0, 0, 0]
 
@@ -169,17 +171,17 @@ def test_a_background_score_of_zero_leaves_the_crf_numbers() -> None:
 def test_the_crf_stage_is_the_crf_of_the_stored_scores(run: RunFolder, data: TaggedImages) -> None:
     pytest.importorskip("pydensecrf", reason='needs the extra crf: pip install "ktse[crf]"')
     recipe = replace(RECIPE, method=("par", "crf"))
-    refine(run, data, recipe)
+    refine(run, data, recipe, compute=HERE)
     image = np.array(data.read(2))
     before = enlarge(read_npz(run.soft_scores_path(data.ids[2]))["scores"], image.shape[:2])
-    expected = crf_class_scores(image, before, 0.3, recipe)
+    expected = crf_class_scores(image, before, 0.3)
     label = np.where(expected.max(axis=0) > 0.5, np.flatnonzero(data.tags[2])[expected.argmax(axis=0)] + 1, 0)
     assert (read_label_map(run.mask_path(data.ids[2])) == label).mean() > 0.999
 
 
 def test_the_walk_without_its_network_is_a_message(run: RunFolder, data: TaggedImages) -> None:
     with pytest.raises(RunError, match=r"affinity.model\.safetensors does not exist"):
-        refine(run, data, replace(RECIPE, method=("irn",)))
+        refine(run, data, replace(RECIPE, method=("irn",)), compute=HERE)
 
 
 def test_the_sam_without_its_extra_or_weights_is_a_message(
@@ -187,7 +189,7 @@ def test_the_sam_without_its_extra_or_weights_is_a_message(
 ) -> None:
     monkeypatch.setattr("ktse.models.sam.find_spec", lambda name: None)
     with pytest.raises(RunError, match=r'pip install "ktse\[sam\]"'):
-        refine(run, data, replace(RECIPE, method=("sam",)))
+        refine(run, data, replace(RECIPE, method=("sam",)), compute=HERE)
 
 
 def test_the_crf_without_its_extra_is_a_message(
@@ -196,4 +198,4 @@ def test_the_crf_without_its_extra_is_a_message(
     find: Callable[[str], object] = lambda name: None  # noqa: E731
     monkeypatch.setattr("ktse.refinement.dense_crf.find_spec", find)
     with pytest.raises(RunError, match="pydensecrf2"):
-        refine(run, data, replace(RECIPE, method=("crf",), workers=0))
+        refine(run, data, replace(RECIPE, method=("crf",)), compute=HERE)

@@ -41,7 +41,7 @@ def test_an_image_without_tags_has_no_cams() -> None:
     assert merge_cams([(torch.ones(1, 2, 4, 4), False)], torch.zeros(0, dtype=torch.long), (8, 8)).shape == (0, 8, 8)
 
 
-def test_the_network_never_sees_more_pixels_than_the_recipe_allows() -> None:
+def test_the_network_never_sees_more_pixels_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     class Network(torch.nn.Module):
@@ -55,17 +55,18 @@ def test_the_network_never_sees_more_pixels_than_the_recipe_allows() -> None:
     network.head = SimpleNamespace(classify=lambda cam: cam.mean(dim=(2, 3)), evidence=lambda cam: cam)  # type: ignore[assignment]
     photo, keys, fabric = Image.new("RGB", (900, 600)), np.array([0, 2]), make_fabric("fp32")
     for pixels, sizes, small in (
-        (0, [900 * 600, 450 * 300], (150, 225)),
         (600_000, [900 * 600, 450 * 300], (150, 225)),
         (135_000, [450 * 300, 225 * 150], (75, 113)),
     ):
         seen.clear()
-        recipe = SeedRecipe(scales=(1.0, 0.5), pixels=pixels)
+        monkeypatch.setattr("ktse.stages.seed.SEED_PIXELS", pixels)
+        recipe = SeedRecipe(scales=(1.0, 0.5))
         cam, _ = image_cams(network, photo, keys, recipe, fabric)  # type: ignore[arg-type]
         assert seen == sizes
         assert cam.shape == (2, *small)
     seen.clear()
-    image_cams(network, photo, keys, SeedRecipe((1.0,), long_side=300, pixels=4096), fabric)  # type: ignore[arg-type]
+    monkeypatch.setattr("ktse.stages.seed.SEED_PIXELS", 4096)
+    image_cams(network, photo, keys, SeedRecipe((1.0,), long_side=300), fabric)  # type: ignore[arg-type]
     assert seen == [300 * 200]  # a side that somebody asked for is kept
 
 

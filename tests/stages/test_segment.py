@@ -22,7 +22,7 @@ RECIPE = SegmentRecipe(architecture="unet", encoder="mobilenetv2_050", weights="
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     torch.manual_seed(5)
-    network = build(ClassifyRecipe(backbone=RECIPE.encoder, weights="none", hidden=8), ("cat", "dog"))
+    network = build(ClassifyRecipe(backbone=RECIPE.encoder, weights="none"), ("cat", "dog"))
     save_tensors(tmp_path / "classify" / "model.safetensors", network.state_dict(), {"backbone": RECIPE.encoder})
     return RunFolder(tmp_path)
 
@@ -31,7 +31,7 @@ def test_the_encoder_starts_from_the_classification_network(run: RunFolder) -> N
     torch.manual_seed(6)
     model = Segmenter(RECIPE.architecture, RECIPE.encoder, 2, initial_weights(run, RECIPE)).eval()
     torch.manual_seed(5)
-    backbone = build(ClassifyRecipe(backbone=RECIPE.encoder, weights="none", hidden=8), ("cat", "dog")).backbone
+    backbone = build(ClassifyRecipe(backbone=RECIPE.encoder, weights="none"), ("cat", "dog")).backbone
     ours = [value for value in model.encoder.parameters() if value.dim() == 4]
     assert ours and all(any(torch.equal(value, other) for other in backbone.parameters()) for value in ours)
 

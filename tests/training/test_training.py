@@ -45,7 +45,7 @@ class Line:
         if state.epoch >= self.epochs:
             return None
         return EpochPlan(
-            "line", 4, lambda _: {"square": 1.0}, lambda p: poly((state.epoch + p) / self.epochs, 0.9), 0.9, self.loader
+            "line", 4, lambda _: {"square": 1.0}, lambda p: poly((state.epoch + p) / self.epochs), 0.9, self.loader
         )
 
     def loader(self, batches: list[list[int]]) -> DataLoader[Any]:
@@ -150,10 +150,10 @@ def test_the_learning_rate_falls_like_the_published_one(golden: Any) -> None:
     stored = golden("k_poly_sgd")
     for step in range(20):
         for column, base in enumerate((0.01, 0.02, 0.1, 0.2)):
-            assert base * poly(step / 20, 0.9) == pytest.approx(stored["small_lr_f64"][step, column], abs=1e-12)
+            assert base * poly(step / 20) == pytest.approx(stored["small_lr_f64"][step, column], abs=1e-12)
     for step, lr in zip(stored["voc_step"], stored["voc_lr_f64"], strict=True):
         if step < stored["voc_max_step"][0]:
-            assert 0.01 * poly(step / float(stored["voc_max_step"][0]), 0.9) == pytest.approx(lr, abs=1e-12)
+            assert 0.01 * poly(step / float(stored["voc_max_step"][0])) == pytest.approx(lr, abs=1e-12)
 
 
 class GivenGradients(Line):
@@ -168,7 +168,7 @@ class GivenGradients(Line):
     def plan(self, state: State) -> EpochPlan | None:
         if state.epoch == 1:
             return None
-        return EpochPlan("given", 1, lambda _: {"given": 1.0}, lambda p: poly(p, 0.9), 5e-4, self.loader)
+        return EpochPlan("given", 1, lambda _: {"given": 1.0}, poly, 5e-4, self.loader)
 
     def losses(self, module: nn.Module, batch: Tensor, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
         weight = cast(Tensor, cast(nn.Linear, self.module).weight)

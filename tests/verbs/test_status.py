@@ -10,23 +10,22 @@ from pathlib import Path
 import pytest
 
 import ktse
-from fakes import fake_stage
-from ktse import pipeline
+from fakes import empty_stages
 from ktse.cli import main
 from ktse.data.demo.scenes import make_scenes
 from ktse.errors import DataError
-from ktse.pipeline import ORDER
+from ktse.pipeline import STAGES as RECORDS
 from ktse.recipe.load import load_recipe, to_dict
 from ktse.runtime.lock import locked
 
-STAGES = [stage for stage in ORDER if stage != "affinity"]
+STAGES = [name for name in RECORDS if name != "affinity"]
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished run of stages that write empty files."""
-    monkeypatch.setattr(pipeline, "stage_function", fake_stage)
-    monkeypatch.setattr(pipeline.Job, "check_disk", lambda job: None)
+    empty_stages(monkeypatch)
+    monkeypatch.setattr("ktse.pipeline.say_disk", lambda job: None)
     monkeypatch.chdir(tmp_path)
     make_scenes(Path("scenes"), images=3, size=(64, 64))
     assert main(["run", "scenes/images", "--tags", "scenes/tags.csv", "--out", "run"]) == 0
@@ -187,7 +186,7 @@ def test_a_table_in_memory_is_kept_so_that_the_shell_goes_on(run: Path, capsys: 
     rows = [line.split(",") for line in Path("scenes/tags.csv").read_text().splitlines()[1:]]
     frame = pandas.DataFrame({"image": [row[0] for row in rows], "tags": [row[1].split(";") for row in rows]})
     found = ktse.run("scenes/images", tags=frame, out="framed")
-    assert repr(found).startswith("<RunFolder framed: classify, seed,")
+    assert repr(found).startswith("<RunFolder framed: check, classify, seed,")
     tags = sorted({tag for row in rows for tag in row[1].split(";") if tag})
     assert (found.root / "classes.txt").read_text().splitlines() == tags
     capsys.readouterr()

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ktse.errors import DataError, KtseError, RecipeError
 from ktse.recipe import PredictRecipe
-from ktse.recipe.load import merged, recipe_from_dict
+from ktse.recipe.load import known_settings, merged, recipe_from_dict
 
 INPUT, FACTOR, LABEL, PROBABILITY, SEEN = "image", "factor", "label", "probability", "seen_"
 """Names in the graph: (B, H, W, 3) uint8 and a float64 number that may be left out; (B, H, W) integer,
@@ -56,7 +56,7 @@ class OnnxModel:
             self.session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
             metadata = self.session.get_modelmeta().custom_metadata_map
             self.classes = tuple(json.loads(metadata["classes"]))
-            self.settings: dict[str, Any] = json.loads(metadata["predict"])
+            self.settings: dict[str, Any] = known_settings({"predict": json.loads(metadata["predict"])})["predict"]
             known = {output.name for output in self.session.get_outputs()}
             self.free = any(one.name == FACTOR for one in self.session.get_overridable_initializers())
         except Exception as error:  # onnxruntime's errors share no base class
