@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ktse.checking.doubtful_tags import image_features
-from ktse.checking.doubts import find_doubts
+from ktse.checking.doubtful_tags import find_doubts, image_features
 from ktse.data.open import open_data
 from ktse.models.backbone import Backbone
 from ktse.recipe import ClassifyRecipe, DataRecipe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ktse.checking.doubts import PENALTIES, find_doubts, leave_one_out
+from ktse.checking.doubtful_tags import PENALTIES, find_doubts, leave_one_out
 
 
 def ridge_without(x: np.ndarray, y: np.ndarray, left_out: int, penalty: float) -> float:

@@ -74,7 +74,7 @@ def _toy(rng: np.random.Generator, label: int, centre: Points, side: float, grou
     swell = np.sin(3.0 * np.arctan2(trunk[:, 1], trunk[:, 0]) + rng.uniform(0.0, 2.0 * np.pi))
     trunk[:, 0] *= 1.0 + (taper + rng.uniform(-0.08, 0.08)) * trunk[:, 1]
     trunk *= 1.0 + rng.uniform(0.0, 0.05) * swell[:, None]
-    body = [trunk, *(points for limb in kind.limbs if rng.random() < 0.6 for points in LIMBS[limb])]
+    body = [trunk, *(points for limb in kind.limbs.split() if rng.random() < 0.6 for points in LIMBS[limb])]
     half = 0.42 * np.array([aspect**0.5, aspect**-0.5])
     turn, flip = rng.uniform(-0.3, 0.3), rng.choice([-1.0, 1.0])
     axes = side * np.array([[flip * np.cos(turn), -np.sin(turn)], [flip * np.sin(turn), np.cos(turn)]])
@@ -86,7 +86,8 @@ def _toy(rng: np.random.Generator, label: int, centre: Points, side: float, grou
     base = _mix(TOY_COLOURS[rng.integers(len(TOY_COLOURS))], ground.near, rng.uniform(0.0, 0.45))
     accent = _mix(base, CREAM if rng.random() < 0.6 else INK, rng.uniform(0.35, 0.6))
     part = [(place(0.42 * kind.reach * points + half * kind.anchor), colour) for points, colour in kind.part]
-    look = kind.looks[rng.integers(len(kind.looks))]
+    looks = kind.looks.split()
+    look = looks[rng.integers(len(looks))]
     return _Toy(label, [place(points * half) for points in body], part, centre, axes, look, (base, accent))
 
 
