@@ -19,7 +19,7 @@ settings.register_profile("short", max_examples=60, deadline=None)
 settings.register_profile("long", max_examples=1000, deadline=None)
 settings.load_profile("short")
 
-pytest_plugins = ["drawn_scenes"]
+pytest_plugins = ["drawn_scenes", "tiny_run"]
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,17 +22,24 @@ from ktse.models.deeplab import DILATIONS as ASPP_DILATIONS
 from ktse.models.deeplab import DROPOUT as ASPP_DROPOUT
 from ktse.models.resnet38 import DROPOUT as BOTTLENECK_DROPOUT
 from ktse.models.segmenter import Segmenter
-from ktse.recipe import ClassifyRecipe, Recipe
+from ktse.recipe import COMPUTE, ClassifyRecipe, Recipe
 from ktse.recipe.load import load_recipe, to_dict
+from ktse.refinement.dense_crf import FOR_PREDICTIONS, FOR_SEEDS
 from ktse.refinement.par import DILATIONS as PAR_DILATIONS
 from ktse.reporting.curves import TERMS
+from ktse.segmentation.beco import BOUNDARY
 from ktse.stages.affinity import HALF
-from ktse.stages.classify import ClassifyTask, build
-from ktse.training.task import State, parameter_groups
+from ktse.stages.affinity import OUTPUT_STRIDE as AFFINITY_STRIDE
+from ktse.stages.affinity import WEIGHT_DECAY as AFFINITY_DECAY
+from ktse.stages.classify import HIDDEN, ClassifyTask, build
+from ktse.stages.segment import JITTER
+from ktse.stages.segment import MOMENTUM as SEGMENT_MOMENTUM
+from ktse.training.task import POWER, State, parameter_groups
+from typed import ktse
 
 NUMBERS: dict[str, dict[str, Any]] = {
     "1 network": {
-        "classify.backbone": "resnet38d", "classify.output_stride": 8, "classify.hidden": 256,
+        "classify.backbone": "resnet38d", "classify.output_stride": 8,
         "classify.frozen_stages": 4, "classify.batch_norm": "frozen",
     },
     "2 losses": {
@@ -49,34 +54,31 @@ NUMBERS: dict[str, dict[str, Any]] = {
         "classify.objective.pairs": 4 / 16, "classify.objective.erased": 1.0,
         "classify.objective.partner": "same-tag", "classify.objective.cutmix": 0.0,
         "classify.objective.channels": "all", "classify.objective.foreground_images": "single-tag",
-        "classify.objective.foreground_balance": "pixel", "classify.objective.inter_classes": "all",
+        "classify.objective.inter_classes": "all",
         "classify.objective.empty_cam": "published", "classify.objective.par_iterations": 10,
     },
     "3 schedule": {
         "classify.epochs": 40, "classify.warmup": 10, "classify.warmup_batch_size": 8, "classify.batch_size": 16,
         "classify.long_side": [256, 512], "classify.crop": 320, "classify.weight_decay": 5e-4, "classify.lr": 0.01,
-        "classify.power": 0.9, "classify.momentum": 5e-4, "classify.momentum_after": 5e-4, "classify.head_lr": 1.0,
-        "classify.lr_after": 1.0, "classify.schedule": "warmup-batch", "classify.jitter": 0.0, "classify.ramp": 0.0,
-        "classify.warmup_patience": 0, "classify.clip": 0.0, "classify.precision": "fp32",
+        "classify.momentum": 5e-4, "classify.momentum_after": 5e-4, "classify.head_lr": 1.0,
+        "classify.lr_after": 1.0, "classify.schedule": "warmup-batch", "classify.ramp": 0.0,
+        "compute.precision": "fp32",
     },
     "4 seeds": {"seed.scales": [0.5, 1.0, 1.5, 2.0], "seed.long_side": 0},
     "5 IRN": {
         "affinity.backbone": "resnet50.tv_in1k", "affinity.labels": "crf", "affinity.background_high": 0.3,
         "affinity.background_low": 0.1, "affinity.crop": 512, "affinity.long_side": [250, 750],
         "affinity.batch_size": 32, "affinity.epochs": 3, "affinity.lr": 0.1, "affinity.head_lr": 10.0,
-        "affinity.backbone_lr": 0.0, "affinity.weight_decay": 1e-4, "affinity.radius": 10, "refine.method": ["irn"],
+        "affinity.backbone_lr": 0.0, "affinity.radius": 10, "refine.method": ["irn"],
         "refine.walk_radius": 5, "refine.walk_power": 10.0, "refine.walk_steps": 2**8, "refine.threshold": 0.25,
     },
     "6 segmentation": {
-        "segment.method": "beco", "segment.architecture": "deeplabv2", "segment.targets": "hard",
-        "segment.encoder": "resnet101.tv_in1k",
+        "segment.method": "beco", "segment.architecture": "deeplabv2", "segment.encoder": "resnet101.tv_in1k",
         "segment.beco.mix": 0.5, "segment.beco.boundary_weight": 0.2, "segment.beco.warmup": 2,
-        "segment.beco.online_threshold": 0.95, "segment.lr": 0.01, "segment.momentum": 0.9,
-        "segment.weight_decay": 1e-4, "segment.power": 0.9, "segment.end_lr": 1e-5, "segment.batch_size": 16,
+        "segment.beco.online_threshold": 0.95, "segment.lr": 0.01,
+        "segment.weight_decay": 1e-4, "segment.end_lr": 1e-5, "segment.batch_size": 16,
         "segment.crop": 512, "segment.long_side": [250, 1000], "segment.epochs": 100,
-        "predict.scales": [0.75, 1.0, 1.25], "predict.merge": "max", "predict.crf.iterations": 10,
-        "predict.crf.near_xy": 3.0, "predict.crf.near_weight": 1.0, "predict.crf.colour_weight": 4.0,
-        "predict.crf.colour_xy": 67.0, "predict.crf.colour_rgb": 3.0,
+        "predict.scales": [0.75, 1.0, 1.25], "predict.merge": "max", "predict.crf": True,
     },
 }  # fmt: skip
 """What the method says, by its sections."""
@@ -119,7 +121,12 @@ def test_every_number_of_the_method_stands_in_the_official_recipe(name: str, sec
 def test_the_numbers_that_are_no_setting_stand_in_the_code() -> None:
     assert (LEVELS, BOTTLENECK_DROPOUT) == ((2, 4, 8, 16), 0.2)
     assert PAR_DILATIONS == (1, 2, 4, 8, 12, 24)
-    assert HALF == 0.5
+    assert (POWER, HIDDEN) == (0.9, 256)
+    assert (AFFINITY_STRIDE, AFFINITY_DECAY, HALF) == (16, 1e-4, 0.5)
+    assert (SEGMENT_MOMENTUM, BOUNDARY) == (0.9, 1)
+    kernels = FOR_SEEDS, FOR_PREDICTIONS
+    assert [(one.near_weight, one.near_xy, one.iterations) for one in kernels] == [(3, 3, 10), (1, 3, 10)]
+    assert [(one.colour_weight, one.colour_xy, one.colour_rgb) for one in kernels] == [(10, 50, 5), (4, 67, 3)]
     assert (ASPP_DILATIONS, ASPP_DROPOUT) == ((6, 12, 18, 24), 0.1)
 
 
@@ -129,7 +136,7 @@ def test_the_sound_recipes_differ_where_the_page_says_and_nowhere_else() -> None
     optimisation = {"momentum", "momentum_after", "head_lr", "schedule", "ramp", "retries"}
     expected = objective | stitched | {f"classify.{name}" for name in optimisation}
     expected |= {"affinity.lr", "affinity.momentum", "refine.threshold", "segment.retries"}
-    expected |= {f"{stage}.precision" for stage in ("classify", "seed", "affinity", "refine", "segment", "predict")}
+    expected |= {"compute.precision"}
     assert differences("voc12-official", "voc12") == expected
     four = {f"classify.objective.weights.{name}" for name in ("transfer", "global_alignment", "local_alignment")}
     assert differences("coco14-official", "coco14") == expected | four
@@ -159,7 +166,16 @@ def test_every_term_has_words_in_the_report() -> None:
 def task(recipe: ClassifyRecipe, images: int) -> ClassifyTask:
     names = tuple(f"{number}.png" for number in range(images))
     data = TaggedImages(Path(), names, names, ("cat",), np.ones((images, 1), bool), np.zeros(images, bool))
-    return ClassifyTask(data, recipe, build(recipe, ("cat",)))
+    return ClassifyTask(data, recipe, build(recipe, ("cat",)), COMPUTE)
+
+
+def test_colours_are_changed_where_the_method_changes_them() -> None:
+    """Never for the classification network; for the two segmentation networks, so that what they see differs."""
+    settings = {"classify.backbone": "resnet10t", "classify.weights": "none"}
+    classified = task(load_recipe("voc12-official", settings).classify, 1).transform
+    photo = torch.rand(3, 8, 8)
+    assert torch.equal(classified.colour(photo), photo)
+    assert JITTER == 0.2
 
 
 def test_the_learning_rate_is_the_published_one_at_every_step(golden: Callable[[str], dict[str, np.ndarray]]) -> None:
@@ -211,23 +227,15 @@ def test_weights_decay_and_biases_do_not(golden: Callable[[str], dict[str, np.nd
 
 TINY = [
     "--weights", "none", "--classify.backbone", "resnet10t", "--classify.epochs", "2", "--classify.warmup", "1",
-    "--classify.long_side", "[64,96]", "--classify.crop", "64", "--classify.hidden", "16", "--classify.workers", "0",
+    "--classify.long_side", "[64,96]", "--classify.crop", "64", "--compute.workers", "0",
     "--affinity.backbone", "resnet10t", "--affinity.epochs", "1", "--affinity.long_side", "[80,100]",
-    "--affinity.crop", "80", "--affinity.workers", "0", "--refine.workers", "0",
+    "--affinity.crop", "80",
     "--segment.encoder", "resnet10t", "--segment.epochs", "3", "--segment.long_side", "[64,96]", "--segment.crop", "64",
-    "--segment.workers", "0",
 ]  # fmt: skip
 """Sizes of images and networks, and lengths of training, alone."""
 
 if find_spec("pydensecrf") is None:
-    TINY += ["--affinity.labels", "par", "--predict.crf.iterations", "0"]
-
-
-def ktse(*arguments: object) -> str:
-    command = [sys.executable, "-m", "ktse.cli", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+    TINY += ["--affinity.labels", "par", "--predict.crf", "false"]
 
 
 def twelve_images(root: Path) -> Path:
@@ -257,7 +265,7 @@ def assert_whole(run: Path, classes: int, images: int) -> None:
     assert all(entry["state"] == "done" for entry in manifest.values())
     assert len((run / "classes.txt").read_text().splitlines()) == classes
     for folder in ("seeds", "masks", "predictions"):
-        assert len({path.stem for path in (run / folder).rglob("*.*")} - {"summary", "confidence", "source"}) == images
+        assert len({path.stem for path in (run / folder).rglob("*.*")} - {"summary", "confidence"}) == images
     with safe_open(run / "segment" / "model.safetensors", framework="np") as file:
         assert file.metadata()["networks"] == "2"  # BECO
     evaluation = json.loads((run / "evaluation.json").read_text())
@@ -276,7 +284,9 @@ def assert_whole(run: Path, classes: int, images: int) -> None:
 
 def test_the_official_voc_recipe_runs_to_its_end_on_twelve_images(tmp_path: Path) -> None:
     tree, run = twelve_images(tmp_path), tmp_path / "run"
-    ktse("run", tree, "--recipe", "voc12-official", "--masks", tree / "SegmentationClassAug", "--out", run, *TINY)
+    masks = tree / "SegmentationClassAug"
+    done = ktse("run", tree, "--recipe", "voc12-official", "--masks", masks, "--out", run, *TINY)
+    assert done.returncode == 0, done.stderr
     assert_whole(run, 20, 11)  # 8 for training, 3 for validation; one is on no list
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert evaluation["prediction"]["by_split"]["train"]["images"] == 8
@@ -286,7 +296,8 @@ def test_the_official_voc_recipe_runs_to_its_end_on_twelve_images(tmp_path: Path
 def test_the_official_coco_recipe_runs_to_its_end_on_ten_images(tmp_path: Path) -> None:
     (tree,), run = coco(tmp_path), tmp_path / "run"
     masks = Path(tree) / "annotations" / "instances_train2014.json"
-    ktse("run", tree, "--recipe", "coco14-official", "--masks", masks, "--out", run, *TINY)
+    done = ktse("run", tree, "--recipe", "coco14-official", "--masks", masks, "--out", run, *TINY)
+    assert done.returncode == 0, done.stderr
     assert_whole(run, 80, len(TAGS))
     assert set(COLOURS) <= set((run / "classes.txt").read_text().splitlines())
     # What is kept of an image grows with its tags, not with the classes, and nothing is kept at its full size.
