@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from PIL import Image
 from fakes import draw
 from ktse.data.dataset import TaggedImages
 from ktse.data.open import open_data
-from ktse.data.readers.columns import Columns
 from ktse.data.readers.table import read_table
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
@@ -25,22 +25,22 @@ ALONE = (("dog",), (), ("cat",), (), ("person",), (), (), ())
 """Defects: most images have no tag."""
 
 
-PLAIN = Columns("image", "tags", ";")
+PLAIN = DataRecipe(image_column="image", tag_column="tags", separator=";")
 """The form that needs no guessing."""
 
 
-def read_tags(path: Path, columns: Columns = PLAIN) -> dict[str, tuple[str, ...]]:
+def read_tags(path: Path, columns: DataRecipe = PLAIN) -> dict[str, tuple[str, ...]]:
     """Tags by image name; bad rows are an error."""
     table = read_table(path, columns)
     if table.problems:
         raise DataError(f"{path} has bad {table.word}s", where=table.problems)
-    return dict(zip(table.rows, table.tags, strict=True))
+    return {name: tags for name, (_, tags) in table.rows.items()}
 
 
 def open_folder(images: Path, tags: Path, validation: float = 0.0) -> TaggedImages:
     """Open a folder of images with a plain CSV of tags."""
-    columns = {"image_column": PLAIN.image, "tag_column": PLAIN.tags, "separator": PLAIN.separator}
-    return open_data(DataRecipe(str(images), str(tags), validation=validation, **columns))
+    given = {"images": str(images), "tags": str(tags), "validation": validation}
+    return open_data(dataclasses.replace(PLAIN, **given))
 
 
 def tagged(root: Path, tags: tuple[tuple[str, ...], ...], names: tuple[str, ...] = ()) -> TaggedImages:

@@ -108,7 +108,7 @@ def check_images(
         validation=int(data.validation.sum()),
         classes=counts,
         together=together.tolist(),
-        sizes={name: _spread(sizes[good, axis]) for axis, name in enumerate(("width", "height"))} if good.any() else {},
+        sizes=dict(zip(("width", "height"), map(_spread, sizes[good].T), strict=True)) if good.any() else {},
         pixels=int(area.sum()),
         tagged_pixels=int(area @ data.tags.sum(axis=1)),
         content=_content(data, contents),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -46,12 +45,12 @@ def doubtful_tags(
     known = backbone is None
     if backbone is None:
         backbone = cast(Backbone, load_network(run).backbone)
-    doubts = find_doubts(image_features(backbone, data, recipe), data.tags)
+    doubt = find_doubts(image_features(backbone, data, recipe), data.tags)
     columns = ("id", "class", "tagged", "score")
     found = [
-        (data.ids[row], data.classes[column], bool(data.tags[row, column]), round(float(doubts.score[row, column]), 3))
-        for row, column in doubts.ranking()[:LISTED]
-        if doubts.wrong[row, column]
+        (data.ids[row], data.classes[column], bool(data.tags[row, column]), round(float(doubt[row, column]), 3))
+        for row, column in most_doubtful(doubt)[:LISTED]
+        if doubt[row, column] >= 1
     ]
     warning = (
         f"doubtful tags are judged by the network that was trained on these very tags, since {missing}: tags that the "
@@ -85,29 +84,8 @@ def image_features(backbone: Backbone, data: TaggedImages, recipe: ClassifyRecip
     return features
 
 
-@dataclass(frozen=True)
-class Doubts:
-    """How doubtful every tag is, and every missing one.
-
-    Attributes:
-        score: (N, C) float; 0: undecided between tagged and untagged; 1: looks like the average image on the other
-            side. NaN for a class that all images or none have.
-        wrong: (N, C) bool, at least as far on the other side as the average image there.
-    """
-
-    score: np.ndarray
-    wrong: np.ndarray
-
-    def ranking(self) -> np.ndarray:
-        """(K, 2) image and class of every score that is a number, the most doubtful first."""
-        order = np.argsort(-np.nan_to_num(self.score, nan=-np.inf), axis=None, kind="stable")
-        places = np.stack(np.unravel_index(order, self.score.shape), axis=1)
-        kept: np.ndarray = places[~np.isnan(self.score[places[:, 0], places[:, 1]])]
-        return kept
-
-
-def find_doubts(features: np.ndarray, tags: np.ndarray) -> Doubts:
-    """Score every tag by a linear classifier that has not seen it, with the idea of confident learning.
+def find_doubts(features: np.ndarray, tags: np.ndarray) -> np.ndarray:
+    """Score every tag, and every missing one, by a linear classifier that has not seen it, as in confident learning.
 
     The classifier is ridge regression onto tagged and untagged. Its leave-one-out answers have a closed form, so that
     every image is judged by a classifier trained on all others, for the price of one. The squared loss keeps a wrong
@@ -118,6 +96,10 @@ def find_doubts(features: np.ndarray, tags: np.ndarray) -> Doubts:
     Args:
         features: (N, D) float, from a network that was not trained on these tags.
         tags: (N, C) bool.
+
+    Returns:
+        (N, C) float; 0: undecided between tagged and untagged; 1 or more: probably wrong, as it looks at least like the
+        average image on the other side; NaN for a class that all images or none have.
     """
     scores = leave_one_out(features, tags)
     doubt = np.full(tags.shape, np.nan)
@@ -127,7 +109,14 @@ def find_doubts(features: np.ndarray, tags: np.ndarray) -> Doubts:
             high, low = scores[tagged, index].mean(), scores[~tagged, index].mean()
             middle, half = (high + low) / 2, max(abs(high - low) / 2, 1e-9)
             doubt[:, index] = np.where(tagged, middle - scores[:, index], scores[:, index] - middle) / half
-    return Doubts(doubt, doubt >= 1)
+    return doubt
+
+
+def most_doubtful(doubt: np.ndarray) -> np.ndarray:
+    """(K, 2) image and class of every score that is a number, the most doubtful first."""
+    order = np.argsort(-doubt, axis=None, kind="stable")  # NaN comes last
+    places = np.stack(np.unravel_index(order, doubt.shape), axis=1)
+    return places[: np.count_nonzero(~np.isnan(doubt))]
 
 
 def leave_one_out(features: np.ndarray, tags: np.ndarray) -> np.ndarray:

@@ -134,34 +134,29 @@ def image_warnings(data: TaggedImages, sizes: np.ndarray, tones: np.ndarray) -> 
         sizes: (N, 2) width and height; 0 for images that cannot be read.
         tones: (N, 4) the values of `Tones` for each image.
     """
-    good = sizes.min(axis=1) > 0
-    small = np.flatnonzero(good & (sizes.min(axis=1) < SMALL))
+    good = np.flatnonzero(sizes.min(axis=1) > 0)
+    data, sizes, (flat, top, middle, deep) = data.take(good), sizes[good], tones[good].T
+    small = np.flatnonzero(sizes.min(axis=1) < SMALL)
     text = f"{len(small)} images have a side of less than {SMALL} pixels: {_names(data, small)}"
-    flat, top, middle, deep = tones[good].T
-    return [
-        *([text] if len(small) else []),
-        *_thumbnails(data, sizes.max(axis=1), np.flatnonzero(good)),
-        *_flat(data.take(np.flatnonzero(good)), flat > 0, middle, deep > 0),
-        *_dark(data.take(np.flatnonzero(good)), top, deep > 0),
-    ]
+    warnings = [text] if len(small) else []
+    return warnings + _thumbnails(data, sizes) + _flat(data, flat > 0, middle, deep > 0) + _dark(data, top, deep > 0)
 
 
 def _names(data: TaggedImages, indices: np.ndarray) -> str:
     return examples((data.ids[index] for index in indices), NAMED)
 
 
-def _thumbnails(data: TaggedImages, sides: np.ndarray, good: np.ndarray) -> list[str]:
-    if not len(good):
-        return []
-    if sides[good].max() <= TINY:
-        return [f"all images are tiny (at most {sides[good].max()} pixels): are these thumbnails?"]
+def _thumbnails(data: TaggedImages, sizes: np.ndarray) -> list[str]:
+    sides = sizes.max(axis=1)
+    if 0 < sides.max(initial=0) <= TINY:
+        return [f"all images are tiny (at most {sides.max()} pixels): are these thumbnails?"]
     folders: dict[str, list[int]] = {}
-    for index in good:
-        folders.setdefault(data.files[index].rpartition("/")[0], []).append(int(index))
+    for index, file in enumerate(data.files):
+        folders.setdefault(file.rpartition("/")[0], []).append(index)
     tiny = []
     for folder, indices in folders.items() if len(folders) > 1 else ():
         largest = int(sides[indices].max())
-        if largest * FRACTION < np.median(sides[np.setdiff1d(good, indices)]):
+        if largest * FRACTION < np.median(np.delete(sides, indices)):
             where = f"folder {folder}" if folder else "top folder"
             tiny.append(f"all {len(indices)} images in the {where} are tiny (at most {largest} pixels): thumbnails?")
     return tiny if len(tiny) <= NAMED else [f"{len(tiny)} folders hold tiny images only: {tiny[0]} ..."]

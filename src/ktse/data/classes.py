@@ -100,12 +100,9 @@ def _require_lines(classes: tuple[str, ...], source: Path) -> None:
         )
 
     if bad := [short(name) for name in classes if not fits(name)]:
-        raise DataError(
-            f"{source} has tags that cannot be class names",
-            where=bad,
-            hint="A class name is one line of text without control characters. "
-            "If several tags stand in a cell, --data.separator is what separates these (without it: line breaks).",
-        )
+        hint = "A class name is one line of text without control characters. If several tags stand in a cell, "
+        hint += "--data.separator is what separates these (without it: line breaks)."
+        raise DataError(f"{source} has tags that cannot be class names", where=bad, hint=hint)
 
 
 def _without_no_tag(tags: Tags, names: dict[str, str], source: Path) -> tuple[Tags, list[str]]:
@@ -114,11 +111,9 @@ def _without_no_tag(tags: Tags, names: dict[str, str], source: Path) -> tuple[Ta
     used = sorted({tag for row in distinct for tag in row})
     gone = [tag for tag in used if skeleton(tag) in names]
     if not gone:
-        raise DataError(
-            f"data.no_tag is {short(', '.join(names.values()))}, but no image in {source} has such a tag",
-            where=f"tags found: {', '.join(map(short, used[:NAMED])) or 'none'}",
-            hint="Give names of tags, joined by commas, or leave it out.",
-        )
+        text = f"data.no_tag is {short(', '.join(names.values()))}, but no image in {source} has such a tag"
+        where = f"tags found: {', '.join(map(short, used[:NAMED])) or 'none'}"
+        raise DataError(text, where=where, hint="Give names of tags, joined by commas, or leave it out.")
     left = {row: tuple(tag for tag in row if tag not in gone) for row in distinct}
     alone = sum(bool(row) and not left[row] for row in tags)
     beside = sum(left[row] != row and bool(left[row]) for row in tags)

@@ -63,19 +63,15 @@ def list_folder(folder: Path) -> Listing:
     except OSError as error:
         raise DataError(f"{called} cannot be read", where=str(error), hint="Check who may read it.") from error
     if garbled := [name for name in walk.files if not is_utf8(name)]:
-        raise DataError(
-            f"{len(garbled)} file names in {folder} are not valid UTF-8",
-            where=[name.encode("utf-8", "backslashreplace").decode() for name in garbled],
-            hint="Rename these files.",
-        )
+        where = [name.encode("utf-8", "backslashreplace").decode() for name in garbled]
+        text = f"{len(garbled)} file names in {folder} are not valid UTF-8"
+        raise DataError(text, where=where, hint="Rename these files.")
     if not walk.files:
         others = ", ".join(f"{count} {name or 'without an ending'}" for name, count in walk.aside.most_common(8))
         known = "; ".join(f"{name} is {KINDS[name]}" for name, _ in walk.aside.most_common(3) if name in KINDS)
-        raise DataError(
-            f"{called} holds no image that can be read",
-            where=f"files in it: {others}" if others else "it is empty",
-            hint=f"{known or 'Known endings: .jpg, .png, .tif, .webp ...'}. Save the images as JPEG or PNG.",
-        )
+        holds = f"files in it: {others}" if others else "it is empty"
+        hint = f"{known or 'Known endings: .jpg, .png, .tif, .webp ...'}. Save the images as JPEG or PNG."
+        raise DataError(f"{called} holds no image that can be read", where=holds, hint=hint)
     return Listing(folder, sorted(walk.files), walk.links, walk.all_notes())
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,17 +73,17 @@ class Masks:
 
     def fingerprint(self) -> str:
         """Hash of names, of what the files hold, and of how they are read; empty without any mask."""
-        return self._fingerprint(lambda path: hashlib.sha256(path.read_bytes()).hexdigest())
-
-    def _fingerprint(self, content: Callable[[Path], str]) -> str:
         known: dict[Path, str] = {}  # one COCO file holds many masks
         digest = hashlib.sha256()
         for image_id, path in sorted(self.paths.items()):
             drawing = self.drawn.get(image_id)
             files, key = (drawing.files, drawing.key) if drawing is not None else ((path,), "")
-            known |= {file: content(file) for file in files if file not in known}
+            known |= {file: self._content(file) for file in files if file not in known}
             digest.update(f"{image_id}\0{''.join(known[file] for file in files)}{key}\n".encode())
         return digest.hexdigest() if self.paths else ""
+
+    def _content(self, path: Path) -> str:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,10 @@ class Truth(Masks):
         drawn = {name: self.drawn[name] for name in paths if name in self.drawn}
         return dataclasses.replace(self, paths=paths, drawn=drawn)
 
-    def fingerprint(self) -> str:
-        """The same of sizes and times of change: there may be thousands of files, and measuring again is quick."""
-
-        def content(path: Path) -> str:
-            stat = path.stat()
-            return f"{stat.st_size}\0{stat.st_mtime_ns}"
-
-        return self._fingerprint(content)
+    def _content(self, path: Path) -> str:
+        # Size and time of change: there may be thousands of files, and measuring again is quick.
+        stat = path.stat()
+        return f"{stat.st_size}\0{stat.st_mtime_ns}"
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.image_files import no_folder
 from ktse.data.readers.class_folders import find_subfolders
 from ktse.data.readers.coco import coco_files, find_coco, looks_like_coco
-from ktse.data.readers.columns import Columns
-from ktse.data.readers.folder import find_table
 from ktse.data.readers.found import assemble
+from ktse.data.readers.table import find_table
 from ktse.data.readers.voc import find_voc, voc_root
 from ktse.errors import DataError, RecipeError
 from ktse.recipe import DataRecipe
@@ -40,17 +39,14 @@ def open_data(recipe: DataRecipe) -> TaggedImages:
         raise DataError(f"the image folder {images} {no_folder(images)}", where=places, hint="Check these paths.")
     form = form_of(recipe)
     if recipe.tags and form in ("voc", "folders", "datasets"):
-        where = f"a file of tags was given: {tags}"
-        raise DataError(
-            f"data of the form {form!r} hold their own tags", where=where, hint="Leave --tags or the form out."
-        )
+        where, hint = f"a file of tags was given: {tags}", "Leave --tags out, or the form."
+        raise DataError(f"data of the form {form!r} hold their own tags", where=where, hint=hint)
     in_tree = coco_files(images) if form == "coco" and not recipe.tags else []
     if form in ("table", "coco") and not recipe.tags and not in_tree:
         raise DataError(f"data of the form {form!r} need a file of tags", hint="Give it with --tags.")
     match form:
         case "table":
-            columns = Columns(recipe.image_column, recipe.tag_column, recipe.separator, recipe.rows)
-            found = find_table(images, tags, columns)
+            found = find_table(images, tags, recipe)
         case "coco":
             found = find_coco(images, in_tree or [tags])
         case "voc":

@@ -36,7 +36,7 @@ def find_subfolders(images: Path, *, sure: bool = False) -> Found:
 
     Args:
         images: the folder.
-        sure: the user has said that each subfolder is a class, whatever its name.
+        sure: the user gave this form: each subfolder is a class, whatever its name.
 
     Raises:
         DataError: no images, images outside of class folders, or folders that are no classes by their names.

@@ -195,7 +195,7 @@ def find_coco(images: Path, files: list[Path]) -> Found:
     listing = list_folder(images)
     names = Names(listing)
     found: dict[str, tuple[str, ...]] = {}
-    validation: list[bool] = []
+    held_out: set[str] = set()
     problems: list[str] = []
     parts = [read_instances(path) for path in files]
     classes, index, left = classes_of(parts)
@@ -209,7 +209,7 @@ def find_coco(images: Path, files: list[Path]) -> Found:
                 continue
             present = sorted({index[one["category_id"]] for one in entry.annotations})
             found[file] = tuple(classes[number] for number in present)
-            validation.append("val" in path.stem)
+            held_out |= {file} if "val" in path.stem else set()
         problems += listed(wrong)
     if problems:
         hint = "IMAGES is the folder of the images (train2014), or the one above it."
@@ -218,8 +218,7 @@ def find_coco(images: Path, files: list[Path]) -> Found:
     notes = [*listing.notes, *left]
     if rest := len(listing.files) - len(found):
         notes.append(f"{rest} images in {images} are not named by {', '.join(file.name for file in files)}: left out")
-    split = np.array(validation, dtype=bool)
-    chosen = split if split.any() and not split.all() else None
+    chosen = np.array([file in held_out for file in found]) if 0 < len(held_out) < len(found) else None
     return Found(images, files[0], list(found), list(found.values()), classes, chosen, notes)
 
 

@@ -112,11 +112,9 @@ def _labels(instances: Instances, data: TaggedImages) -> dict[int, int]:
     names = instances.names.items()
     labels = {number: known.get(name) or known.get(SAME_AS_VOC.get(name, name), 0) for number, name in names}
     if not any(labels.values()):
-        raise DataError(
-            f"no category of {instances.path} is one of the classes",
-            where=[f"categories: {examples(instances.names.values())}", f"classes: {examples(data.classes)}"],
-            hint="Names must be the same, letter by letter.",
-        )
+        where = [f"categories: {examples(instances.names.values())}", f"classes: {examples(data.classes)}"]
+        text = f"no category of {instances.path} is one of the classes"
+        raise DataError(text, where=where, hint="Names must be the same, letter by letter.")
     return {category: label for category, label in labels.items() if label}
 
 

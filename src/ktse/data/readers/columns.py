@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ktse.data.file_kinds import ending, endings
 from ktse.data.readers.cells import bit, is_empty
 from ktse.data.text import clean, examples, short, words_of
 from ktse.errors import DataError
+from ktse.recipe import DataRecipe
 
 IMAGE_COLUMNS = words_of(
     "image,images,file,filename,file_name,file name,filepath,file_path,path,image_path,imagepath,image_name,imagename,"
@@ -28,43 +27,22 @@ NAMED = 20
 """Columns that a message lists."""
 
 
-@dataclass(frozen=True)
-class Columns:
-    """How a table is read; what is empty is found out.
-
-    Attributes:
-        image: column of image names.
-        tags: column of tags, or several, joined by commas, of which each is a class with 0 or 1 in its cells.
-        separator: what stands between tags in a cell.
-        rows: what a row is: an image, or a tag, of which an image may have several; "auto": found out.
-    """
-
-    image: str = ""
-    tags: str = ""
-    separator: str = ""
-    rows: Literal["auto", "image", "tag"] = "auto"
-
-
-FOUND_OUT = Columns()
-
-
-def choose_columns(path: Path, names: list[str], columns: Columns, rows: Iterable[Any]) -> tuple[int, list[int], bool]:
+def choose_columns(path: Path, names: list[str], recipe: DataRecipe, rows: list[Any]) -> tuple[int, list[int], bool]:
     """Find the column of image names and those of the tags.
 
     Args:
         path: the file, for messages.
         names: names of all columns, without blanks around them.
-        columns: what the user gave.
+        recipe: what the user gave.
         rows: the first rows, as lists of cells.
 
     Returns:
         index of the image column, indices of the tag columns, and whether these hold 0 and 1.
 
     Raises:
-        DataError: a column is missing, is there twice, or cannot be told.
+        DataError: a column is missing, is there twice, or is not clear.
     """
-    given, wanted = clean(columns.image), wanted_columns(columns.tags, names)
-
+    given, wanted = clean(recipe.image_column), wanted_columns(recipe.tag_column, names)
     called = f"the tag file {path}"
 
     def wrong(text: str, hint: str = "") -> DataError:
@@ -78,9 +56,8 @@ def choose_columns(path: Path, names: list[str], columns: Columns, rows: Iterabl
         hint = "Write a first line with the columns' names above it, for example image,tags."
         raise wrong(f"the first line of {called} is no line of column names", hint)
     if doubled := sorted({short(name) for name in names if names.count(name) > 1 and not _unnamed(name)}):
-        raise wrong(
-            f"{called} has two columns {examples(doubled, NAMED, ' and two columns ')}", "Rename or remove one."
-        )
+        twice = examples(doubled, NAMED, " and two columns ")
+        raise wrong(f"{called} has two columns {twice}", "Rename or remove one.")
     rows = [row for row in rows if len(row) == len(names)]
     image = names.index(given) if given else _named(names, IMAGE_COLUMNS)
     if image is None:

@@ -70,7 +70,7 @@ def open_saved(root: Path, recipe: DataRecipe) -> TaggedImages:
         fitting = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
         if len(fitting) != 1:
             where, hint = columns_found(list(features)), "Name it with --data.image_column."
-            raise DataError(f"the column of images in {root} cannot be told", where=where, hint=hint)
+            raise DataError(f"the column of images in {root} is not clear", where=where, hint=hint)
         image = fitting[0]
     columns, bits = _tag_columns(parts, image, recipe.tag_column, root)
     for name, part in parts.items():
@@ -143,11 +143,8 @@ def _tag_columns(parts: dict[str, Any], image: str, given: str, root: Path) -> t
         return named, False
     if not named and rest and hold_bits(rest):
         return rest, True
-    raise DataError(
-        f"the column of tags in {root} cannot be told",
-        where=columns_found(names),
-        hint="Name it with --data.tag_column, or several, joined by commas, that hold 0 and 1.",
-    )
+    hint = "Name it with --data.tag_column, or several, joined by commas, that hold 0 and 1."
+    raise DataError(f"the column of tags in {root} is not clear", where=columns_found(names), hint=hint)
 
 
 def _rows(parts: dict[str, Any], columns: list[str], bits: bool) -> tuple[list[tuple[str, list[Any]]], list[str]]:

@@ -84,20 +84,13 @@ class _Folder:
     def _sort_names(self) -> tuple[dict[int, str], list[_Part], list[str]]:
         """The masks that have exactly the name of an image, those named after a class too, and the rest."""
         named: dict[int, str] = {}
-        others, parts, rest = [], [], []
+        others = []
         for name in _png_files(self.folder):
             index = self.images.ids.get(_stem(name))
-            if index is None or index in named:
+            if index is None or named.setdefault(index, name) != name:
                 others.append(name)
-            else:
-                named[index] = name
-        for name in others:
-            part = self._part(name)
-            if part is None or part.image in named:
-                rest.append(name)
-            else:
-                parts.append(part)
-        return named, parts, rest
+        parts = {name: part for name in others if (part := self._part(name)) and part.image not in named}
+        return named, list(parts.values()), [name for name in others if name not in parts]
 
     def _part(self, name: str) -> _Part | None:
         for image, word in _image_and_class(_stem(name)):
@@ -182,12 +175,8 @@ class _Folder:
 
     def _note_undecided(self, pictures: dict[int, Picture]) -> None:
         """Masks of tagged images that look black and white among label maps, in which white means undecided."""
-        names = [
-            self.data.files[index]
-            for index, picture in pictures.items()
-            if self._tags(index) and picture.white and picture.values == (0, picture.top)
-        ]
-        if names:
+        alike = [index for index, one in pictures.items() if one.white and one.values == (0, one.top)]
+        if names := [self.data.files[index] for index in alike if self._tags(index)]:
             text = f"{many(len(names), 'mask')} of tagged images in {self.folder} hold nothing but 0 and white (255)"
             self.found.notes.append(f"{text}, which is undecided, as other masks hold class numbers: {examples(names)}")
 

@@ -30,8 +30,7 @@ COCO_OR = "Export it as COCO. Or: "
 
 LABEL_STUDIO = Format(
     "Label Studio's JSON",
-    "Export from Label Studio as CSV or JSON-MIN (both are read; --data.tag_column names the column of the labels), "
-    "or as COCO.",
+    "Export from Label Studio as COCO, CSV or JSON-MIN (--data.tag_column names the column of the labels).",
 )
 CVAT = Format(
     "CVAT's XML", "Export from CVAT as COCO 1.0 (shapes) or as ImageNet 1.0 (tags as folders): both are read."

@@ -91,10 +91,8 @@ def json_records(path: Path) -> Records:
         return Records("item", ["image", "tags"], ((n, [key, plain(tags)]) for n, (key, tags) in enumerate(pairs, 1)))
     if isinstance(content, list):
         return _objects("item", list(enumerate(content, start=1)))
-    raise DataError(
-        f"the tag file {path} holds no table",
-        hint='Write {"photo.jpg": ["tag", "tag"], ...} or [{"image": "photo.jpg", "tags": ["tag"]}, ...].',
-    )
+    hint = 'Write {"photo.jpg": ["tag", "tag"], ...} or [{"image": "photo.jpg", "tags": ["tag"]}, ...].'
+    raise DataError(f"the tag file {path} holds no table", hint=hint)
 
 
 def _json_lines(path: Path) -> Iterable[tuple[int, Any]]:

@@ -8,14 +8,19 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
+from ktse.data.classes import read_classes
 from ktse.data.file_kinds import endings
+from ktse.data.image_files import list_folder
+from ktse.data.name_matching import Names
 from ktse.data.readers.cells import Key, bit, cells_problem, is_code, is_empty, key_of, tags_of
-from ktse.data.readers.columns import FOUND_OUT, Columns, choose_columns
+from ktse.data.readers.columns import choose_columns
+from ktse.data.readers.found import Found
 from ktse.data.readers.other_formats import file_format, folder_format, refuse
 from ktse.data.readers.records import LINES, Cells, Problem, csv_records, json_records
-from ktse.data.text import clean, cut, short, words_of
+from ktse.data.text import clean, cut, examples, listed, short, words_of
 from ktse.data.text_files import encoding_of, named_errors
 from ktse.errors import DataError
+from ktse.recipe import DataRecipe
 
 OBJECTS = words_of(
     """xmin x_min x1 bbox bndbox box bounding_box boundingbox bbox_x x_center segmentation polygon encodedpixels rle"""
@@ -49,20 +54,18 @@ class Table:
     Attributes:
         path: the file.
         word: what the file's records are called in messages: row, line or item.
-        rows: number of the row of each image name, in the file's order; of several, the first.
-        tags: tags of each image, in the same order.
+        rows: number of the row, of several the first, and tags of each image name, in the file's order.
         classes: names of 0/1 columns in their order; empty for a column of tags.
         objects: whether the file has columns of tables that have one row per object.
         joined: whether a row is one tag, so that an image may have several rows.
-        problems: what is wrong with rows, which are then left out of rows and tags.
-        damaged: image names of such rows, as far as they can be told.
+        problems: what is wrong with rows, which are then left out of rows.
+        damaged: image names of such rows, as far as these are known.
         notes: what was found out about the table.
     """
 
     path: Path
     word: str
-    rows: dict[str, int] = field(default_factory=dict)
-    tags: list[tuple[str, ...]] = field(default_factory=list)
+    rows: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     objects: bool = False
     joined: bool = False
@@ -71,8 +74,12 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
 
-def read_table(path: Path, columns: Columns = FOUND_OUT) -> Table:
+def read_table(path: Path, recipe: DataRecipe) -> Table:
     """Read a file of tags; its ending says which kind it is (.csv, .tsv, .json, .jsonl, .txt, .lst).
+
+    Args:
+        path: the file.
+        recipe: the columns, the separator, and what a row is; what is empty there is found out.
 
     Returns:
         the table; bad rows are in its problems.
@@ -89,8 +96,8 @@ def read_table(path: Path, columns: Columns = FOUND_OUT) -> Table:
         raise DataError(f"{called} does not exist", hint="Check the path given as --tags.")
     with named_errors(called, path):
         refuse(path, file_format(path))
-        table, rows = _read_list(path) if is_list(path) else _read_columns(path, columns)
-    _meet(table, rows, columns.rows)
+        table, rows = _read_list(path) if is_list(path) else _read_columns(path, recipe)
+    _meet(table, rows, recipe.rows)
     if not table.rows and not table.problems:
         raise DataError(f"{called} has no rows", hint=f"It needs one {table.word} per image.")
     return table
@@ -131,7 +138,7 @@ def _image_name() -> re.Pattern[str]:
     return re.compile(rf"(.*?\.(?:{known}))(?=\s|$)", re.IGNORECASE)
 
 
-def _read_columns(path: Path, columns: Columns) -> tuple[Table, list[Row]]:
+def _read_columns(path: Path, recipe: DataRecipe) -> tuple[Table, list[Row]]:
     records = json_records(path) if path.suffix.lower() in (".json", *LINES) else csv_records(path)
     names = records.names
     while names and not names[-1]:  # a cell below no name counts as one too many
@@ -139,7 +146,7 @@ def _read_columns(path: Path, columns: Columns) -> tuple[Table, list[Row]]:
     # A few rows tell which column holds the names, where the first line does not.
     first = list(islice(records.rows, 20))
     fitting = [cells for cells in (fit(cells, len(names)) for _, cells in first) if not isinstance(cells, Problem)]
-    image, chosen, bits = choose_columns(path, names, columns, fitting)
+    image, chosen, bits = choose_columns(path, names, recipe, fitting)
     lower, classes = [name.lower() for name in names], tuple(names[column] for column in chosen)
     table = Table(path, records.word, classes=classes if bits else (), objects=any(name in OBJECTS for name in lower))
     certainty = lower.index(CERTAINTY) if CERTAINTY in lower and lower.index(CERTAINTY) not in chosen else image
@@ -161,7 +168,7 @@ def _read_columns(path: Path, columns: Columns) -> tuple[Table, list[Row]]:
         key = key_of(row, bits)
         absent = certainty != image and not is_empty(sure) and bit(sure) is False
         found.append((str(cells[image]), number, seen.setdefault(key, key), absent))
-    meaning, table.notes = tags_of(seen, classes, bits, columns.separator, path)
+    meaning, table.notes = tags_of(seen, classes, bits, recipe.separator, path)
     if bits and (count := sum(sum(map(is_empty, key)) for _, _, key, _ in found)):
         table.notes.append(f"{count} empty cells in the columns of 0 and 1 of {path} are taken for 0")
     return table, [Row(name, number, meaning[key], absent) for name, number, key, absent in found]
@@ -169,7 +176,7 @@ def _read_columns(path: Path, columns: Columns) -> tuple[Table, list[Row]]:
 
 def fit(cells: Cells, count: int) -> Cells:
     """A row as long as the head: empty cells at its end may be left out, or be too many."""
-    if isinstance(cells, Problem):
+    if isinstance(cells, Problem) or len(cells) == count:
         return cells
     if len(cells) > count and not all(map(is_empty, cells[count:])):
         text = f"it has another number of cells than the first line ({len(cells)}, not {count})"
@@ -186,25 +193,20 @@ def _name_problem(name: object) -> str:
 def _meet(table: Table, rows: list[Row], given: str) -> None:
     """Put the rows into the table; those of one image are joined if a row is a tag, and wrong if it is an image."""
     table.joined, word = _are_tags(table, rows, given), table.word
-    place_of: dict[str, int] = {}
     for name, number, tags, absent in rows:
-        place = place_of.setdefault(name, len(place_of))
-        own = () if table.joined and absent else tags
-        if place == len(table.tags):
-            table.rows[name] = number
-            table.tags.append(own)
-        elif table.joined:
-            table.tags[place] = tuple(dict.fromkeys((*table.tags[place], *own)))
+        first, known = table.rows.get(name, (number, ()))
+        if table.joined:
+            table.rows[name] = (first, known if absent else tuple(dict.fromkeys((*known, *tags))))
+        elif name not in table.rows:
+            table.rows[name] = (number, tags)
         else:
-            where = f"{word} {number}: {short(name)} is there already, in {word} {table.rows[name]}"
+            where = f"{word} {number}: {short(name)} is there already, in {word} {first}"
             table.problems.append(f"{where}: an image has one {word}, unless --data.rows tag joins them")
     if not table.joined:
         return
     if given == "auto":
-        text = (
-            f"{table.path} has one {word} per tag ({len(rows)} {word}s of {len(table.rows)} images), which are joined"
-        )
-        table.notes.append(f"{text}; --data.rows image if that is wrong")
+        text = f"{table.path} has one {word} per tag ({len(rows)} {word}s of {len(table.rows)} images)"
+        table.notes.append(f"{text}, which are joined; --data.rows image if that is wrong")
     if absent_rows := sum(row.absent for row in rows):
         table.notes.append(f"{absent_rows} {word}s with {CERTAINTY} 0 are no tags")
 
@@ -221,3 +223,66 @@ def _are_tags(table: Table, rows: list[Row], given: str) -> bool:
             several.setdefault(row.name, set()).add(row.tags)
     many = sum(len(tags) > 1 for tags in several.values())
     return many > 1 and 2 * many > len(several)
+
+
+def find_table(images: Path, path: Path, recipe: DataRecipe) -> Found:
+    """Read a folder of images with a table of tags: every image must have a row, and every row an image.
+
+    Where a row is one tag, images without a row are left out.
+
+    Classes are the tags that occur, in the order of a `classes.txt` beside the table if there is one, else of its
+    0/1 columns, else sorted.
+
+    Raises:
+        DataError: anything that is wrong, all problems together.
+    """
+    table = read_table(path, recipe)
+    listing = list_folder(images)
+    names, word = Names(listing), table.word
+    files: dict[str, str] = {}
+    tags: dict[str, tuple[str, ...]] = {}
+    missing, doubled = [], []
+    for name, (row, words) in table.rows.items():
+        file = names.find(name)
+        if file is None:
+            missing.append(f"{word} {row}: {short(name)} {names.why(name)}")
+        elif file not in files:
+            files[file], tags[file] = name, words
+        elif table.joined:
+            tags[file] = tuple(dict.fromkeys((*tags[file], *words)))
+        else:
+            first = files[file]
+            doubled.append(f"{word} {row}: {short(name)} is the file of {word} {table.rows[first][0]}, {short(first)}")
+    damaged = {names.find(name) for name in table.damaged}
+    left = [file for file in listing.files if file not in files and file not in damaged]
+    # Where a row is a tag, an image without tags has no row; whether somebody has looked at it, nobody can say.
+    untabled = [] if table.joined else [f"{file} has no {word}" for file in left]
+    problems = {
+        f"{len(table.problems)} bad {word}s": table.problems,
+        f"{len(missing)} of the {len(table.rows)} images are not in {images}": missing,
+        f"{len(doubled)} {word}s name an image again": doubled,
+        f"{len(untabled)} images in {images} have no {word}": untabled,
+    }
+    if any(problems.values()):
+        raise DataError(
+            f"{path} and {images} do not fit: {'; '.join(text for text, places in problems.items() if places)}",
+            where=[line for places in problems.values() for line in listed(places)],
+            hint="Names are relative to the image folder. An image with none of the classes has an empty tag cell.",
+        )
+    notes = [*table.notes, *listing.notes]
+    if left:
+        text = f"{len(left)} images have no {word} in {path} and are left out ({examples(left)})"
+        notes.append(f"{text}; an image with none of the classes needs a {word} with an empty tag")
+    return Found(images, path, list(files), list(tags.values()), _classes(path, table), notes=notes)
+
+
+def _classes(path: Path, table: Table) -> tuple[str, ...]:
+    list_of_classes = path.with_name("classes.txt")
+    if not list_of_classes.is_file():
+        return table.classes
+    classes = read_classes(list_of_classes)
+    if unknown := sorted({tag for _, tags in table.rows.values() for tag in tags} - set(classes)):
+        where = [f"the tag {tag!r} is not listed" for tag in unknown]
+        hint = "List each tag once, or remove classes.txt to take the tags that occur, sorted."
+        raise DataError(f"{list_of_classes} does not fit {path}", where=where, hint=hint)
+    return classes

@@ -77,11 +77,8 @@ def find_voc(images: Path, train_list: str = "", validation_list: str = "") -> F
     unknown = sorted(used - set(classes or used))
     problems += listed([f"the tag {tag!r} is not in {root / 'classes.txt'}" for tag in unknown]) + listed(bad)
     if problems:
-        raise DataError(
-            f"the VOC tree {root} cannot be used as it is",
-            where=problems,
-            hint="Fix or remove these, or name other lists with --data.train_list and --data.validation_list.",
-        )
+        hint = "Fix or remove these, or name other lists with --data.train_list and --data.validation_list."
+        raise DataError(f"the VOC tree {root} cannot be used as it is", where=problems, hint=hint)
     chosen = np.array([file in split.held_out for file in split.files], dtype=bool) if validation else None
     return Found(listing.root, root, split.files, tags, classes, chosen, notes + split.notes)
 
