@@ -71,12 +71,7 @@ class TrainingTransform:
         Args:
             image: RGB.
             labels: L integer maps (H, W).
-<<<<<<< HEAD
             views: number of copies of the image, each in colours of its own.
-=======
-            scores: (K, h, w) float, at any size; None: no scores.
-            views: how often to return the image, each time in colours of its own.
->>>>>>> data
 
         Returns:
             `views` times (3, crop, crop) float32; (L, crop, crop) int64, `ignored` outside of the image.
@@ -91,13 +86,8 @@ class TrainingTransform:
             maps = torch.stack([torch.from_numpy(np.array(label).astype(np.int64)) for label in resized])
         sample, planes = self.flip(sample, tv_tensors.Mask(maps))
         images = [self.colour(sample) for _ in range(views)]
-<<<<<<< HEAD
         *found, out_labels = self.finish(*images, planes)
         return [one.as_subclass(Tensor) for one in found], out_labels.as_subclass(Tensor)
-=======
-        *found, out_labels, out_scores = (one.as_subclass(Tensor) for one in self.finish(*images, *planes))
-        return found, out_labels, out_scores
->>>>>>> data
 
 
 def long_side_size(size: tuple[int, int], target: int) -> tuple[int, int]:
