@@ -19,7 +19,7 @@ from ktse.models.segmenter import DIVISOR, Portable
 from ktse.prediction.scales import SMALLEST
 from ktse.recipe import PredictRecipe
 
-CALIBRATION, LONGEST = 32, 512
+CALIBRATION_PHOTOS, LONGEST_SIDE = 32, 512
 """Number of photos from which the ranges are measured, and the longest side of what the network sees of them."""
 
 
@@ -47,7 +47,7 @@ def quantised(
 
     class Photos(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.left = _prepared(model, recipe, photos[:CALIBRATION])
+            self.left = _prepared(model, recipe, photos[:CALIBRATION_PHOTOS])
 
         def get_next(self) -> dict[str, Any] | None:
             images = next(self.left, None)
@@ -76,7 +76,7 @@ def _prepared(model: Portable, recipe: PredictRecipe, photos: Sequence[Path | By
         image = read_image(photo)
         factor = recipe.long_side / max(image.size) if recipe.long_side else 1.0
         for scale in recipe.scales:
-            share = min(factor * scale, LONGEST / max(image.size))
+            share = min(factor * scale, LONGEST_SIDE / max(image.size))
             size = (max(SMALLEST, round(image.width * share)), max(SMALLEST, round(image.height * share)))
             pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC), np.float32)
             normal = (np.moveaxis(pixels, -1, 0)[None] - model.mean.numpy()) / model.std.numpy()

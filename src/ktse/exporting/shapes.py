@@ -15,7 +15,7 @@ from ktse._version import __version__
 from ktse.exporting.masked import Masked, Style, write_text
 from ktse.exporting.names import yolo_label
 
-PHOTOS = "# The photos belong beside this file: copy their folder, with all that is in it, as images/\n"
+WHERE_PHOTOS_BELONG = "# The photos belong beside this file: copy their folder, with all that is in it, as images/\n"
 
 
 LABELS_OPEN = '<PolygonLabels name="label" toName="image">'
@@ -36,7 +36,7 @@ def yolo(items: Iterator[Masked], style: Style, out: Path) -> Path:
         write_text(out / yolo_label(item.file), "".join(f"{line}\n" for line in lines))
     # Without "path", readers count from the place of this file, wherever they are called.
     content = {"train": "images", "val": "images", "names": dict(enumerate(style.classes))}
-    write_text(out / "data.yaml", PHOTOS + yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
+    write_text(out / "data.yaml", WHERE_PHOTOS_BELONG + yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
     return out / "data.yaml"
 
 

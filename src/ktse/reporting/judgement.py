@@ -11,18 +11,18 @@ from ktse.quality.verdict import LEVELS, WORDS, Level, Sign, Verdict, read_verdi
 from ktse.reporting.wording import clip
 from ktse.run_folder import RunFolder
 
-SHOWN = 40
+MOST_SIGNS = 40
 """Signs that are shown; of more, the number."""
 
-NAMES = 200
+MOST_NAMES = 200
 """Classes of a level that are named; of more, the number."""
 
-TEXT = 600
+LONGEST_TEXT = 600
 """Characters of a sign that are shown."""
 
-VALUE = r"""(?:'[^']*'|"[^"]*"|[^\s"'`]*[^\s"'`.,;])"""
+WORD = r"""(?:'[^']*'|"[^"]*"|[^\s"'`]*[^\s"'`.,;])"""
 # A command between backticks, or "ktse VERB", what it is about, and its options; not the words after that.
-STEPS = re.compile(rf"`([^`]+)`|(?<![\w./-])(ktse [a-z]+ {VALUE}(?: --[\w.-]+(?:[ =]{VALUE})?| [A-Z]{{2,}}\b)*)")
+COMMANDS = re.compile(rf"`([^`]+)`|(?<![\w./-])(ktse [a-z]+ {WORD}(?: --[\w.-]+(?:[ =]{WORD})?| [A-Z]{{2,}}\b)*)")
 
 
 @dataclass(frozen=True)
@@ -113,23 +113,23 @@ def show(verdict: Verdict | None, root: str) -> Judgement:
     if verdict is None:
         return Judgement("", head(""), "", [], 0, [])
     by_next: dict[str, list[Sign]] = {}
-    for sign in verdict.signs[:SHOWN]:
-        by_next.setdefault(sign.next, []).append(replace(sign, text=clip(sign.text, TEXT), next=""))
-    groups = [Group(signs, steps(clip(text, TEXT), root)) for text, signs in by_next.items()]
+    for sign in verdict.signs[:MOST_SIGNS]:
+        by_next.setdefault(sign.next, []).append(replace(sign, text=clip(sign.text, LONGEST_TEXT), next=""))
+    groups = [Group(signs, steps(clip(text, LONGEST_TEXT), root)) for text, signs in by_next.items()]
     classes: list[tuple[Level, int, list[str]]] = []
     for level in reversed(LEVELS):
         names = [name for name, found in verdict.classes.items() if found == level]
         if names:
-            classes.append((level, len(names), names[:NAMES]))
+            classes.append((level, len(names), names[:MOST_NAMES]))
     first, _, words = verdict.sentence.partition(": ")
-    return Judgement(verdict.run, first.capitalize(), words, groups, max(0, len(verdict.signs) - SHOWN), classes)
+    return Judgement(verdict.run, first.capitalize(), words, groups, max(0, len(verdict.signs) - MOST_SIGNS), classes)
 
 
 def steps(text: str, root: str) -> list[Step]:
     """Split what to do next into words and commands."""
     found: list[Step] = []
     end = 0
-    for match in STEPS.finditer(text):
+    for match in COMMANDS.finditer(text):
         code = (match[1] or match[2]).strip()
         command = code.startswith(("ktse ", "pip ", "python "))
         # A function, since a path may hold what a replacement would read as a reference.

@@ -14,7 +14,7 @@ from ktse.reporting.facts import Facts, gather
 from ktse.reporting.templates import environment, write
 from ktse.run_folder import RunFolder
 
-RARE = 20
+FEW_IMAGES = 20
 """Training images below which a class is named among the limits."""
 
 MOST_CLASSES = 300
@@ -54,7 +54,7 @@ def content(facts: Facts) -> dict[str, Any]:
         "recipe": recipe,
         "judgement": facts.judgement,
         "classes": classes[:MOST_CLASSES],
-        "rare": [entry for entry in classes if entry["training"] < RARE][:MOST_CLASSES],
+        "rare": [entry for entry in classes if entry["training"] < FEW_IMAGES][:MOST_CLASSES],
         "trained": run.path("segment", "model.safetensors").is_file(),
         "epochs": recipe.segment.passes(len(data.training)),
         "validation": int(data.validation.sum()),

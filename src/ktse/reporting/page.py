@@ -28,7 +28,7 @@ MANY_CLASSES = 30
 MOST_CLASSES = 300
 """Rows of a table by class; of more classes, those with the lowest IoU."""
 
-RECIPE = 40_000
+MOST_RECIPE = 40_000
 """Characters of the recipe that are shown."""
 
 
@@ -83,7 +83,7 @@ def content(facts: Facts) -> dict[str, Any]:
         "tag_names": list(data.classes[:MOST_CLASSES]),
         "classify": training(run.steps("classify"), facts.recipe.classify.objective.weights),
         "segment": training(run.steps("segment")),
-        "recipe": recipe if len(recipe) <= RECIPE else f"{recipe[:RECIPE]}\n... the rest is in recipe.yaml",
+        "recipe": recipe if len(recipe) <= MOST_RECIPE else f"{recipe[:MOST_RECIPE]}\n... the rest is in recipe.yaml",
         "many": MANY_CLASSES,
     }
 

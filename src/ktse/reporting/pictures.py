@@ -17,7 +17,7 @@ from ktse.reporting.wording import clip, listing
 from ktse.run_folder import RunFolder
 from ktse.visual import class_scores_overlay, colours, overlay
 
-SIDES = (480, 400, 336, 280, 224, 176, 128, 96, 64)
+LONG_SIDES = (480, 400, 336, 280, 224, 176, 128, 96, 64)
 """Long sides that are tried, in pixels, until a picture is small enough."""
 
 MOST_CLASSES_IN_WORDS = 12
@@ -110,17 +110,17 @@ class Painter:
         if isinstance(photo, str) or path is None:
             return [], 0
         label = read_label_map(path)
-        photo.thumbnail((SIDES[2], SIDES[2]), Image.Resampling.LANCZOS)
+        photo.thumbnail((LONG_SIDES[2], LONG_SIDES[2]), Image.Resampling.LANCZOS)
         source = data_uri(overlay(photo, label), allowance)
         return [Picture("mask", "Mask", source, f"Mask of {clip(name)}")] if source else [], label.size
 
     def _photo(self, index: int) -> Image.Image | str:
         """The photo, at most as large as the largest picture; or why it cannot be read."""
         try:
-            photo = self.data.read(index, long_side=SIDES[0])
+            photo = self.data.read(index, long_side=LONG_SIDES[0])
         except DataError as error:
             return f"The photo cannot be read: {error.what}"
-        photo.thumbnail((SIDES[0], SIDES[0]), Image.Resampling.LANCZOS)
+        photo.thumbnail((LONG_SIDES[0], LONG_SIDES[0]), Image.Resampling.LANCZOS)
         return photo
 
     def _cam(self, name: str, photo: Image.Image, allowance: int) -> Picture:
@@ -165,7 +165,7 @@ def data_uri(image: Image.Image, allowance: int) -> str:
         the data URI; empty if even the smallest does not fit.
     """
     image = image.convert("RGB")
-    for side in SIDES:
+    for side in LONG_SIDES:
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=80, optimize=True)

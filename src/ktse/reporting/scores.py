@@ -16,7 +16,7 @@ STAGES = {
     "fused": ("Fused mask", "mask and segmentation model together, limited to the image's tags"),
     "prediction": ("Prediction", "the segmentation model alone, without tags, as for new photos"),
 }
-ALMOST_NOTHING = 5
+NOT_FOUND_BELOW = 5
 """IoU in per cent below which a class counts as not found."""
 
 SPLITS = {"train": "training", "validation": "validation"}
@@ -91,9 +91,9 @@ def notes(evaluation: dict[str, Any]) -> list[str]:
     for row in stages(evaluation):
         iou = _dict(row.score, "iou")
         best = max((value for name, value in iou.items() if name != "background" and is_number(value)), default=None)
-        if best is not None and best < ALMOST_NOTHING:
+        if best is not None and best < NOT_FOUND_BELOW:
             rest = f", the background {percent(iou['background'])}" if is_number(iou.get("background")) else ""
-            found.append(f"{row.name}: no class reaches an IoU of {ALMOST_NOTHING} %{rest}.")
+            found.append(f"{row.name}: no class reaches an IoU of {NOT_FOUND_BELOW} %{rest}.")
     return found
 
 

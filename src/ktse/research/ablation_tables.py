@@ -13,12 +13,12 @@ from ktse.reporting.templates import write
 from ktse.research.arms import PLAIN, Arm, Table
 from ktse.research.results import MEASURES, Result, Spread, by_seed, differences, paired, spread
 
-NONE = "–"
+NO_VALUE = "–"
 COLLAPSED = "collapsed"
 SERIES = {"oracle": ("oracle threshold", "series-1"), "miou": ("label-free threshold", "series-2")}
 """What the picture shows: words and colour by measure."""
 
-PAPER = "series-4"
+PAPER_STYLE = "series-4"
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ def _by_arm(table: Table, results: Sequence[Result], summary: Summary, measures:
             cells.append((MEASURES[measure], _text(spread(values.values()), _missing(arm, results))))
             if measure != "tag_f1":
                 against = None if arm is reference else paired(values, by_seed(results, reference.name, measure))
-                cells.append((f"against {reference.words}", _text(against, NONE, "+")))
+                cells.append((f"against {reference.words}", _text(against, NO_VALUE, "+")))
         if published:
             gain = _gain(arm, reference)
-            cells.append(("the paper, on VOC", NONE if arm.paper is None else f"{arm.paper:.1f}"))
-            cells.append(("its difference", NONE if gain is None else f"{gain:+.1f}"))
+            cells.append(("the paper, on VOC", NO_VALUE if arm.paper is None else f"{arm.paper:.1f}"))
+            cells.append(("its difference", NO_VALUE if gain is None else f"{gain:+.1f}"))
         lines.append([*cells, ("runs", _state(arm, results, len(summary.seeds)))])
     return _table([name for name, _ in lines[0]], [[cell for _, cell in line] for line in lines])
 
@@ -83,7 +83,7 @@ def _by_class(table: Table, results: Sequence[Result], summary: Summary) -> list
     lines = []
     for name in summary.classes:
         values = [[value for iou in runs if (value := iou.get(name)) is not None] for runs in shown.values()]
-        lines.append([name, *(f"{mean(known):.1f}" if known else NONE for known in values)])
+        lines.append([name, *(f"{mean(known):.1f}" if known else NO_VALUE for known in values)])
     words = "By class: seed IoU % at the oracle threshold, mean over the seeds."
     return [words, "", *_table(["class", *shown], lines)]
 
@@ -102,7 +102,7 @@ def _text(found: Spread | None, missing: str, sign: str = "") -> str:
 
 
 def _missing(arm: Arm, results: Sequence[Result]) -> str:
-    return COLLAPSED if any(result.collapsed for result in results if result.arm == arm.name) else NONE
+    return COLLAPSED if any(result.collapsed for result in results if result.arm == arm.name) else NO_VALUE
 
 
 def _state(arm: Arm, results: Sequence[Result], seeds: int) -> str:
@@ -143,7 +143,7 @@ def picture(tables: Sequence[Table], results: Sequence[Result]) -> str:
         published = reference.name == PLAIN.name
         rows = [_reference_row(reference, results)]
         rows += [_row(arm, reference, results, published) for arm in table.arms if arm is not reference]
-        legend = [*SERIES.values(), *([("the paper, on VOC", PAPER)] if published else [])]
+        legend = [*SERIES.values(), *([("the paper, on VOC", PAPER_STYLE)] if published else [])]
         label = "difference of seed mIoU, points"
         words = f"Difference to: {reference.words}. Small dots: seeds; disc and bar: mean, one standard deviation."
         drawing = row_chart(rows, title=table.title, x_label=label, legend=legend, reference=0.0)
@@ -166,7 +166,7 @@ def _row(arm: Arm, reference: Arm, results: Sequence[Result], published: bool) -
     if not marks:
         return ChartRow(arm.words, [], COLLAPSED if _missing(arm, results) == COLLAPSED else "not measured")
     gain = _gain(arm, reference) if published else None
-    return ChartRow(arm.words, marks if gain is None else [*marks, Mark(gain, 0.0, (), PAPER)])
+    return ChartRow(arm.words, marks if gain is None else [*marks, Mark(gain, 0.0, (), PAPER_STYLE)])
 
 
 def _gain(arm: Arm, reference: Arm) -> float | None:
