@@ -25,7 +25,7 @@ STAGES = [name for name in RECORDS if name != "affinity"]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished run of stages that write empty files."""
     empty_stages(monkeypatch)
-    monkeypatch.setattr("ktse.pipeline.say_disk", lambda job: None)
+    monkeypatch.setattr("ktse.pipeline.say_disk", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     make_scenes(Path("scenes"), images=3, size=(64, 64))
     assert main(["run", "scenes/images", "--tags", "scenes/tags.csv", "--out", "run"]) == 0
