@@ -13,42 +13,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ktse.data.readers.found import VOC_CLASSES as VOC  # those of the published checkpoint
 from ktse.errors import DataError
 from ktse.models.mxnet_params import read_params
 from ktse.models.resnet38 import ResNet38d, default_cfgs
 from ktse.models.weights import save_tensors
 from ktse.runtime.console import say
 
+SIGNS = ("positive", "negative")
 HEAD = {"fc8.weight": "head.reduce.weight", "fc9.weight": "head.score.weight"} | {
-    f"gconv{gate}.att_{sign[0]}.0.weight": f"head.gates.{gate - 1}.{sign}.weight"
-    for gate in (1, 2, 3)
-    for sign in ("positive", "negative")
+    f"gconv{n}.att_{sign[0]}.0.weight": f"head.gates.{n - 1}.{sign}.weight" for n in (1, 2, 3) for sign in SIGNS
 }
 """Names of the published checkpoint's head, and ours. Its bn8 is never used and left out."""
-
-VOC = (
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-)
-"""Classes of the published checkpoint."""
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training scripts keep the weights, beside the optimiser's state."""
@@ -143,17 +119,10 @@ def convert(tensors: dict[str, Tensor], path: Path) -> tuple[str, dict[str, Tens
         return "WideResNet-38", backbone, {"backbone": "resnet38d"}
     config = default_cfgs["resnet38d"].default
     classes = tensors["fc9.weight"].shape[0] - 1
-    header = {
-        "classes": list(VOC) if classes == len(VOC) else [f"class {number}" for number in range(1, classes + 1)],
-        "backbone": "resnet38d",
-        "output_stride": 8,
-        "levels": 1,
-        "pooling": "gpp",
-        "hidden": tensors["fc8.weight"].shape[0],
-        "mean": list(config.mean),
-        "std": list(config.std),
-        "long_side": [256, 512],
-    }
+    names = list(VOC) if classes == len(VOC) else [f"class {number}" for number in range(1, classes + 1)]
+    header = {"backbone": "resnet38d", "output_stride": 8, "levels": 1, "pooling": "gpp", "long_side": [256, 512]}
+    header |= {"classes": names, "hidden": tensors["fc8.weight"].shape[0]}
+    header |= {"mean": list(config.mean), "std": list(config.std)}
     network = {f"backbone.model.{name}": value for name, value in backbone.items()}
     network |= {new: tensors[old] for old, new in HEAD.items()}
     network |= {"head.level": torch.zeros(classes), "head.level_steps": torch.zeros(())}

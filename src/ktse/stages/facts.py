@@ -86,31 +86,16 @@ def gather(
     """
     summary = run.summary("masks")
     looked = _look(run, data, recipe, seed_threshold) if summary else MaskFacts(len(data.classes))
-    mask = result.get("mask", {})
-    return Facts(
-        root=str(run.root),
-        training=len(data.training),
-        classes=tuple(
-            _class_facts(data, index, looked, result, summary.get("calibration") or {})
-            for index in range(len(data.classes))
-        ),
-        threshold=summary.get("threshold"),
-        threshold_kind=summary.get("threshold_kind", "recipe"),
-        explained=max(summary.get("explained", []), default=None),
-        covered=_median(looked.covered),
-        full=_share([value > FULL for value in looked.covered]),
-        empty=_share([value == 0 for value in looked.covered]),
-        miou={
-            stage: result[stage]["miou"]
-            for stage in ("seed", "mask", "fused", "prediction")
-            if stage in result and result[stage]["miou"] is not None
-        },
-        oracle=(mask.get("oracle") or {}).get("miou"),
-        measured=mask.get("images", 0),
-        correlation=mask.get("confidence_correlation"),
-        confidences=_confidences(run, data),
-        complaints=(*run.summary("segment").get("warnings", []), *doubts),
-    )
+    calibration, mask = summary.get("calibration") or {}, result.get("mask", {})
+    classes = (_class_facts(data, index, looked, result, calibration) for index in range(len(data.classes)))
+    threshold, kind = summary.get("threshold"), summary.get("threshold_kind", "recipe")
+    explained = max(summary.get("explained", []), default=None)
+    measured = {stage: result.get(stage, {}).get("miou") for stage in ("seed", "mask", "fused", "prediction")}
+    miou = {stage: value for stage, value in measured.items() if value is not None}
+    complaints = (*run.summary("segment").get("warnings", []), *doubts)
+    whole = (threshold, kind, explained, *_areas(looked.covered), miou, (mask.get("oracle") or {}).get("miou"))
+    judged = (mask.get("images", 0), mask.get("confidence_correlation"), _confidences(run, data), complaints)
+    return Facts(str(run.root), len(data.training), tuple(classes), *whole, *judged)
 
 
 def _look(run: RunFolder, data: TaggedImages, recipe: Recipe, seed_threshold: float) -> MaskFacts:
@@ -142,31 +127,19 @@ def _cells(size: tuple[int, int], recipe: Recipe) -> float:
 def _class_facts(
     data: TaggedImages, index: int, looked: MaskFacts, result: dict[str, Any], calibration: dict[str, Any]
 ) -> ClassFacts:
-    name, areas = data.classes[index], looked.areas[index]
-    known, unseen = _known(name, result["tags"])
-    stage = result.get("fused") or result.get("mask") or {}
-    shown = result.get("true_images", {}).get(name, 0)
+    name, tags = data.classes[index], data.tags[:, index]
+    counts = (int(tags[data.training].sum()), float(tags.mean()), *_known(name, result["tags"]))
+    masks = (*_areas(looked.areas[index]), _median(looked.cells[index]))
     both, first, second = looked.model[:, index]
+    predicted = float(second / first) if first and looked.predictions else None
+    agreement = _iou(both, first, second) if looked.predictions else None
+    agreements = (predicted, agreement, _iou(*looked.seeds[:, index]))
+    measured = (result.get("fused") or result.get("mask") or {}, result.get("prediction", {}))
+    iou, prediction_iou = (stage.get("iou", {}).get(name) for stage in measured)
     calibrated = calibration.get("iou", [None] * (index + 2))[index + 1]
-    return ClassFacts(
-        name=name,
-        images=int(data.tags[data.training, index].sum()),
-        share=float(data.tags[:, index].mean()),
-        known=known,
-        known_unseen=unseen,
-        area=_median(areas),
-        full=_share([value > FULL for value in areas]),
-        empty=_share([value == 0 for value in areas]),
-        cells=_median(looked.cells[index]),
-        predicted=float(second / first) if first and looked.predictions else None,
-        agreement=_iou(both, first, second) if looked.predictions else None,
-        seed_agreement=_iou(*looked.seeds[:, index]),
-        iou=stage.get("iou", {}).get(name),
-        prediction_iou=result.get("prediction", {}).get("iou", {}).get(name),
-        true_masks=shown,
-        calibrated_iou=None if calibrated is None else 100 * calibrated,
-        calibrating=calibration.get("shown", [0] * (index + 2))[index + 1],
-    )
+    calibrating = (calibrated and 100 * calibrated, calibration.get("shown", [0] * (index + 2))[index + 1])
+    shown = result.get("true_images", {}).get(name, 0)
+    return ClassFacts(name, *counts, *masks, *agreements, iou, prediction_iou, shown, *calibrating)
 
 
 def _known(name: str, tags: dict[str, Any]) -> tuple[float | None, bool]:
@@ -195,8 +168,11 @@ def _median(values: list[float]) -> float | None:
     return float(np.median(values)) if values else None
 
 
-def _share(values: list[bool]) -> float | None:
-    return float(np.mean(values)) if values else None
+def _areas(values: list[float]) -> tuple[float | None, float | None, float | None]:
+    """The median of some shares of images; how many of them are most of an image, and how many none, as shares."""
+    if not values:
+        return None, None, None
+    return _median(values), float(np.mean(np.array(values) > FULL)), float(np.mean(np.array(values) == 0))
 
 
 def _iou(both: float, first: float, second: float) -> float | None:
