@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor
 from torch.nn.functional import relu
 
-from ktse.method.erasing import mean_over_classes
+from ktse.method.erasing import Channels, mean_over_classes
 
 
-def global_alignment(
-    erased: Tensor, anchor: Tensor, tags: Tensor, channels: Literal["all", "tagged"] = "all"
-) -> Tensor:
+def global_alignment(erased: Tensor, anchor: Tensor, tags: Tensor, channels: Channels = "all") -> Tensor:
     """L_global: difference of the pooled activation of each tagged class.
 
     Args:
@@ -29,13 +25,7 @@ def global_alignment(
 
 
 def local_alignment(
-    erased: Tensor,
-    anchor: Tensor,
-    keep: Tensor,
-    tags: Tensor,
-    margin: float = 0.05,
-    *,
-    channels: Literal["all", "tagged"] = "all",
+    erased: Tensor, anchor: Tensor, keep: Tensor, tags: Tensor, margin: float = 0.05, *, channels: Channels = "all"
 ) -> Tensor:
     """L_local: activation that appears only after erasing, on pixels that were not erased.
 

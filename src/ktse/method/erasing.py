@@ -13,6 +13,9 @@ from torch.nn.functional import interpolate, relu
 
 EPSILON = 1e-5
 
+Channels = Literal["all", "tagged"]
+"""What an average over classes runs over, see mean_over_classes."""
+
 
 def max_normalise(cam: Tensor) -> Tensor:
     """Bring each class of a CAM to 0..1 by its smallest and largest positive activation (paper, eq. 3).
@@ -81,7 +84,7 @@ def stitch(anchor: Tensor, paired: Tensor, axis: Literal["height", "width"]) -> 
     return torch.cat([anchor, paired], dim=-2 if axis == "height" else -1)
 
 
-def mean_over_classes(value: Tensor, tags: Tensor, channels: Literal["all", "tagged"]) -> Tensor:
+def mean_over_classes(value: Tensor, tags: Tensor, channels: Channels) -> Tensor:
     """Average a per-class quantity, untagged classes counting as 0.
 
     With "all" the average runs over every class, as published, so that the result shrinks as classes are added.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -69,8 +69,7 @@ class Objective(nn.Module):
 
     def __init__(self, network: CamNetwork, recipe: ObjectiveRecipe, mean: Tensor, std: Tensor) -> None:
         super().__init__()
-        self.network = network
-        self.recipe = recipe
+        self.network, self.recipe = network, recipe
         self.background = (recipe.background_high, recipe.background_low)
         self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", std.view(1, 3, 1, 1), persistent=False)
@@ -94,16 +93,15 @@ class Objective(nn.Module):
         cam = anchor[:, 1:]
         head = self.network.head
         logits = head.classify(cam)
-        if self.recipe.absent_quantile > 0 and self.training:
-            head.learn_level(cam, tags if batch.mixed is None else batch.mixed, self.recipe.absent_quantile)
         taught = tags if batch.mixed is None else batch.mixed
+        if self.recipe.absent_quantile > 0 and self.training:
+            head.learn_level(cam, taught, self.recipe.absent_quantile)
         losses = {"classification": binary_cross_entropy_with_logits(logits, taught)}
         label = None
         if on & ANCHOR or (pairs and on & STITCHED):
             shown = len(seen) if on & STITCHED else len(image)
-            label = self._label(
-                head.evidence(scores[:shown, 1:]), seen[:shown], torch.cat([tags, batch.paired_tags])[:shown]
-            )
+            known = torch.cat([tags, batch.paired_tags])[:shown]
+            label = self._label(head.evidence(scores[:shown, 1:]), seen[:shown], known)
         if on & (ANCHOR | {"inter_class"}):
             losses |= self._self_supervision(anchor, image, tags, label, on)
         if pairs:
@@ -111,7 +109,7 @@ class Objective(nn.Module):
         if on & ERASED:
             losses |= self._erased(cam, image, tags, on)
         if "repulsion" in on:
-            losses["repulsion"] = repulsion(self.network.head.pyramid(cam), cam, tags)
+            losses["repulsion"] = repulsion(head.pyramid(cam), cam, tags)
         return Terms({name: loss for name, loss in losses.items() if name in on}, logits, cam.amax(dim=(-2, -1)))
 
     def _self_supervision(
@@ -123,8 +121,7 @@ class Objective(nn.Module):
         if label is not None:
             count = tags.sum(dim=1)
             teaches = count == 1 if recipe.foreground_images == "single-tag" else count > 0
-            terms = segmentation_terms(large, label[: len(image)], teaches)
-            losses |= {"background": terms.background, "foreground": terms.foreground}
+            losses |= segmentation_terms(large, label[: len(image)], teaches)._asdict()
         if "inter_class" in on:
             with torch.no_grad():
                 foreground = foreground_score(_enlarge(self.network.head.evidence(cam), image.shape[-2:]), tags)
@@ -136,7 +133,7 @@ class Objective(nn.Module):
     ) -> dict[str, Tensor]:
         recipe, pairs = self.recipe, len(paired)
         image, tags = batch.image[:pairs], torch.maximum(batch.tags[:pairs], batch.paired_tags)
-        axis = cast(Literal["height", "width"], _axis(recipe.stitch))
+        axis: Literal["height", "width"] = recipe.stitch if recipe.stitch != "random" else _any_axis()
         stitched = self.network.scores(stitch(image, batch.paired_image, axis))
         reference = stitch(anchor, paired, axis)
         # A crop that the stride does not divide gives the stitched map another length than its two halves.
@@ -150,11 +147,11 @@ class Objective(nn.Module):
         return losses
 
     def _erased(self, cam: Tensor, image: Tensor, tags: Tensor, on: set[str]) -> dict[str, Tensor]:
-        recipe = self.recipe
+        recipe, head = self.recipe, self.network.head
         count = math.ceil(recipe.erased * len(image))
         cam, image, tags = cam[:count], image[:count], tags[:count]
         with torch.no_grad():
-            evidence = self.network.head.evidence(cam)
+            evidence = head.evidence(cam)
             erased_image = erase(image, evidence, tags, recipe.erase_above)
             keep = keep_mask(evidence, tags, recipe.erase_above)
         erased = self.network.scores(erased_image)[:, 1:]
@@ -162,7 +159,6 @@ class Objective(nn.Module):
             "global_alignment": global_alignment(erased, cam, tags, recipe.channels),
             "local_alignment": local_alignment(erased, cam, keep, tags, recipe.margin, channels=recipe.channels),
         }
-        head = self.network.head
         if "erased_classification" in on:
             losses["erased_classification"] = hard_classification(head.classify(erased), tags)
         if "attraction" in on:
@@ -171,21 +167,13 @@ class Objective(nn.Module):
 
     def _label(self, cam: Tensor, image: Tensor, tags: Tensor) -> Tensor:
         recipe = self.recipe
-        return pseudo_label(
-            cam,
-            (image * self.std + self.mean).clamp(0, 1),
-            tags,
-            *self.background,
-            iterations=recipe.par_iterations,
-            empty_cam=recipe.empty_cam,
-        )
+        picture, iterations = (image * self.std + self.mean).clamp(0, 1), recipe.par_iterations
+        return pseudo_label(cam, picture, tags, *self.background, iterations=iterations, empty_cam=recipe.empty_cam)
 
 
 def _enlarge(scores: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
     return interpolate(relu(scores), size, mode="bilinear", align_corners=False)
 
 
-def _axis(stitch_axis: str) -> str:
-    if stitch_axis != "random":
-        return stitch_axis
+def _any_axis() -> Literal["height", "width"]:
     return "height" if torch.rand(()) < 0.5 else "width"

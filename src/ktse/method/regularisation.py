@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -57,28 +58,21 @@ def pseudo_label(
     """
     if cam.device.type == "cpu" and len(cam) > 1:
         # One image at a time stays in the processor's cache, and has no more maps than tags: twice as fast.
-        each = (slice(place, place + 1) for place in range(len(cam)))
-        labels = [
-            pseudo_label(cam[one], image[one], tags[one], high, low, iterations=iterations, empty_cam=empty_cam)
-            for one in each
-        ]
-        return torch.cat(labels)
+        alone = partial(pseudo_label, high=high, low=low, iterations=iterations, empty_cam=empty_cam)
+        each = (torch.split(maps, 1) for maps in (cam, image, tags))
+        return torch.cat([alone(*one) for one in zip(*each, strict=True)])
     keys, present = tagged_channels(tags)
     size = image.shape[-2:]
     half = (max(1, size[0] // 2), max(1, size[1] // 2))
     packed = cam.float().gather(1, keys[:, :, None, None].expand(-1, -1, *cam.shape[-2:]))
-    if empty_cam == "undecided":
-        packed = relu(packed)
+    packed = relu(packed) if empty_cam == "undecided" else packed
     largest = packed.amax(dim=(-2, -1), keepdim=True)
-    if empty_cam == "undecided":
-        present = present & (largest[:, :, 0, 0] > 0)
+    present = present & (largest[:, :, 0, 0] > 0) if empty_cam == "undecided" else present
     packed = interpolate(packed / (largest + EPSILON), size, mode="bilinear", align_corners=False)
     packed = interpolate(packed, half, mode="bilinear", align_corners=False)
     packed = packed.masked_fill(~present[:, :, None, None], -torch.inf)
-    scores = []
-    for background in (high, low):
-        plane = torch.full_like(packed[:, :1], background)
-        scores.append(torch.cat([plane, packed], dim=1).softmax(dim=1)[:, 1:])
+    planes = (torch.full_like(packed[:, :1], background) for background in (high, low))
+    scores = [torch.cat([plane, packed], dim=1).softmax(dim=1)[:, 1:] for plane in planes]
     small = interpolate(image.float(), half, mode="bilinear", align_corners=False)
     refined = pixel_adaptive_refinement(small, torch.cat(scores, dim=1), iterations)
     refined = interpolate(refined, size, mode="bilinear", align_corners=False)
@@ -130,12 +124,10 @@ def inter_class_term(
     Returns:
         scalar, 0 or less; the strongest class carries no gradient; 0 if no image has several tags.
     """
-    several = tags.sum(dim=1) > 1
     if scores.shape[1] <= 2:
         return scores.sum() * 0
-    candidates = scores[:, 1:]
-    if classes == "tagged":
-        candidates = candidates * tags[:, :, None, None]
+    several = tags.sum(dim=1) > 1
+    candidates = scores[:, 1:] * tags[:, :, None, None] if classes == "tagged" else scores[:, 1:]
     first = candidates.amax(dim=1, keepdim=True)
     second = torch.where(candidates == first, torch.zeros_like(candidates), candidates).max(dim=1, keepdim=True).values
     counted = ((foreground > above) & several[:, None, None, None]).to(scores.dtype)

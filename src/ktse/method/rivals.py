@@ -8,14 +8,12 @@ CutMix: Yun et al., ICCV 2019; as an augmentation of tagged images in the manner
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, relu
 
 from ktse.method.alignment import global_alignment
-from ktse.method.erasing import EPSILON, max_normalise
+from ktse.method.erasing import EPSILON, Channels, max_normalise
 
 
 def hard_classification(logits: Tensor, tags: Tensor) -> Tensor:
@@ -34,7 +32,7 @@ def hard_classification(logits: Tensor, tags: Tensor) -> Tensor:
     return binary_cross_entropy_with_logits(logits, tags)
 
 
-def attraction(erased: Tensor, anchor: Tensor, tags: Tensor, channels: Literal["all", "tagged"] = "all") -> Tensor:
+def attraction(erased: Tensor, anchor: Tensor, tags: Tensor, channels: Channels = "all") -> Tensor:
     """AEFT's triplet, first half: the erased image's embedding lies near its anchor's.
 
     An image's embedding is the spatial mean of its gated pyramid's positive part, for each tagged class; the distance

@@ -6,16 +6,14 @@ is then taught to the stitched image, and, as nothing is detached, the other way
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor
 from torch.nn.functional import relu
 
-from ktse.method.erasing import mean_over_classes
+from ktse.method.erasing import Channels, mean_over_classes
 
 
 def transfer_loss(
-    reference: Tensor, stitched: Tensor, tags: Tensor, margin: float = 0.05, channels: Literal["all", "tagged"] = "all"
+    reference: Tensor, stitched: Tensor, tags: Tensor, margin: float = 0.05, channels: Channels = "all"
 ) -> Tensor:
     """L_kt: how much weaker the stitched image's CAM is than those of its two halves.
 

@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate, max_pool2d, pad, relu
 
 from ktse.errors import RecipeError
 from ktse.models.backbone import create
+from ktse.models.freezing import batch_norms
 
 STRIDE = 4
 """Pixels of the image per pixel of both outputs."""
@@ -60,11 +61,9 @@ class AffinityNetwork(nn.Module):
             if isinstance(module, nn.Conv2d) and module.dilation != (1, 1) and not isinstance(module.padding, str):
                 module.padding = cast(Any, tuple(p // d for p, d in zip(module.padding, module.dilation, strict=True)))
                 module.dilation = (1, 1)
-        self.train_backbone = train_backbone
-        for module in self.backbone.modules():
-            frozen = not train_backbone or isinstance(module, nn.modules.batchnorm._BatchNorm)
-            for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(not frozen)
+        self._frozen = batch_norms(self.backbone) if train_backbone else [self.backbone]
+        for module in self._frozen:
+            module.requires_grad_(False)
         config = cast(dict[str, Any], self.backbone.pretrained_cfg)
         self.mean, self.std = torch.tensor(config["mean"]), torch.tensor(config["std"])
         levels = cast(Any, self.backbone.feature_info)
@@ -90,10 +89,7 @@ class AffinityNetwork(nn.Module):
         height, width = -(-image.shape[-2] // STRIDE), -(-image.shape[-1] // STRIDE)
         padded = pad(image, (0, -image.shape[-1] % _DIVISOR, 0, -image.shape[-2] % _DIVISOR))
         size = (padded.shape[-2] // STRIDE, padded.shape[-1] // STRIDE)
-        levels = [
-            _level(features, channels, stride)
-            for features, channels, stride in zip(self.backbone(padded), self.channels, self.strides, strict=True)
-        ]
+        levels = [_level(*of) for of in zip(self.backbone(padded), self.channels, self.strides, strict=True)]
         edges = [_enlarged(layer(level), size) for layer, level in zip(self.edge, levels, strict=True)]
         edge = self.edge_last(torch.cat(edges, dim=1))[:, 0]
         half = (padded.shape[-2] // _COARSE, padded.shape[-1] // _COARSE)
@@ -109,18 +105,14 @@ class AffinityNetwork(nn.Module):
     def train(self, mode: bool = True) -> AffinityNetwork:
         """Switch to training; the backbone's batch norm, or all of it, stays in evaluation."""
         super().train(mode)
-        for module in self.backbone.modules():
-            if not self.train_backbone or isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.training = False
+        for module in self._frozen:
+            module.eval()
         return self
 
-    def edge_layers(self) -> nn.ModuleList:
-        """The boundary branch."""
-        return nn.ModuleList([self.edge, self.edge_last])
-
-    def displacement_layers(self) -> nn.ModuleList:
-        """The displacement branch."""
-        return nn.ModuleList([self.displacement, self.displacement_coarse, self.displacement_last])
+    def branches(self) -> tuple[nn.ModuleList, nn.ModuleList]:
+        """The layers of the boundary branch and those of the displacement branch."""
+        displacement = nn.ModuleList([self.displacement, self.displacement_coarse, self.displacement_last])
+        return nn.ModuleList([self.edge, self.edge_last]), displacement
 
 
 def _layer(channels: int, width: int, groups: int) -> nn.Sequential:

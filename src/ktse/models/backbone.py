@@ -18,15 +18,12 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, layer_norm
 
 from ktse.errors import RecipeError
-from ktse.models import (
-    hub,
-    resnet38,  # noqa: F401 (it adds its model to timm's)
-)
-from ktse.models.folding import fold_batch_norms, unfold_batch_norms
+from ktse.models import hub, resnet38  # noqa: F401 (resnet38 adds its model to timm's)
+from ktse.models.freezing import PartlyFrozen
 from ktse.models.precision import keep_dilated_in_float32
 
 
-class Backbone(nn.Module):
+class Backbone(PartlyFrozen):
     """The last feature map of a timm model, or its last few, joined.
 
     Args:
@@ -54,10 +51,7 @@ class Backbone(nn.Module):
         self.levels = levels
         config = cast(dict[str, Any], self.model.pretrained_cfg)
         self.mean, self.std = torch.tensor(config["mean"]), torch.tensor(config["std"])
-        self.batch_norm_frozen = False
-        self._frozen = first_stages(self.model, frozen_stages)
-        for module in self._frozen:
-            module.requires_grad_(False)
+        self.freeze_stages(frozen_stages)
         features = self.eval()(torch.zeros(1, 3, 96, 96))
         self.channels = features.shape[1]
         self._freeze_unused(features)
@@ -71,31 +65,13 @@ class Backbone(nn.Module):
             features = [level.permute(0, 3, 1, 2) for level in features]
         if self.levels == 1:
             return features[-1]
-        size = features[0].shape[-2:]
-        return torch.cat(
-            [interpolate(_normalised(level), size, mode="bilinear", align_corners=False) for level in features], dim=1
-        )
+        size, levels = features[0].shape[-2:], [_normalised(level) for level in features]
+        return torch.cat([interpolate(x, size, mode="bilinear", align_corners=False) for x in levels], dim=1)
 
-    def freeze_batch_norm(self, frozen: bool = True) -> None:
-        """Keep the statistics and the affine part of every batch norm as they are."""
-        self.batch_norm_frozen = frozen
-        for module in self.model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.requires_grad_(not frozen)
-        for module in self._frozen:
-            module.requires_grad_(False)
-        (fold_batch_norms if frozen else unfold_batch_norms)(self.model)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> Backbone:
-        """Switch to training; frozen batch norm and frozen stages stay in evaluation."""
-        super().train(mode)
-        for module in self.model.modules():
-            if self.batch_norm_frozen and isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
-        for module in self._frozen:
-            module.eval()
-        return self
+    @property
+    def encoder(self) -> nn.Module:
+        """The timm model."""
+        return cast(nn.Module, self.model)
 
     def _freeze_unused(self, features: Tensor) -> None:
         # ConvNeXt's last norm, for one, belongs to the classifier. Training on many devices waits for every gradient.
@@ -103,27 +79,6 @@ class Backbone(nn.Module):
         gradients = torch.autograd.grad(features.sum(), learning, allow_unused=True) if learning else ()
         for weight, gradient in zip(learning, gradients, strict=True):
             weight.requires_grad_(gradient is not None)
-
-
-def first_stages(model: nn.Module, count: int) -> list[nn.Module]:
-    """The children of a model, from the image on, up to and with the given number of those that have weights.
-
-    Containers such as MobileNetV2's "blocks" count by their members, so that stages mean the same everywhere.
-
-    Args:
-        model: any timm model, also inside of a wrapper.
-        count: number of children; -1: the whole model, since some weights, such as a ViT's position embedding, are in
-            no child.
-    """
-    if count < 0:
-        return [model]
-    while len(inside := list(model.children())) == 1:
-        model = inside[0]
-    children: list[nn.Module] = []
-    for child in model.children():
-        children += list(child.children()) if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
-    with_weights = [child for child in children if any(True for _ in child.parameters())]
-    return children[: children.index(with_weights[min(count, len(with_weights)) - 1]) + 1] if count else []
 
 
 def _normalised(features: Tensor) -> Tensor:
@@ -141,14 +96,10 @@ def create_with_stride(name: str, weights: str, output_stride: int, levels: int 
     Raises:
         RecipeError: the model, its stride or its weights are not available.
     """
-    last = {"features_only": True, "out_indices": tuple(range(-levels, 0))}
-    attempts: tuple[dict[str, Any], ...] = (
-        {"num_classes": 0, "global_pool": "", "output_stride": output_stride},
-        {**last, "output_stride": output_stride},
-        {**last, "dynamic_img_size": True, "dynamic_img_pad": True},  # ViT
-        {**last, "strict_img_size": False},  # Swin
-        last,
-    )
+    last: dict[str, Any] = {"features_only": True, "out_indices": tuple(range(-levels, 0))}
+    whole = {"num_classes": 0, "global_pool": "", "output_stride": output_stride}
+    vit, swin = {**last, "dynamic_img_size": True, "dynamic_img_pad": True}, {**last, "strict_img_size": False}
+    attempts = (whole, {**last, "output_stride": output_stride}, vit, swin, last)
     for arguments in attempts if levels == 1 else attempts[1:]:
         try:
             model = create(name, weights, **arguments)
@@ -191,18 +142,18 @@ def create(name: str, weights: str, **arguments: Any) -> nn.Module:
         forget_weights(model)
         return model
     except Exception as error:  # timm, its hub and the readers of the file formats share no base class
+        other = "--weights FILE with weights of this very model"
         if weights == "hub" and not isinstance(error, TypeError | AssertionError) and not hub.reachable():
             raise RecipeError(
                 f"the weights of the backbone {name!r} cannot be downloaded: {hub.address()} cannot be reached",
-                hint="Give --weights FILE with weights of this very model (ktse import-weights makes such a file from "
-                "other formats), or --weights none to start from random ones.",
+                hint=f"Give {other} (ktse import-weights makes such a file from other formats), or --weights none to "
+                "start from random ones.",
             ) from error
         raise RecipeError(
             f"the backbone {name!r} with weights {weights!r} cannot be built",
             where=f"{type(error).__name__}: {error}".splitlines()[0],
-            hint="Check the name (timm.list_models()), give --weights FILE with weights of this very model, "
-            "--weights none to start from random ones, or another output_stride. ktse import-weights makes such a "
-            "file from other formats.",
+            hint=f"Check the name (timm.list_models()), give {other}, --weights none to start from random ones, or "
+            "another output_stride. ktse import-weights makes such a file from other formats.",
         ) from error
 
 
@@ -275,10 +226,8 @@ def pretrained_arguments(weights: str) -> dict[str, Any]:
     Raises:
         RecipeError: a file was named that does not exist.
     """
-    if weights == "none":
-        return {"pretrained": False}
-    if weights == "hub":
-        return {"pretrained": True}
+    if weights in ("hub", "none"):
+        return {"pretrained": weights == "hub"}
     if not Path(weights).is_file():
         raise RecipeError(f"the weights {weights!r} are not a file", hint="Give 'hub', 'none', or the path of a file.")
     own = part_of_network(weights, "backbone.model.")[0]

@@ -48,11 +48,9 @@ def fold_batch_norms(model: nn.Module) -> int:
         with _shaken(model):
             before, pairs = _pairs(model, image)
             for convolution, norm in pairs:
-                folded: Any = convolution
-                folded.folded = (norm,)  # a tuple, as the norm is no child of the convolution
-                folded.forward = MethodType(_scaled, convolution)
-                folded = norm
-                folded.forward = MethodType(_passed, norm)
+                convolution.folded = (norm,)  # a tuple, as the norm is no child of the convolution
+                convolution.forward = MethodType(_scaled, convolution)
+                norm.forward = MethodType(_passed, norm)
             if pairs and not _same(before, _outputs(model(image))):
                 unfold_batch_norms(model)
                 return 0
@@ -67,9 +65,7 @@ def unfold_batch_norms(model: nn.Module) -> None:
     for module in model.modules():
         if "folded" in vars(module):
             (norm,) = module.folded  # type: ignore[misc]
-            for each, names in ((module, ("folded", "forward")), (norm, ("forward",))):
-                for name in names:
-                    delattr(each, name)
+            del module.folded, module.forward, norm.forward
 
 
 @contextmanager
@@ -87,10 +83,10 @@ def _shaken(model: nn.Module) -> Iterator[None]:
             value.copy_(was)
 
 
-def _pairs(model: nn.Module, image: Tensor) -> tuple[list[Tensor], list[tuple[nn.Module, nn.Module]]]:
+def _pairs(model: nn.Module, image: Tensor) -> tuple[list[Tensor], list[tuple[Any, Any]]]:
     """The model's outputs, and each convolution with the batch norm that is given what it has made."""
     made: dict[int, tuple[Tensor, nn.Module]] = {}  # the tensor too, so that its id is not given to another
-    pairs: list[tuple[nn.Module, nn.Module]] = []
+    pairs: list[tuple[Any, Any]] = []
 
     def note(module: nn.Module, _: Any, output: Tensor) -> None:
         made[id(output)] = (output, module)

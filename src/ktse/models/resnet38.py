@@ -5,7 +5,6 @@ Source: Wu et al., Wider or Deeper (model A1). Parameter names are those of the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -13,25 +12,17 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+Ints = tuple[int, ...]
+
 DROPOUT = 0.2
 """Share of the channels dropped in the two bottleneck units while training."""
 
 BRANCH = ("2a", "2b1", "2b2")
 """Names of the convolutions of a unit."""
 
-default_cfgs = generate_default_cfgs(
-    # No address: the authors publish MXNet weights, which `ktse import-weights` reads.
-    {
-        "resnet38d": {
-            "mean": IMAGENET_DEFAULT_MEAN,
-            "std": IMAGENET_DEFAULT_STD,
-            "num_classes": 1000,
-            "input_size": (3, 224, 224),
-            "first_conv": "conv1a",
-            "classifier": None,
-        }
-    }
-)
+# No address: the authors publish MXNet weights, which `ktse import-weights` reads.
+CONFIG = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD, "num_classes": 1000, "input_size": (3, 224, 224)}
+default_cfgs = generate_default_cfgs({"resnet38d": {**CONFIG, "first_conv": "conv1a", "classifier": None}})
 
 
 class Unit(nn.Module):
@@ -47,21 +38,14 @@ class Unit(nn.Module):
     """
 
     def __init__(
-        self,
-        inputs: int,
-        widths: Sequence[int],
-        kernels: Sequence[int],
-        dilations: Sequence[int],
-        stride: int = 1,
-        dropout: float = 0.0,
+        self, inputs: int, widths: Ints, kernels: Ints, dilations: Ints, stride: int = 1, dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.count = len(widths)
         before = inputs
         for number, (width, kernel, dilation) in enumerate(zip(widths, kernels, dilations, strict=True)):
-            conv = nn.Conv2d(
-                before, width, kernel, 1 if number else stride, dilation * (kernel // 2), dilation, bias=False
-            )
+            padding = dilation * (kernel // 2)
+            conv = nn.Conv2d(before, width, kernel, 1 if number else stride, padding, dilation, bias=False)
             self.add_module(f"bn_branch{BRANCH[number]}", nn.BatchNorm2d(before))
             self.add_module(f"conv_branch{BRANCH[number]}", conv)
             before = width

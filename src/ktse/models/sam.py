@@ -93,14 +93,11 @@ class Sam(nn.Module):
             for part in torch.split(prompts.float(), PROMPTS, dim=1):
                 if part.shape[1]:
                     logits = self.model(image_embeddings=embedding, multimask_output=True, **{name: part}).pred_masks
-                    found.append(self._masks(logits.float().flatten(0, 2), (height, width), size))
+                    logits = logits.float().flatten(0, 2)[:, None]  # of the padded square
+                    whole = interpolate(logits, (self.side, self.side), mode="bilinear", align_corners=False)
+                    cut = interpolate(whole[..., :height, :width], size, mode="bilinear", align_corners=False)
+                    found.append(cut[:, 0] > 0)
         return torch.cat(found)
-
-    def _masks(self, logits: Tensor, used: tuple[int, int], size: tuple[int, int]) -> Tensor:
-        """From logits (M, h, w) of the padded square to masks of the image."""
-        whole = interpolate(logits[:, None], (self.side, self.side), mode="bilinear", align_corners=False)
-        cut = whole[:, :, : used[0], : used[1]]
-        return interpolate(cut, size, mode="bilinear", align_corners=False)[:, 0] > 0
 
 
 def load_sam(weights: str) -> Sam:

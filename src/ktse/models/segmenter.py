@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -12,15 +13,16 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ktse.errors import RecipeError
-from ktse.models.backbone import Backbone, first_stages, forget_weights, pretrained_arguments, quiet_timm, refuse_random
+from ktse.models.backbone import Backbone, forget_weights, pretrained_arguments, quiet_timm, refuse_random
 from ktse.models.deeplab import DeepLabV2
-from ktse.models.folding import fold_batch_norms
+from ktse.models.freezing import PartlyFrozen
 from ktse.models.precision import keep_dilated_in_float32
+from ktse.models.weights import normalisation
 
 DIVISOR = 32
 
 
-class Segmenter(nn.Module):
+class Segmenter(PartlyFrozen):
     """Label scores of every pixel, for images of any size.
 
     Args:
@@ -39,18 +41,15 @@ class Segmenter(nn.Module):
 
     def __init__(self, architecture: str, encoder: str, classes: int, weights: str = "hub") -> None:
         super().__init__()
-        self.network: nn.Module = (
-            DeepLabV2(Backbone(encoder, 8, weights), classes)
-            if architecture == "deeplabv2"
-            else from_smp(architecture, encoder, classes, weights)
-        )
+        if architecture == "deeplabv2":
+            self.network: nn.Module = DeepLabV2(Backbone(encoder, 8, weights), classes)
+        else:
+            self.network = from_smp(architecture, encoder, classes, weights)
         keep_dilated_in_float32(self.network)
         config = timm.get_pretrained_cfg(encoder)
         self.mean = torch.tensor(config.mean if config else IMAGENET_DEFAULT_MEAN)
         self.std = torch.tensor(config.std if config else IMAGENET_DEFAULT_STD)
         self.licence: str = (config.license or "") if config else ""
-        self.batch_norm_frozen = False
-        self._frozen: list[nn.Module] = []
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) normalised images to (B, C+1, H, W) scores in float32."""
@@ -71,31 +70,6 @@ class Segmenter(nn.Module):
     def rest(self) -> nn.ModuleList:
         """The part that starts from random values."""
         return nn.ModuleList(child for name, child in self.network.named_children() if name != "encoder")
-
-    def freeze_batch_norm(self) -> None:
-        """Keep the encoder's batch norm as it is."""
-        self.batch_norm_frozen = True
-        for module in self.encoder.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.requires_grad_(False)
-        fold_batch_norms(self.encoder)
-
-    def freeze_stages(self, count: int) -> None:
-        """Keep the encoder's first children as they are; -1: all of it."""
-        self._frozen = first_stages(self.encoder, count)
-        for module in self._frozen:
-            module.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> Segmenter:
-        """Switch to training; a frozen batch norm and frozen stages stay in evaluation."""
-        super().train(mode)
-        if self.batch_norm_frozen:
-            for module in self.encoder.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-        for module in self._frozen:
-            module.eval()
-        return self
 
 
 def padded(image: Tensor) -> Tensor:
@@ -155,17 +129,11 @@ def from_smp(architecture: str, encoder: str, classes: int, weights: str) -> nn.
         RecipeError: the network or its weights are not available.
     """
     arguments = pretrained_arguments(weights)
-    pretrained = arguments.pop("pretrained")
-
-    def build() -> nn.Module:
-        network: nn.Module = smp.create_model(
-            architecture, f"tu-{encoder}", pretrained or None, classes=classes + 1, **arguments
-        )
-        return network
-
+    pretrained = arguments.pop("pretrained") or None
+    build = partial(smp.create_model, architecture, f"tu-{encoder}", pretrained, classes=classes + 1, **arguments)
     try:
         with quiet_timm():
-            network = build()
+            network: nn.Module = build()
             if arguments:
                 refuse_random(network.get_submodule("encoder"), lambda: build().get_submodule("encoder"))
     except Exception as error:  # smp, timm, its hub and the readers of the file formats share no base class
@@ -181,12 +149,6 @@ def from_smp(architecture: str, encoder: str, classes: int, weights: str) -> nn.
 
 def describe(recipe: Any, model: Segmenter | SegmenterPair, classes: tuple[str, ...]) -> dict[str, Any]:
     """Header of a model file: what is needed to build and use the model again."""
-    return {
-        "architecture": recipe.architecture,
-        "encoder": recipe.encoder,
-        "classes": list(classes),
-        "mean": model.mean.tolist(),
-        "std": model.std.tolist(),
-        "encoder_licence": model.licence,
-        "networks": 2 if isinstance(model, SegmenterPair) else 1,
-    }
+    header = {"architecture": recipe.architecture, "encoder": recipe.encoder, "classes": list(classes)}
+    header |= {**normalisation(model), "encoder_licence": model.licence}
+    return {**header, "networks": 2 if isinstance(model, SegmenterPair) else 1}

@@ -52,6 +52,11 @@ def _broken(tensors: Mapping[str, Tensor]) -> list[str]:
     return [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
 
 
+def normalisation(network: Any) -> dict[str, list[float]]:
+    """The part of a header that says how images are normalised for a network."""
+    return {"mean": network.mean.tolist(), "std": network.std.tolist()}
+
+
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read tensors and header.
 

@@ -78,26 +78,18 @@ def calibrate(counts: list[np.ndarray], thresholds: np.ndarray, samples: int = S
     number = len(counts)
     whole = curve(np.ones(number))
     best = _middle_of_best(whole)
+    found = (float(thresholds[best]), number, float(whole[best]))
     iou = tuple(None if np.isnan(value) else round(float(value), 4) for value in by_label(np.ones(number))[best])
     shown = tuple((true > 0).sum(axis=0).tolist())
     if number == 1:
-        return Calibrated(float(thresholds[best]), 1, float(whole[best]), None, None, None, None, iou, shown)
+        return Calibrated(*found, None, None, None, None, iou, shown)
     rng = np.random.default_rng(seed)
     drawn = (rng.multinomial(number, np.full(number, 1 / number)).astype(np.float64) for _ in range(samples))
     chosen = np.array([_middle_of_best(curve(times)) for times in drawn if times @ true.sum(axis=1) > 0])
     low, high = np.quantile(thresholds[chosen], [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
     losses = whole[best] - whole[chosen]
-    return Calibrated(
-        float(thresholds[best]),
-        number,
-        float(whole[best]),
-        round(float(low), 4),
-        round(float(high), 4),
-        float(losses.mean()),
-        float(np.quantile(losses, 0.95)),
-        iou,
-        shown,
-    )
+    interval, loss = (round(float(low), 4), round(float(high), 4)), float(losses.mean())
+    return Calibrated(*found, *interval, loss, float(np.quantile(losses, 0.95)), iou, shown)
 
 
 def _middle_of_best(curve: np.ndarray) -> int:

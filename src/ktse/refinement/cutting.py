@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch.nn.functional import interpolate
 
 from ktse.files import label_type
+from ktse.refinement.bands import enlarged_rows
 
 
 def cut(keys: np.ndarray, scores: np.ndarray, threshold: float, classes: int) -> np.ndarray:
@@ -31,8 +30,4 @@ def cut(keys: np.ndarray, scores: np.ndarray, threshold: float, classes: int) ->
 
 def enlarge(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Stored scores (K, h, w), uint8 or float16, as float32 in 0..1 at (height, width)."""
-    tensor = torch.from_numpy(scores.astype(np.float32) / (255 if scores.dtype == np.uint8 else 1))
-    if len(tensor) == 0:
-        return np.zeros((0, *size), dtype=np.float32)
-    large: np.ndarray = interpolate(tensor[None], size, mode="bilinear", align_corners=False)[0].numpy()
-    return large
+    return enlarged_rows(scores, size, 0, size[0])

@@ -49,9 +49,8 @@ def boundary_contrast(image: np.ndarray, scores: np.ndarray, bins: int = BINS) -
     best = np.clip((scores.max(axis=0).astype(np.float32) * bins).astype(np.int64), 0, bins - 1)
     colour = image.astype(np.float32)
     changes, lows, highs = [], [], []
-    for axis in (0, 1):
+    for axis, first, second in ((0, best[:-1], best[1:]), (1, best[:, :-1], best[:, 1:])):
         changes.append(np.abs(np.diff(colour, axis=axis)).mean(axis=-1).ravel())
-        first, second = (np.take(best, indices, axis=axis) for indices in _neighbours(best.shape[axis]))
         lows.append(np.minimum(first, second).ravel())
         highs.append(np.maximum(first, second).ravel())
     change, low, high = np.concatenate(changes), np.concatenate(lows), np.concatenate(highs)
@@ -63,10 +62,6 @@ def boundary_contrast(image: np.ndarray, scores: np.ndarray, bins: int = BINS) -
         closed = np.bincount(high + 1, weights=value, minlength=bins + 1)[:bins]
         sums[row] = (opened - closed).cumsum()
     return sums
-
-
-def _neighbours(length: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.arange(length - 1), np.arange(1, length)
 
 
 def explained_share(regions: np.ndarray, scores: np.ndarray, bins: int = BINS) -> np.ndarray:
@@ -180,7 +175,6 @@ def choose_threshold(explained: np.ndarray, setting: float | str) -> Threshold:
     if found is None:
         return Threshold(MIDDLE, "a fixed one, as the images show no objects in the scores", "unclear")
     if abs(found - explained.argmax() / len(explained)) > MOVED:
-        return Threshold(
-            round(found, 4), "far from both ends, as many thresholds suit the images about as well", "unclear"
-        )
+        source = "far from both ends, as many thresholds suit the images about as well"
+        return Threshold(round(found, 4), source, "unclear")
     return Threshold(round(found, 4), "where masks follow the colours of the images best, no truth used", "found")

@@ -10,17 +10,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from rich import progress as bars
 from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Column
 from rich.text import Text
 
@@ -37,19 +28,19 @@ WIDE = 160
 """Columns of a table that does not go to a terminal."""
 
 
-class _Rate(ProgressColumn):
+class _Rate(bars.ProgressColumn):
     """Finished items per second."""
 
-    def render(self, task: Task) -> Text:
+    def render(self, task: bars.Task) -> Text:
         """Return the rate as text, or a dash while it is unknown."""
         speed = task.finished_speed or task.speed
         return Text("-/s" if speed is None else f"{speed:.1f}/s", style="dim")
 
 
-class _RunLeft(ProgressColumn):
+class _RunLeft(bars.ProgressColumn):
     """What is left of the whole run."""
 
-    def render(self, task: Task) -> Text:
+    def render(self, task: bars.Task) -> Text:
         """Return the estimate in words; nothing while there is none."""
         run = current_run()
         left = run.left if run is not None else None
@@ -76,7 +67,7 @@ def track(
             run.expect(total - done)
         else:
             run.resume((turn[0] + done / max(1, total)) / turn[1])
-    with Progress(*columns, console=console, disable=not console.is_terminal or rank() > 0, transient=True) as bar:
+    with bars.Progress(*columns, console=console, disable=not console.is_terminal or rank() > 0, transient=True) as bar:
         task = bar.add_task(label, total=total, completed=done)
         for number, item in enumerate(items, start=done + 1):
             yield item
@@ -85,12 +76,11 @@ def track(
                 run.advance() if turn is None else run.at((turn[0] + number / max(1, total)) / turn[1])
 
 
-def _columns(whole: bool) -> tuple[ProgressColumn, ...]:
+def _columns(whole: bool) -> tuple[bars.ProgressColumn, ...]:
     """What stands in a bar: of a whole run, what is left of that; it all fits into 80 columns."""
-    start = (TextColumn("{task.description}", table_column=Column(no_wrap=True)), BarColumn(10), MofNCompleteColumn())
-    if whole:
-        return (*start, _RunLeft())
-    return (*start, _Rate(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    label = bars.TextColumn("{task.description}", table_column=Column(no_wrap=True))
+    left = (_Rate(), bars.TimeElapsedColumn(), bars.TextColumn("left"), bars.TimeRemainingColumn())
+    return (label, bars.BarColumn(10), bars.MofNCompleteColumn(), *((_RunLeft(),) if whole else left))
 
 
 def say(text: str) -> None:

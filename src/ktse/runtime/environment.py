@@ -20,10 +20,8 @@ def resources() -> dict[str, Any]:
     """Peak memory of this process (of the GPU where there is one) and the device."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and chosen_device() in ("auto", "cuda"):
-        return {
-            "device": torch.cuda.get_device_name(),
-            "peak_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20, 1),
-        }
+        peak = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        return {"device": torch.cuda.get_device_name(), "peak_memory_mb": peak}
     try:
         import resource
     except ImportError:  # Windows

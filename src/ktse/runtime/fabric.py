@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from datetime import timedelta
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -36,13 +37,11 @@ def make_fabric(precision: str) -> Fabric:
     mixed = precision == "bf16" or (precision == "auto" and native_bf16(accelerator))
     # Its remarks on precision and devices are for those who wrote the script.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    # Batch norm freezes after the warm-up and terms are switched off: not every parameter learns in every step.
+    strategy = DDPStrategy(find_unused_parameters=True, timeout=PATIENCE) if world > 1 else "auto"
+    nodes, kind = max(1, world // here), "bf16-mixed" if mixed else "32-true"
     fabric = Fabric(
-        accelerator=accelerator,
-        devices=here,
-        num_nodes=max(1, world // here),
-        # Batch norm freezes after the warm-up and terms are switched off: not every parameter learns in every step.
-        strategy=DDPStrategy(find_unused_parameters=True, timeout=PATIENCE) if world > 1 else "auto",
-        precision="bf16-mixed" if mixed else "32-true",
+        accelerator=accelerator, strategy=strategy, devices=here, num_nodes=nodes, precision=cast(Any, kind)
     )
     fabric.launch()
     say_once(f"device: {_in_words(accelerator)}{', bfloat16' if mixed and precision == 'auto' else ''}")

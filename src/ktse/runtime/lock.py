@@ -71,10 +71,10 @@ def locked(folder: Path) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    path, mine = folder / NAME, _this_process()
+    path, since = folder / NAME, datetime.now().isoformat(timespec="seconds")
+    mine = Holder(socket.gethostname(), os.getpid(), since, _born(os.getpid()))
     while not _create(path, mine):
-        other = _read(path)
-        if other is not None and _alive(other):
+        if (other := _read(path)) is not None and _alive(other):
             raise _refusal(folder, other)
         _remove(path, other)
     try:
@@ -85,13 +85,9 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _refusal(folder: Path, other: Holder) -> RunError:
-    here = other.host == socket.gethostname()
-    return RunError(
-        f"another ktse works in {folder} ({other})",
-        hint="Wait until it has finished, or give another --out."
-        if here
-        else f"Wait until it has finished. If that machine is gone, remove {folder / NAME}.",
-    )
+    gone = f". If that machine is gone, remove {folder / NAME}."
+    other_way = ", or give another --out." if other.host == socket.gethostname() else gone
+    return RunError(f"another ktse works in {folder} ({other})", hint=f"Wait until it has finished{other_way}")
 
 
 def _create(path: Path, mine: Holder) -> bool:
@@ -130,11 +126,6 @@ def _remove(path: Path, former: Holder | None) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _this_process() -> Holder:
-    since = datetime.now().isoformat(timespec="seconds")
-    return Holder(socket.gethostname(), os.getpid(), since, _born(os.getpid()))
-
-
 def _born(process: int) -> str:
     """When a process began, as Linux counts it, with the number of the boot; empty elsewhere."""
     try:
@@ -155,10 +146,8 @@ def _alive(one: Holder) -> bool:
         return _alive_on_windows(one.process)
     try:
         os.kill(one.process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # of another user
-        return True
+    except (ProcessLookupError, PermissionError) as error:
+        return isinstance(error, PermissionError)  # of another user
     return True
 
 

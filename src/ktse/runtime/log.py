@@ -85,14 +85,9 @@ def recording(command: str = "a call from Python") -> Iterator[Log]:
     try:
         yield log
         log.finish()
-    except KtseError as error:
-        log.write(f"error: {error}")
-        raise
-    except KeyboardInterrupt:
-        log.write("interrupted")
-        raise
-    except Exception:
-        log.write(traceback.format_exc())
+    except (Exception, KeyboardInterrupt) as error:
+        unknown = "interrupted" if isinstance(error, KeyboardInterrupt) else traceback.format_exc()
+        log.write(f"error: {error}" if isinstance(error, KtseError) else unknown)
         raise
     finally:
         _current.reset(token)

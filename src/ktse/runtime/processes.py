@@ -13,15 +13,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-LAUNCHED = (
-    "RANK",
-    "LOCAL_RANK",
-    "GROUP_RANK",
-    "WORLD_SIZE",
-    "TORCHELASTIC_RUN_ID",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-)
+LAUNCHED = ("RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun tells each process of its part in one run; how many share the machine is true of runs apart, too."""
 
 

@@ -95,22 +95,16 @@ def paste(scene: Scene, online: Tensor | None, sure: Tensor | None, ignored: int
         known = torch.where(trust == CERTAIN, scene.label, torch.where(sure, online, ignored))
         source = torch.where(trust > CERTAIN, ignored, known)
     partner = torch.arange(batch).roll(batch // 2)
-    pasted = torch.stack(
-        [
-            half_of_the_objects(source[other], ignored) if take else torch.zeros_like(source[other], dtype=torch.bool)
-            for other, take in zip(partner.tolist(), chosen.tolist(), strict=True)
-        ]
-    )
+    pasted = torch.zeros_like(label, dtype=torch.bool)
+    for place in chosen.nonzero().flatten().tolist():
+        pasted[place] = half_of_the_objects(source[int(partner[place])], ignored)
     partner = partner.to(label.device)
     # A partner that nothing was pasted into keeps its own labels, but what it gives away is what was seen in it.
     given = source[partner]
     sure_of = torch.where(scene.trust == CERTAIN, CERTAIN, TRUSTED).to(trust.dtype) if online is not None else trust
-    return Scene(
-        views=tuple(torch.where(pasted[:, None], view[partner], view) for view in scene.views),
-        label=torch.where(pasted, given, label),
-        trust=torch.where(pasted, sure_of[partner], trust),
-        boundary=edge(pasted, BOUNDARY) if online is not None else torch.zeros_like(pasted),
-    )
+    views = tuple(torch.where(pasted[:, None], view[partner], view) for view in scene.views)
+    boundary = edge(pasted, BOUNDARY) if online is not None else torch.zeros_like(pasted)
+    return Scene(views, torch.where(pasted, given, label), torch.where(pasted, sure_of[partner], trust), boundary)
 
 
 def co_training(logits: Sequence[Tensor], scene: Scene, ignored: int, boundary_weight: float) -> dict[str, Tensor]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -30,27 +28,10 @@ def contrast(features: Tensor) -> float:
     return float(spread / magnitude.clamp(min=torch.finfo(torch.float32).tiny))
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How far a finished model gives back the masks that it has learned from.
+def labelled_share(confusion: Confusion) -> float:
+    """Pixels that a model (columns) labels, as a share of those that its masks (rows) label; infinite if these do not.
 
-    Attributes:
-        miou: of the model's labels against the masks, 0..1.
-        labelled: pixels that the model labels, as a share of those that the masks label.
-        crops: images that were compared.
+    A model that labels less than LEAST_LABELLED is of no use.
     """
-
-    miou: float
-    labelled: float
-    crops: int
-
-    @classmethod
-    def of(cls, confusion: Confusion, crops: int) -> Agreement:
-        """That of masks (rows) and model (columns)."""
-        masks, model = int(confusion.counts[1:].sum()), int(confusion.counts[:, 1:].sum())
-        return cls(confusion.miou, torch.inf if masks == 0 else model / masks, crops)
-
-    @property
-    def useless(self) -> bool:
-        """Whether the model labels next to nothing."""
-        return self.labelled < LEAST_LABELLED
+    masks, model = int(confusion.counts[1:].sum()), int(confusion.counts[:, 1:].sum())
+    return torch.inf if masks == 0 else model / masks

@@ -16,7 +16,7 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.transforms import TrainingTransform
 from ktse.files import label_type, write_label_map
 from ktse.models.affinity import STRIDE, AffinityNetwork
-from ktse.models.weights import load_into, load_tensors, save_model
+from ktse.models.weights import load_into, load_tensors, normalisation, save_model
 from ktse.recipe import COMPUTE, AffinityRecipe, ComputeRecipe
 from ktse.recipe.masks import SEED_PIXELS
 from ktse.refinement.dense_crf import FOR_SEEDS, crf_labels
@@ -26,7 +26,7 @@ from ktse.run_folder import RunFolder
 from ktse.runtime.console import track
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.workers import in_processes
-from ktse.stages.masked_images import MaskBatch, MaskedImages, collate
+from ktse.stages.masked_images import MaskedImages
 from ktse.training.batches import make_loader
 from ktse.training.loop import fit
 from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
@@ -83,11 +83,9 @@ def background_maps(image: np.ndarray, cam: np.ndarray, recipe: AffinityRecipe) 
     return maps
 
 
-def _finish(image: np.ndarray, maps: list[np.ndarray], labels: int, recipe: AffinityRecipe) -> np.ndarray:
+def _finish(image: np.ndarray, maps: list[np.ndarray], labels: int, crf: bool) -> np.ndarray:
     """Both label maps, stacked, after what is to be done in many processes."""
-    if recipe.labels == "crf":
-        maps = [crf_labels(image, label, labels, FOR_SEEDS) for label in maps]
-    return np.stack(maps)
+    return np.stack([crf_labels(image, label, labels, FOR_SEEDS) if crf else label for label in maps])
 
 
 def make_labels(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe, workers: int = -1) -> None:
@@ -96,16 +94,15 @@ def make_labels(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe, work
     Raises:
         RunError: the labels are to go through the CRF, and the extra is not installed.
     """
-    training = [int(index) for index in data.training]
+    training, crf = data.training.tolist(), recipe.labels == "crf"
     left = [index for index in training if not run.affinity_label_path(data.ids[index]).is_file()]
 
     def jobs() -> Iterator[tuple[Any, ...]]:
         for index in left:
-            image = np.array(data.read(index, pixels=SEED_PIXELS))
-            cam = run.seed(data.ids[index]).cam
-            yield image, background_maps(image, cam, recipe), len(cam) + 1, recipe
+            image, cam = np.array(data.read(index, pixels=SEED_PIXELS)), run.seed(data.ids[index]).cam
+            yield image, background_maps(image, cam, recipe), len(cam) + 1, crf
 
-    results = in_processes(_finish, jobs(), workers if recipe.labels == "crf" else 0)
+    results = in_processes(_finish, jobs(), workers if crf else 0)
     shown = track(left, f"confident seeds ({recipe.labels})", total=len(training), done=len(training) - len(left))
     for index, (for_high, for_low) in zip(shown, results, strict=True):
         label = confident_label(for_high, for_low, np.flatnonzero(data.tags[index]), len(data.classes))
@@ -115,20 +112,13 @@ def make_labels(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe, work
 class AffinityTask:
     """The boundary network as a training task."""
 
-    def __init__(
-        self,
-        run: RunFolder,
-        data: TaggedImages,
-        recipe: AffinityRecipe,
-        network: AffinityNetwork,
-        compute: ComputeRecipe,
-    ) -> None:
+    def __init__(self, run: RunFolder, data: TaggedImages, recipe: AffinityRecipe, compute: ComputeRecipe) -> None:
         self.run, self.data, self.recipe, self.compute = run, data, recipe, compute
-        self.module: nn.Module = network
+        self.network = AffinityNetwork(recipe.backbone, OUTPUT_STRIDE, recipe.weights, recipe.backbone_lr > 0)
+        self.module: nn.Module = self.network
         self.undecided = int(np.iinfo(label_type(len(data.classes))).max)
-        self.transform = TrainingTransform(
-            recipe.long_side, recipe.crop, 0.0, network.mean.tolist(), network.std.tolist(), self.undecided
-        )
+        mean, std = normalisation(self.network).values()
+        self.transform = TrainingTransform(recipe.long_side, recipe.crop, 0.0, mean, std, self.undecided)
 
     def images(self) -> list[int]:
         """Indices of the training images."""
@@ -139,31 +129,26 @@ class AffinityTask:
         recipe = self.recipe
         if state.epoch >= recipe.epochs:
             return None
-        return EpochPlan(
-            phase="affinity",
-            batch_size=recipe.batch_size,
-            weights=lambda _: dict.fromkeys(IrnTerms._fields, HALF),
-            lr=lambda progress: poly((state.epoch + progress) / recipe.epochs),
-            momentum=recipe.momentum,
-            loader=partial(self._loader, state.epoch),
-            epochs=recipe.epochs,
-        )
+        terms, loader = dict.fromkeys(IrnTerms._fields, HALF), partial(self._loader, state.epoch)
+
+        def lr(progress: float) -> float:
+            return poly((state.epoch + progress) / recipe.epochs)
+
+        return EpochPlan("affinity", recipe.batch_size, lambda _: terms, lr, recipe.momentum, loader, recipe.epochs)
 
     def _loader(self, epoch: int, batches: list[list[int]]) -> DataLoader[Any]:
         dataset = MaskedImages(self.run.affinity_label_path, self.data, self.transform, self.compute.random_seed, epoch)
-        return make_loader(dataset, batches, self.compute.workers, collate)
+        return make_loader(dataset, batches, self.compute.workers)
 
-    def losses(
-        self, module: nn.Module, batch: MaskBatch, weights: Mapping[str, float], state: State
-    ) -> dict[str, Tensor]:
-        """IRN's terms on the label map at the network's stride."""
-        small = batch.label[:, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
+    def losses(self, module: nn.Module, batch: Any, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
+        """IRN's terms on the label map at the network's stride; batch: images (B, 3, H, W) and labels (B, H, W)."""
+        image, label = batch
+        small = label[:, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
         labels = pair_labels(small, self.recipe.radius, self.undecided)
-        maps = module(batch.image)
-        terms = irn_terms(maps.edge.sigmoid(), maps.displacement, labels, self.recipe.radius)
-        for name, value in {**terms._asdict(), "batches": torch.tensor(1)}.items():
-            state.totals[name] = state.totals.get(name, 0.0) + value.item()
-        return terms._asdict()
+        maps = module(image.contiguous(memory_format=torch.channels_last))
+        terms = irn_terms(maps.edge.sigmoid(), maps.displacement, labels, self.recipe.radius)._asdict()
+        state.count(**terms, batches=1)
+        return terms
 
     def watch(self, state: State) -> None:
         """Labels are fixed: nothing collapses."""
@@ -171,10 +156,8 @@ class AffinityTask:
     def end_epoch(self, state: State) -> EpochEnd:
         """Say the mean of the two terms that the masks depend on."""
         same, different = (state.totals[name] / state.totals["batches"] for name in ("same", "different"))
-        return EpochEnd(
-            f"epoch {state.epoch} of {self.recipe.epochs}: loss of pairs alike {same:.3f}, of pairs apart "
-            f"{different:.3f}"
-        )
+        pairs = f"loss of pairs alike {same:.3f}, of pairs apart {different:.3f}"
+        return EpochEnd(f"epoch {state.epoch} of {self.recipe.epochs}: {pairs}")
 
 
 def affinity(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe, compute: ComputeRecipe = COMPUTE) -> None:
@@ -185,19 +168,12 @@ def affinity(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe, compute
         make_labels(run, data, recipe, compute.workers)
     fabric.barrier()
     torch.manual_seed(compute.random_seed)
-    network = AffinityNetwork(recipe.backbone, OUTPUT_STRIDE, recipe.weights, recipe.backbone_lr > 0)
-    branches = parameter_groups(
-        network.edge_layers(), network.displacement_layers(), recipe.lr, recipe.head_lr, WEIGHT_DECAY
-    )
-    backbone = parameter_groups(network.backbone, nn.Identity(), recipe.lr * recipe.backbone_lr, 1.0, WEIGHT_DECAY)
-    task = AffinityTask(run, data, recipe, network, compute)
-    fit(task, branches + backbone, fabric, folder, seed=compute.random_seed, label="affinity")
-    header = {
-        "backbone": recipe.backbone,
-        "output_stride": OUTPUT_STRIDE,
-        "mean": network.mean.tolist(),
-        "std": network.std.tolist(),
-    }
+    task = AffinityTask(run, data, recipe, compute)
+    network, lr = task.network, recipe.lr
+    groups = parameter_groups(*network.branches(), lr, recipe.head_lr, WEIGHT_DECAY)
+    groups += parameter_groups(network.backbone, nn.Identity(), lr * recipe.backbone_lr, 1.0, WEIGHT_DECAY)
+    fit(task, groups, fabric, folder, seed=compute.random_seed, label="affinity")
+    header = {"backbone": recipe.backbone, "output_stride": OUTPUT_STRIDE, **normalisation(network)}
     if fabric.global_rank == 0:
         save_model(folder / "model.safetensors", network.state_dict(), header)
     fabric.barrier()

@@ -18,7 +18,7 @@ from ktse.errors import CollapseError
 from ktse.method.objective import Batch, Objective
 from ktse.models.backbone import Backbone, part_of_network
 from ktse.models.cam_head import CamHead, CamNetwork
-from ktse.models.weights import load_into, load_tensors, save_model
+from ktse.models.weights import load_into, load_tensors, normalisation, save_model
 from ktse.recipe import COMPUTE, ClassifyRecipe, ComputeRecipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
@@ -26,7 +26,7 @@ from ktse.runtime.fabric import make_fabric
 from ktse.stages.background import around, background_threshold
 from ktse.stages.paired_images import PairedImages, collate
 from ktse.training.batches import make_loader
-from ktse.training.loop import fit_with_retries
+from ktse.training.loop import GoingBack, fit_with_retries
 from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
 
 COLLAPSED = 0.8
@@ -55,9 +55,8 @@ class ClassifyTask:
         self.data, self.recipe, self.network, self.compute = data, recipe, network, compute
         self.objective = Objective(network, recipe.objective, network.mean, network.std)
         self.module: nn.Module = self.objective
-        self.transform = TrainingTransform(
-            recipe.long_side, recipe.crop, 0.0, network.mean.tolist(), network.std.tolist()
-        )
+        mean, std = normalisation(network).values()
+        self.transform = TrainingTransform(recipe.long_side, recipe.crop, 0.0, mean, std)
         self.terms = dataclasses.asdict(recipe.objective.weights)
         self.plain = {"classification": recipe.objective.weights.classification}
 
@@ -82,35 +81,23 @@ class ClassifyTask:
             grown = min(1.0, (state.epoch + progress - start + 1e-3) / recipe.ramp) if recipe.ramp > 0 else 1.0
             return {name: value if name == "classification" else value * grown for name, value in self.terms.items()}
 
-        return EpochPlan(
-            phase="warmup" if start is None else "ktse",
-            batch_size=recipe.warmup_batch_size if start is None else recipe.batch_size,
-            weights=weights,
-            lr=lambda progress: scale * self._lr(state.epoch, start, progress),
-            momentum=recipe.momentum if start is None else recipe.momentum_after,
-            loader=partial(self._loader, state.epoch, start is not None),
-            epochs=recipe.epochs,
-        )
+        def lr(progress: float) -> float:
+            done = state.epoch + progress
+            if recipe.schedule == "warmup-batch" and start is not None:  # by steps: a larger batch needs fewer
+                done = start + (done - start) * recipe.warmup_batch_size / recipe.batch_size
+            return scale * poly(done / recipe.epochs)
 
-    def _lr(self, epoch: int, start: int | None, progress: float) -> float:
-        """Factor on the learning rate: by epochs, or by steps, of which a larger batch needs fewer."""
-        recipe, done = self.recipe, epoch + progress
-        if recipe.schedule == "warmup-batch" and start is not None:
-            done = start + (done - start) * recipe.warmup_batch_size / recipe.batch_size
-        return poly(done / recipe.epochs)
-
-    @property
-    def _pairs(self) -> float:
-        weights = self.recipe.objective.weights
-        used = weights.transfer or weights.stitched_background or weights.stitched_foreground
-        return self.recipe.objective.pairs if used else 0.0
+        loader = partial(self._loader, state.epoch, start is not None)
+        if start is None:
+            return EpochPlan("warmup", recipe.warmup_batch_size, weights, lr, recipe.momentum, loader, recipe.epochs)
+        return EpochPlan("ktse", recipe.batch_size, weights, lr, recipe.momentum_after, loader, recipe.epochs)
 
     def _loader(self, epoch: int, whole: bool, batches: list[list[int]]) -> DataLoader[Any]:
-        recipe, share = self.recipe, self._pairs if whole else 0.0
+        recipe, seed = self.recipe.objective, self.compute.random_seed
+        used = any(self.terms[name] for name in ("transfer", "stitched_background", "stitched_foreground"))
+        share = recipe.pairs if whole and used else 0.0
         anchors = {index for batch in batches for index in batch[: math.ceil(share * len(batch))]}
-        dataset = PairedImages(
-            self.data, self.transform, self.compute.random_seed, epoch, recipe.objective, anchors, whole
-        )
+        dataset = PairedImages(self.data, self.transform, seed, epoch, recipe, anchors, whole)
         return make_loader(dataset, batches, self.compute.workers, partial(collate, share=share))
 
     def losses(self, module: nn.Module, batch: Batch, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
@@ -119,16 +106,8 @@ class ClassifyTask:
         with torch.no_grad():
             kept = slice(None) if batch.mixed is None else (batch.mixed == batch.tags).all(dim=1)
             said, true, strongest = (value[kept] for value in (terms.logits > 0, batch.tags > 0, terms.strongest))
-            counts = {
-                "right": (said & true).sum(),
-                "said": said.sum(),
-                "true": true.sum(),
-                "exact": (said == true).all(dim=1).sum(),
-                "images": torch.tensor(len(true)),
-                "empty": (true & (strongest <= 0)).sum(),
-            }
-            for name, value in counts.items():
-                state.totals[name] = state.totals.get(name, 0.0) + float(value)
+            state.count(said=said.sum(), true=true.sum(), right=(said & true).sum(), images=len(true))
+            state.count(exact=(said == true).all(dim=1).sum(), empty=(true & (strongest <= 0)).sum())
         return dict(terms.losses)
 
     def watch(self, state: State) -> None:
@@ -181,11 +160,9 @@ class ClassifyTask:
 
 def _sums(totals: Mapping[str, float]) -> dict[str, float]:
     """F1 of the tags, share of images with all tags right, share of tags without activation."""
-    return {
-        "f1": 2 * totals["right"] / max(1.0, totals["said"] + totals["true"]),
-        "exact": totals["exact"] / max(1.0, totals["images"]),
-        "empty": totals["empty"] / max(1.0, totals["true"]),
-    }
+    f1 = 2 * totals["right"] / max(1.0, totals["said"] + totals["true"])
+    exact, empty = totals["exact"] / max(1.0, totals["images"]), totals["empty"] / max(1.0, totals["true"])
+    return {"f1": f1, "exact": exact, "empty": empty}
 
 
 def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe, compute: ComputeRecipe = COMPUTE) -> None:
@@ -202,29 +179,11 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe, compute
     network = build(recipe, data.classes)
     task = ClassifyTask(data, recipe, network, compute)
     groups = parameter_groups(network.backbone, network.head, recipe.lr, recipe.head_lr, recipe.weight_decay)
-    fit_with_retries(
-        task,
-        groups,
-        fabric,
-        folder,
-        retries=recipe.retries,
-        kept=WARMUP,
-        back=WENT_BACK,
-        label="classify",
-        seed=compute.random_seed,
-        rule=recipe.optimizer,
-    )
-    header = {
-        "classes": list(data.classes),
-        "backbone": recipe.backbone,
-        "output_stride": recipe.output_stride,
-        "levels": recipe.levels,
-        "hidden": HIDDEN,
-        "pooling": recipe.pooling,
-        "mean": network.mean.tolist(),
-        "std": network.std.tolist(),
-        "long_side": list(recipe.long_side),
-    }
+    back = GoingBack(recipe.retries, WARMUP, WENT_BACK)
+    how = {"seed": compute.random_seed, "rule": recipe.optimizer}
+    fit_with_retries(task, groups, fabric, folder, back, label="classify", **how)
+    header = {name: getattr(recipe, name) for name in ("backbone", "output_stride", "levels", "pooling", "long_side")}
+    header |= {"classes": list(data.classes), "hidden": HIDDEN, **normalisation(network)}
     if fabric.global_rank == 0:
         save_model(folder / "model.safetensors", network.state_dict(), header)
     fabric.barrier()
@@ -235,10 +194,9 @@ def build(recipe: ClassifyRecipe, classes: tuple[str, ...]) -> CamNetwork:
 
     Where these are a whole CAM network of the same classes and the same width, its head comes along.
     """
-    backbone = Backbone(recipe.backbone, recipe.output_stride, recipe.weights, recipe.frozen_stages, recipe.levels)
-    head = CamHead(
-        backbone.channels, len(classes), HIDDEN, recipe.pooling, signed=recipe.levels > 1, dropout=recipe.dropout
-    )
+    levels, signed = recipe.levels, recipe.levels > 1
+    backbone = Backbone(recipe.backbone, recipe.output_stride, recipe.weights, recipe.frozen_stages, levels)
+    head = CamHead(backbone.channels, len(classes), HIDDEN, recipe.pooling, signed=signed, dropout=recipe.dropout)
     network = CamNetwork(backbone, head)
     given, known = part_of_network(recipe.weights, "head.")
     shapes = [{name: value.shape for name, value in part.items()} for part in (given, head.state_dict())]

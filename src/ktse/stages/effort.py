@@ -20,24 +20,15 @@ def effort(recipe: Recipe, images: int, training: int, stages: tuple[str, ...]) 
         training: how many of them are trained on.
         stages: the stages of the run, in order.
     """
-    classify, segment, affinity, seed, predict = (
-        recipe.classify,
-        recipe.segment,
-        recipe.affinity,
-        recipe.seed,
-        recipe.predict,
-    )
-    passes = {
-        "classify": training * classify.epochs * _square(classify.crop),
-        "affinity": training * affinity.epochs * _square(affinity.crop),
-        "segment": training * segment.passes(training) * _square(segment.crop),
-    }
-    mean = sum(classify.long_side) // 2
+    seed, predict = recipe.seed, recipe.predict
+    mean = sum(recipe.classify.long_side) // 2
     seen = images * 2 * _square(seed.long_side or mean) * sum(scale**2 for scale in seed.scales)
     applied = images * (1 + predict.flip) * _square(predict.long_side or mean) * sum(s**2 for s in predict.scales)
     refined = images * len(recipe.refine.method) * recipe.refine.iterations * _square(seed.long_side or mean)
-    work = {name: TRAIN * pixels for name, pixels in passes.items()}
-    work |= {"seed": LOOK * seen, "predict": LOOK * applied, "refine": REFINE * refined}
+    work = {"seed": LOOK * seen, "predict": LOOK * applied, "refine": REFINE * refined}
+    epochs = {"classify": recipe.classify.epochs, "affinity": recipe.affinity.epochs}
+    for stage, count in {**epochs, "segment": recipe.segment.passes(training)}.items():
+        work[stage] = TRAIN * (training * count * _square(getattr(recipe, stage).crop))
     return {stage: work.get(stage, 0.0) + IMAGE * images for stage in stages}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,27 +25,23 @@ UNTAGGED_WARNED = 0.5
 """Share of the classes in true masks that must be tagged for the two to be believed to speak of the same classes."""
 
 
-@dataclass
 class Measure:
     """What is counted about one stage.
 
     Attributes:
+        threshold: where its scores were cut, and from where that comes; None without scores.
         parts: confusion of all images ("all"), and of training and validation images apart.
         sweep: confusion at every threshold, where there are scores to cut.
         images: mean IoU of each image, 0..1, over the classes in its true mask.
         said: the same over the classes that are in it or were said, so that an object that is not there counts.
     """
 
-    parts: dict[str, Confusion]
-    sweep: ThresholdSweep | None
-    images: dict[str, float]
-    said: dict[str, float]
-
-    @classmethod
-    def new(cls, classes: int, sweep: bool) -> Measure:
-        """Nothing counted yet."""
-        parts = {name: Confusion(classes) for name in ("all", "train", "validation")}
-        return cls(parts, ThresholdSweep(classes, THRESHOLDS) if sweep else None, {}, {})
+    def __init__(self, classes: int, threshold: tuple[float, str] | None = None) -> None:
+        self.threshold = threshold
+        self.parts = {name: Confusion(classes) for name in ("all", "train", "validation")}
+        self.sweep = ThresholdSweep(classes, THRESHOLDS) if threshold is not None else None
+        self.images: dict[str, float] = {}
+        self.said: dict[str, float] = {}
 
     def add(self, name: str, split: str, truth: np.ndarray, said: np.ndarray) -> None:
         """Count one image."""
@@ -77,36 +72,31 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     if masks is not None:
         result["warnings"] += masks["warnings"]
         truth = _without_calibration(result, masks, truth)
-    measures: dict[str, tuple[Measure, float | None, str | None]] = {}
+    measures: dict[str, Measure] = {}
     doubts: list[str] = []
     if truth is not None:
-        measures, shown, doubts = _measure(run, data, truth, masks, seed_threshold)
-        result["true_images"] = dict(zip(data.classes, shown.tolist(), strict=True))
+        measures, result["true_images"], doubts = _measure(run, data, truth, masks, seed_threshold)
         for doubt in doubts:
             say(f"evaluate: {doubt}")
         result["warnings"] += doubts
-    settings = {
-        "seed": {"tags_used": True, "scales": list(recipe.seed.scales)},
-        "mask": {"tags_used": True, "scales": list(recipe.seed.scales), "method": recipe.refine.chain},
-        "fused": {"tags_used": True, "scales": list(recipe.predict.scales)},
-        "prediction": {"tags_used": False, "scales": list(recipe.predict.scales)},
-    }
-    for stage, (measure, threshold, source) in measures.items():
-        result[stage] = {**_entry(measure, data.classes, threshold, source), **settings[stage]}
+    scales = {"seed": recipe.seed.scales, "mask": recipe.seed.scales}
+    for stage, measure in measures.items():
+        result[stage] = _entry(measure, data.classes)
+        result[stage] |= {"tags_used": stage != "prediction", "scales": list(scales.get(stage, recipe.predict.scales))}
+        result[stage] |= {"method": recipe.refine.chain} if stage == "mask" else {}
     if "fused" in measures:
         chosen = run.summary("fused")
         result["fused"] |= {key: chosen[key] for key in ("weight", "weight_source")}
-    tags = dict(zip(data.ids, (data.tags.sum(axis=1) > 0).tolist(), strict=True))
-    for stage in ("mask", "fused"):
-        if stage in measures:
-            tagged = {name: value for name, value in measures[stage][0].images.items() if tags[name]}
-            result[stage] |= _confidence_correlation(run.confidence("masks"), tagged)
+    tagged = {name for name, tags in zip(data.ids, data.tags, strict=True) if tags.any()}
+    for stage in measures.keys() & {"mask", "fused"}:
+        images = {name: value for name, value in measures[stage].images.items() if name in tagged}
+        result[stage] |= _confidence_correlation(run.confidence("masks"), images)
     if "prediction" in measures:
-        said = measures["prediction"][0].said
+        said = measures["prediction"].said
         result["prediction"] |= _confidence_correlation(run.confidence("predictions"), said)
     result["verdict"] = judge(gather(run, data, recipe, result, seed_threshold.value, doubts)).to_json()
     write_json(run.path("evaluation.json"), result)
-    _write_images(run, data, {stage: measure for stage, (measure, _, _) in measures.items()})
+    _write_images(run, data, measures)
     return result
 
 
@@ -131,38 +121,30 @@ def _confidence_correlation(said: dict[str, float], measured: dict[str, float]) 
         return {}
     names = [name for name, value in measured.items() if name in said and not np.isnan(value)]
     found = rank_correlation(np.array([said[name] for name in names]), np.array([measured[name] for name in names]))
-    return {
-        "confidence_correlation": None if found is None else round(found, 3),
-        "confidence_images": len(names),
-    }
+    correlation = None if found is None else round(found, 3)
+    return {"confidence_correlation": correlation, "confidence_images": len(names)}
 
 
 def _tags(run: RunFolder, data: TaggedImages) -> dict[str, Any]:
     logits = np.stack([run.seed(name).logits for name in data.ids])
     parts = {"train": ~data.validation, "validation": data.validation}
-    return {
-        part: tag_metrics(logits[chosen], data.tags[chosen], data.classes)
-        for part, chosen in parts.items()
-        if chosen.any()
-    }
+    chosen = {part: (logits[rows], data.tags[rows]) for part, rows in parts.items() if rows.any()}
+    return {part: tag_metrics(*values, data.classes) for part, values in chosen.items()}
 
 
 def _measure(
     run: RunFolder, data: TaggedImages, truth: Truth, summary: dict[str, Any] | None, seed_threshold: Threshold
-) -> tuple[dict[str, tuple[Measure, float | None, str | None]], np.ndarray, list[str]]:
-    """Counts, threshold and its source of each stage; (C,) true masks that show a class; doubts about the truth."""
+) -> tuple[dict[str, Measure], dict[str, int], list[str]]:
+    """What is counted about each stage; true masks that show each class; doubts about the truth."""
     classes = len(data.classes)
     labels = {"mask": run.mask, "fused": run.fused, "prediction": run.prediction}
     tagged, shown = 0, np.zeros(classes, dtype=np.int64)
     measured = [index for index, name in enumerate(data.ids) if name in truth.paths]
-    found: dict[str, tuple[Measure, float | None, str | None]] = {}
-    found["seed"] = (Measure.new(classes, sweep=True), seed_threshold.value, seed_threshold.source)
+    found = {"seed": Measure(classes, (seed_threshold.value, seed_threshold.source))}
     if summary is not None:
-        found["mask"] = (Measure.new(classes, sweep=True), summary["threshold"], summary["threshold_source"])
-    if run.path("fused").is_dir():
-        found["fused"] = (Measure.new(classes, sweep=False), None, None)
-    if run.path("predictions").is_dir():
-        found["prediction"] = (Measure.new(classes, sweep=False), None, None)
+        found["mask"] = Measure(classes, (summary["threshold"], summary["threshold_source"]))
+    folders = {"fused": "fused", "prediction": "predictions"}
+    found |= {stage: Measure(classes) for stage, folder in folders.items() if run.path(folder).is_dir()}
     for index in track(measured, "evaluate", total=len(measured)):
         name = data.ids[index]
         true = truth.read(name)
@@ -170,16 +152,17 @@ def _measure(
         present = [value - 1 for value in np.unique(true).tolist() if 0 < value <= classes]
         tagged += int(data.tags[index, present].sum())
         shown[present] += 1
-        for stage, (measure, limit, _) in found.items():
+        for stage, measure in found.items():
             said = np.empty(true.shape, label_type(classes)) if stage == "seed" else labels[stage](name)
             if measure.sweep is not None:
-                keys, small = _scores(run, name, stage)
+                keys, small = (run.seed(name) if stage == "seed" else run.scores(name))[:2]
                 for rows, scores in bands(small, (true.shape[0], true.shape[1])):
                     measure.sweep.add(true[rows], keys, scores)
-                    if stage == "seed" and limit is not None:
-                        said[rows] = cut(keys, scores, limit, classes)
+                    if stage == "seed":
+                        said[rows] = cut(keys, scores, seed_threshold.value, classes)
             measure.add(name, split, true, said)
-    return found if shown.any() else {}, shown, _doubts(tagged, int(shown.sum()))
+    images = dict(zip(data.classes, shown.tolist(), strict=True))
+    return found if shown.any() else {}, images, _doubts(tagged, int(shown.sum()))
 
 
 def _doubts(tagged: int, there: int) -> list[str]:
@@ -196,49 +179,26 @@ def _doubts(tagged: int, there: int) -> list[str]:
 
 
 def _seed_threshold(run: RunFolder, data: TaggedImages) -> Threshold:
-    explained = np.zeros(BINS)
-    for name in data.ids:
-        explained += run.seed(name).explained
-    return choose_threshold(explained, "auto")
+    return choose_threshold(sum((run.seed(name).explained for name in data.ids), np.zeros(BINS)), "auto")
 
 
-def _scores(run: RunFolder, name: str, stage: str) -> tuple[np.ndarray, np.ndarray]:
-    if stage == "seed":
-        return run.seed(name)[:2]
-    return run.scores(name)[:2]
+def _entry(measure: Measure, classes: tuple[str, ...]) -> dict[str, Any]:
+    def by_class(values: np.ndarray) -> dict[str, float | None]:
+        return {name: percent(value) for name, value in zip(("background", *classes), values, strict=True)}
 
-
-def _entry(measure: Measure, classes: tuple[str, ...], threshold: float | None, source: str | None) -> dict[str, Any]:
-    names = ("background", *classes)
-    whole = measure.parts["all"]
-    entry: dict[str, Any] = {
-        "miou": percent(whole.miou),
-        "iou": {name: percent(value) for name, value in zip(names, whole.iou, strict=True)},
-        "threshold": threshold,
-        "threshold_source": source,
-        "oracle": None,
-        "curve": None,
-        "images": len(measure.images),
-        "split": "all",
-        "undecided": round(whole.undecided, 5),
-        "by_split": {
-            split: {"miou": percent(part.miou), "images": part.images}
-            for split, part in measure.parts.items()
-            if split != "all" and part.counts[1:].sum() + part.missed[1:].sum() > 0
-        },
-    }
-    if measure.sweep is not None and np.isfinite(measure.sweep.miou).any():
-        best = int(np.nanargmax(measure.sweep.miou))
-        iou = intersection_over_union(measure.sweep.counts[best])
-        entry["oracle"] = {
-            "miou": percent(measure.sweep.miou[best]),
-            "threshold": float(THRESHOLDS[best]),
-            "iou": {name: percent(value) for name, value in zip(names, iou, strict=True)},
-        }
-        entry["curve"] = {
-            "thresholds": THRESHOLDS.tolist(),
-            "miou": [percent(value) for value in measure.sweep.miou],
-        }
+    whole, (threshold, source), oracle, curve = measure.parts["all"], measure.threshold or (None, None), None, None
+    if measure.sweep is not None and np.isfinite(miou := measure.sweep.miou).any():
+        best = int(np.nanargmax(miou))
+        iou = by_class(intersection_over_union(measure.sweep.counts[best]))
+        oracle = {"miou": percent(miou[best]), "threshold": float(THRESHOLDS[best]), "iou": iou}
+        curve = {"thresholds": THRESHOLDS.tolist(), "miou": [percent(value) for value in miou]}
+    entry: dict[str, Any] = {"miou": percent(whole.miou), "iou": by_class(whole.iou)}
+    entry |= {"threshold": threshold, "threshold_source": source, "oracle": oracle, "curve": curve}
+    entry |= {"images": len(measure.images), "split": "all", "undecided": round(whole.undecided, 5), "by_split": {}}
+    for split in ("train", "validation"):
+        part = measure.parts[split]
+        if part.counts[1:].sum() + part.missed[1:].sum() > 0:
+            entry["by_split"][split] = {"miou": percent(part.miou), "images": part.images}
     return entry
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 
 from ktse.data.dataset import TaggedImages
-from ktse.data.masks import Corrections
-from ktse.files import label_type, undecided, write_json, write_label_map
+from ktse.files import undecided, write_json, write_label_map
 from ktse.prediction.predictor import Predictor
 from ktse.recipe import PredictRecipe
 from ktse.refinement.bands import enlarged_rows
+from ktse.refinement.cutting import enlarge
 from ktse.refinement.threshold import colour_regions, explained_share
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
@@ -35,29 +35,19 @@ class FusedMask:
 
     Args:
         run: a run with masks.
-        corrections: a mask that a person has corrected stays as it is, but for what was left undecided.
         name: of the image.
-        size: width and height.
+        label: (H, W) label map to fill.
+        said: (H, W) what a person has drawn, which stays as it is, but for what was left undecided; None: nothing.
         threshold: where masks were cut.
         weight: of the model, 0..1.
-        classes: number of classes C.
     """
 
     def __init__(
-        self,
-        run: RunFolder,
-        corrections: Corrections,
-        name: str,
-        size: tuple[int, int],
-        threshold: float,
-        weight: float,
-        classes: int,
+        self, run: RunFolder, name: str, label: np.ndarray, said: np.ndarray | None, threshold: float, weight: float
     ) -> None:
-        stored = run.scores(name)
-        self.keys, self.scores, self.threshold, self.weight = stored.keys, stored.scores, threshold, weight
-        self.path = run.fused_path(name)
-        self.label = np.empty(size[::-1], dtype=label_type(classes))
-        self.said = corrections.read(name, label_type(classes)) if name in corrections else None
+        self.keys, self.scores = run.scores(name)[:2]
+        self.path, self.label, self.said = run.fused_path(name), label, said
+        self.threshold, self.weight = threshold, weight
 
     def add(self, top: int, probabilities: np.ndarray) -> None:
         """Take (C+1, rows, W) float32 from row `top` on."""
@@ -105,28 +95,20 @@ def _decide(
     for index in track(sample.tolist(), "compare weights", total=len(sample)):
         total += _explained(run, data, index, predictor, threshold)
     weight = WEIGHTS[int(total.argmax())]
-    shares = (total / max(1, len(sample))).round(5).tolist()
+    shares = dict(zip(map(str, WEIGHTS), (total / max(1, len(sample))).round(5).tolist(), strict=True))
     source = f"where masks follow the colours of {len(sample)} images best, no truth used"
     say(f"predict: in fused masks the model has the weight {weight:g} ({source})")
-    return {
-        "weight": weight,
-        "weight_source": source,
-        "images": len(sample),
-        "explained": dict(zip(map(str, WEIGHTS), shares, strict=True)),
-    }
+    return {"weight": weight, "weight_source": source, "images": len(sample), "explained": shares}
 
 
 def _explained(run: RunFolder, data: TaggedImages, index: int, predictor: Predictor, threshold: float) -> np.ndarray:
     """How well colours explain where the objects of an image are, fused with each weight."""
     image = data.read(index, pixels=PIXELS)
-    probabilities = predictor.predict(image, probabilities=True).probabilities
-    if probabilities is None:
-        raise ValueError("probabilities were asked for")
-    stored = run.scores(data.ids[index])
-    size = stored.scores.shape[:0:-1]
-    scores = enlarged_rows(stored.scores, (image.height, image.width), 0, image.height)
-    labels = (fuse(stored.keys, scores, threshold, probabilities, weight) for weight in WEIGHTS)
-    return explained(image, labels, size)
+    probabilities = cast(np.ndarray, predictor.predict(image, probabilities=True).probabilities)
+    keys, stored = run.scores(data.ids[index])[:2]
+    scores = enlarge(stored, (image.height, image.width))
+    labels = (fuse(keys, scores, threshold, probabilities, weight) for weight in WEIGHTS)
+    return explained(image, labels, stored.shape[:0:-1])
 
 
 def explained(image: Image.Image, labels: Iterable[np.ndarray], size: tuple[int, int]) -> np.ndarray:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from ktse.segmentation.beco import CERTAIN, DOUBTFUL, TRUSTED
 
 
 class MaskedImages(Dataset[tuple[Tensor, Tensor]]):
-    """Images with label maps, such as their pseudo-masks."""
+    """Images (3, H, W), normalised, with int64 label maps (H, W), such as their pseudo-masks."""
 
     def __init__(
         self, path: Callable[[str], Path], data: TaggedImages, transform: TrainingTransform, seed: int, epoch: int
@@ -31,22 +32,7 @@ class MaskedImages(Dataset[tuple[Tensor, Tensor]]):
         label = read_label_map(self.path(self.data.ids[index]))
         with seeded(self.seed, self.epoch, index):
             image, mask = self.transform(self.data.read(index, self.transform.long_side[1]), label)
-        if mask is None:
-            raise TypeError("a label map went in, but none came out")
-        return image, mask
-
-
-class MaskBatch(NamedTuple):
-    """(B, 3, H, W) normalised images and (B, H, W) int64 labels."""
-
-    image: Tensor
-    label: Tensor
-
-
-def collate(samples: list[tuple[Tensor, Tensor]]) -> MaskBatch:
-    """Stack samples, images channels last."""
-    image = torch.stack([sample[0] for sample in samples]).contiguous(memory_format=torch.channels_last)
-    return MaskBatch(image, torch.stack([sample[1] for sample in samples]))
+        return image, cast(Tensor, mask)
 
 
 class NoisySample(NamedTuple):
@@ -71,6 +57,7 @@ class NoisyBatch(NamedTuple):
     trust: Tensor
 
 
+@dataclass(eq=False)
 class NoisyMasks(Dataset[NoisySample]):
     """Pseudo-masks, and corrected ones in their place, as targets of the segmentation model.
 
@@ -83,29 +70,24 @@ class NoisyMasks(Dataset[NoisySample]):
         views: copies of an image that are seen at once; with two, doubtful pixels are marked.
     """
 
-    def __init__(
-        self,
-        run: RunFolder,
-        data: TaggedImages,
-        corrections: Corrections,
-        transform: TrainingTransform,
-        seed: int,
-        views: int,
-    ) -> None:
-        self.run, self.data, self.corrections, self.transform = run, data, corrections, transform
-        self.seed, self.views, self.epoch = seed, views, 0
-        self.kind = label_type(len(data.classes))
+    run: RunFolder
+    data: TaggedImages
+    corrections: Corrections
+    transform: TrainingTransform
+    seed: int
+    views: int
+    epoch: int = 0
 
     def __getitem__(self, index: int) -> NoisySample:
         """Everything about one image, augmented by (seed, epoch, index)."""
-        name = self.data.ids[index]
+        name, kind = self.data.ids[index], label_type(len(self.data.classes))
         corrected = name in self.corrections
-        label = self.corrections.read(name, self.kind) if corrected else self.run.mask(name)
+        label = self.corrections.read(name, kind) if corrected else self.run.mask(name)
         if self.views > 1 and not corrected:
             trust = self.run.confident(name)
         else:
             known = CERTAIN if corrected else TRUSTED
-            trust = np.where(label == np.iinfo(self.kind).max, DOUBTFUL, known).astype(np.uint8)
+            trust = np.where(label == np.iinfo(kind).max, DOUBTFUL, known).astype(np.uint8)
         with seeded(self.seed, self.epoch, index):
             image = self.data.read(index, self.transform.long_side[1])
             views, (out, trusted) = self.transform.together(image, [label, trust], self.views)

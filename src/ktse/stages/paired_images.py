@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,7 @@ class Sample(NamedTuple):
     paired_tags: Tensor | None = None
 
 
+@dataclass(eq=False)
 class PairedImages(Dataset[Sample]):
     """Anchor images, each with a paired image that shares a randomly chosen tag with it (paper, section 3.2).
 
@@ -49,21 +51,18 @@ class PairedImages(Dataset[Sample]):
         mix: whether images are mixed.
     """
 
-    def __init__(
-        self,
-        data: TaggedImages,
-        transform: TrainingTransform,
-        seed: int,
-        epoch: int,
-        recipe: ObjectiveRecipe,
-        anchors: Collection[int],
-        mix: bool,
-    ) -> None:
-        self.data, self.transform, self.seed, self.epoch, self.anchors = data, transform, seed, epoch, anchors
-        self.cutmix = recipe.cutmix if mix else 0.0
-        self.training = training = data.training
-        same_tag = anchors and recipe.partner == "same-tag"
-        self.with_tag = [training[column] for column in data.tags[training].T] if same_tag else []
+    data: TaggedImages
+    transform: TrainingTransform
+    seed: int
+    epoch: int
+    recipe: ObjectiveRecipe
+    anchors: Collection[int]
+    mix: bool
+
+    def __post_init__(self) -> None:
+        self.training = training = self.data.training
+        same_tag = self.anchors and self.recipe.partner == "same-tag"
+        self.with_tag = [training[column] for column in self.data.tags[training].T] if same_tag else []
 
     def __getitem__(self, index: int) -> Sample:
         with seeded(self.seed, self.epoch, index):
@@ -71,7 +70,7 @@ class PairedImages(Dataset[Sample]):
             image, tags = self._sample(index)
             paired = self._sample(self._partner(index)) if index in self.anchors else (None, None)
             mixed = tags
-            if self.cutmix > 0 and float(torch.rand(())) < self.cutmix:
+            if self.mix and self.recipe.cutmix > 0 and float(torch.rand(())) < self.recipe.cutmix:
                 image, mixed = cutmix(image, tags, *self._sample(_any(self.training)))
             return Sample(image, (mixed > 0).float(), mixed, *paired)
 
@@ -94,13 +93,8 @@ def collate(samples: list[Sample], share: float) -> Batch:
     """Make a batch in which the first images, at least one when the share is not 0, have a paired image."""
     images, tags, mixed = (torch.stack(column) for column in list(zip(*samples, strict=True))[:3])
     count = min(len(samples), math.ceil(share * len(samples)))
-    pairs = [
-        (sample.paired_image, sample.paired_tags)
-        for sample in samples[:count]
-        if sample.paired_image is not None and sample.paired_tags is not None
-    ]
-    paired = torch.stack([image for image, _ in pairs]) if pairs else images[:0]
-    paired_tags = torch.stack([tag for _, tag in pairs]) if pairs else tags[:0]
+    pairs = [sample[3:] for sample in samples[:count] if sample.paired_image is not None]
+    paired, paired_tags = map(torch.stack, zip(*pairs, strict=True)) if pairs else (images[:0], tags[:0])
     return Batch(_last(images), tags, _last(paired), paired_tags, None if torch.equal(mixed, tags) else mixed)
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections
+from ktse.files import label_type
 from ktse.models.folding import fold_batch_norms
 from ktse.models.segmenter import Portable
 from ktse.prediction.files import predict_files, tidy
@@ -82,8 +83,9 @@ def predict(
         weight = choose_weight(run, data, predictor, recipe, threshold)
 
         def beside(name: str, image: Image.Image) -> FusedMask:
-            known = corrections or Corrections()
-            return FusedMask(run, known, name, image.size, threshold, weight, len(data.classes))
+            kind = label_type(len(data.classes))
+            said = corrections.read(name, kind) if corrections is not None and name in corrections else None
+            return FusedMask(run, name, np.empty(image.size[::-1], dtype=kind), said, threshold, weight)
 
     predict_files(predictor, images, run.path("predictions"), beside)
     wait_for_all()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from PIL import Image
 from torch import Tensor
 
@@ -22,14 +23,8 @@ from ktse.recipe.masks import REFINE_PIXELS
 from ktse.refinement.bands import bands
 from ktse.refinement.confidence import Signs, confident_half, image_confidence, margins
 from ktse.refinement.cutting import cut, enlarge
-from ktse.refinement.threshold import (
-    BINS,
-    boundary_contrast,
-    choose_threshold,
-    colour_regions,
-    explained_labels,
-)
-from ktse.run_folder import RunFolder
+from ktse.refinement.threshold import BINS, boundary_contrast, choose_threshold, colour_regions, explained_labels
+from ktse.run_folder import RunFolder, Scores
 from ktse.runtime.console import say, track
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import my_share, rank, wait_for_all, world_size
@@ -80,7 +75,8 @@ def refine(
     """
     with_crf = "crf" in recipe.method
     soft = run.soft_scores if with_crf else run.scores
-    explained = _refine_all(run, data, recipe, compute)
+    fabric = make_fabric(compute.precision)
+    explained = _refine_all(run, data, recipe, fabric)
     chosen = choose_threshold(explained, recipe.threshold)
     threshold, source, kind = chosen.value, chosen.source, str(chosen.kind)
     calibrated = None
@@ -90,59 +86,40 @@ def refine(
         threshold, source, kind = suited.threshold, suited.source, "calibrated"
     place = min(BINS - 1, int(threshold * BINS))
     if with_crf:
-        _crf_all(run, data, threshold, compute)
+        _crf_all(run, data, threshold, compute.workers)
         wait_for_all()
         source = f"where the dense CRF decides, given the background score {threshold:.2f} ({source})"
         threshold, kind = CRF_THRESHOLD, "crf"
-    found = _cut_all(run, data, threshold, compute, lambda name: soft(name).contrast[:, place])
+    found = _cut_all(run, data, threshold, lambda name: soft(name).contrast[:, place], fabric)
     if rank() > 0:
         return
     tagged = [signs for signs in found.values() if signs.tags]
     warnings = _judge(sum(signs.foreground == 0 for signs in tagged), len(tagged))
     _write_confidence(run, found)
-    summary = {
-        "threshold": threshold,
-        "threshold_source": source,
-        "threshold_kind": kind,
-        "explained": explained.round(5).tolist(),
-        "warnings": warnings,
-        "calibration": calibrated,
-    }
+    summary = {"threshold": threshold, "threshold_source": source, "threshold_kind": kind}
+    summary |= {"explained": explained.round(5).tolist(), "warnings": warnings, "calibration": calibrated}
     write_json(run.path("masks", "summary.json"), summary)
     say(f"refine: threshold {threshold:.2f} ({source})")
 
 
 def _cut_all(
-    run: RunFolder,
-    data: TaggedImages,
-    threshold: float,
-    compute: ComputeRecipe,
-    contrast: Callable[[str], np.ndarray],
+    run: RunFolder, data: TaggedImages, threshold: float, contrast: Callable[[str], np.ndarray], fabric: Fabric
 ) -> dict[str, Signs]:
     """Cut and write the mask of every image, each process its share; what was found about all of them."""
-    found = np.zeros((len(data), len(Signs._fields)))
-    mine = my_share(range(len(data)))
+    found, mine = np.zeros((len(data), len(Signs._fields))), my_share(range(len(data)))
     for index in track(mine, "cut masks", total=len(mine)):
         name, stored = data.ids[index], run.scores(data.ids[index])
-        size = image_size(data.source(index))[::-1]
-        keys = stored.keys
+        size, keys = image_size(data.source(index))[::-1], stored.keys
         label, trusted, separation = _cut_mask(keys, stored.scores, size, threshold, len(data.classes))
         write_label_map(run.mask_path(name), label)
         write_label_map(run.confident_path(name), trusted.astype(np.uint8))
         excess, pairs = contrast(name)
         logits = run.seed(name).logits[keys]
         shares = [float((label == key + 1).mean()) for key in keys]
-        found[index] = Signs(
-            len(logits),
-            float(logits.mean()) if len(logits) else 0.0,
-            float(excess / max(1, pairs)),
-            separation,
-            min(shares, default=0.0),
-            sum(shares),
-        )
+        mean, contrast_here = logits.mean() if len(logits) else 0.0, excess / max(1, pairs)
+        found[index] = (len(logits), mean, contrast_here, separation, min(shares, default=0.0), sum(shares))
     if world_size() > 1:  # each process has filled in other rows
-        whole = make_fabric(compute.precision).all_reduce(torch.from_numpy(found), reduce_op="sum")
-        found = np.asarray(cast(Tensor, whole).cpu())
+        found = np.asarray(cast(Tensor, fabric.all_reduce(torch.from_numpy(found), reduce_op="sum")).cpu())
     return {name: Signs(int(tags), *map(float, signs)) for name, (tags, *signs) in zip(data.ids, found, strict=True)}
 
 
@@ -167,19 +144,18 @@ def _write_confidence(run: RunFolder, found: dict[str, Signs]) -> None:
     """Write confidence.csv. A mask without tags is empty by definition, and sure."""
     tagged = {name: signs for name, signs in found.items() if signs.tags}
     confidence = dict(zip(tagged, image_confidence(list(tagged.values())), strict=True))
+    shown = ("foreground", "contrast", "separation", "smallest")
     rows = []
     for name, signs in found.items():
-        values = (confidence.get(name, 1.0), signs.foreground, signs.contrast, signs.separation, signs.smallest)
+        values = (confidence.get(name, 1.0), *(getattr(signs, sign) for sign in shown))
         rows.append((name, *(f"{value:.4f}" for value in values)))
-    header = ("id", "confidence", "foreground", "contrast", "separation", "smallest")
-    write_table(run.path("masks", "confidence.csv"), header, rows)
+    write_table(run.path("masks", "confidence.csv"), ("id", "confidence", *shown), rows)
 
 
-def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, compute: ComputeRecipe) -> np.ndarray:
+def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, fabric: Fabric) -> np.ndarray:
     """Soft refinement of every image that has none yet; (bins,) mean of explained_labels over images with tags."""
     with_crf = "crf" in recipe.method
     path, stored = (run.soft_scores_path, run.soft_scores) if with_crf else (run.scores_path, run.scores)
-    fabric = make_fabric(compute.precision)
     network = load_affinity(run).to(fabric.device) if "irn" in recipe.method else None
     sam = load_sam(recipe.sam_weights).to(fabric.device) if "sam" in recipe.method else None
     refiner = soft_refiner(recipe, fabric, network, sam)
@@ -191,21 +167,14 @@ def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, comput
         scores = refiner(image, torch.from_numpy(seed.cam.astype(np.float32))).cpu().numpy()
         small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
         contrast, explained = boundary_contrast(small, scores), explained_labels(colour_regions(small), scores)
-        write_npz(
-            path(data.ids[index]),
-            keys=seed.keys,
-            scores=_stored(scores),
-            contrast=contrast.astype(np.float32),
-            explained=explained.astype(np.float32),
-        )
+        found = Scores(seed.keys, _stored(scores), contrast.astype(np.float32), explained.astype(np.float32))
+        write_npz(path(data.ids[index]), **found._asdict())
     wait_for_all()
-    total = np.zeros(BINS)
-    for name in data.ids:
-        total += stored(name).explained
+    total = sum((stored(name).explained for name in data.ids), np.zeros(BINS))
     return total / max(1, int(data.tags.any(axis=1).sum()))
 
 
-def _crf_all(run: RunFolder, data: TaggedImages, background: float, compute: ComputeRecipe) -> None:
+def _crf_all(run: RunFolder, data: TaggedImages, background: float, workers: int) -> None:
     """Dense CRF, at the images' own size, of every image that has none yet."""
     left = [index for index in my_share(range(len(data))) if not run.scores_path(data.ids[index]).is_file()]
 
@@ -215,7 +184,7 @@ def _crf_all(run: RunFolder, data: TaggedImages, background: float, compute: Com
             scores = run.soft_scores(data.ids[index]).scores
             yield image, enlarge(scores, (image.shape[0], image.shape[1])), background
 
-    results = in_processes(crf_class_scores, jobs(), compute.workers)
+    results = in_processes(crf_class_scores, jobs(), workers)
     shown = track(left, "refine (crf)", total=len(data), done=len(data) - len(left))
     for index, scores in zip(shown, results, strict=True):
         keys = np.flatnonzero(data.tags[index]).astype(np.int32)

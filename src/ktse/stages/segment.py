@@ -21,19 +21,18 @@ from ktse.data.transforms import TrainingTransform
 from ktse.errors import CollapseError, RecipeError, RunError
 from ktse.files import label_type, write_json
 from ktse.models.segmenter import Segmenter, SegmenterPair, describe
-from ktse.models.weights import load_into, load_tensors, require_finite, save_model
+from ktse.models.weights import load_into, load_tensors, normalisation, require_finite, save_model
 from ktse.quality.metrics import Confusion
 from ktse.recipe import COMPUTE, ComputeRecipe, SegmentRecipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.fabric import make_fabric
-from ktse.runtime.processes import rank
 from ktse.segmentation.beco import Scene, co_training, paste
 from ktse.segmentation.learner import Learner
-from ktse.segmentation.soundness import LEAST_CONTRAST, Agreement, contrast
+from ktse.segmentation.soundness import LEAST_CONTRAST, LEAST_LABELLED, contrast, labelled_share
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
 from ktse.training.batches import epoch_batches, make_loader
-from ktse.training.loop import fit_with_retries
+from ktse.training.loop import GoingBack, fit_with_retries
 from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
 
 COMPARED = 64
@@ -67,13 +66,11 @@ class SegmentTask:
         self.data, self.recipe, self.learner, self.compute = data, recipe, learner, compute
         self.module: nn.Module = learner
         self.ignored = int(np.iinfo(label_type(len(data.classes))).max)
-        mean, std = (getattr(learner.networks[0], name).tolist() for name in ("mean", "std"))
+        mean, std = normalisation(learner.networks[0]).values()
         transform = TrainingTransform(recipe.long_side, recipe.crop, JITTER, mean, std, self.ignored)
-        self.images_and_masks = NoisyMasks(
-            run, data, corrections, transform, compute.random_seed, len(learner.networks)
-        )
-        probed = [self.images_and_masks[index] for index in self.images()[:PROBED]]
-        self._probe = collate_noisy(probed).views[0]
+        views = len(learner.networks)
+        self.images_and_masks = NoisyMasks(run, data, corrections, transform, compute.random_seed, views)
+        self._probe = collate_noisy([self.images_and_masks[index] for index in self.images()[:PROBED]]).views[0]
         self._contrast_before = self._contrast()
 
     def _contrast(self) -> float:
@@ -89,29 +86,32 @@ class SegmentTask:
 
     def plan(self, state: State) -> EpochPlan | None:
         """Every epoch alike but for the warm-up of BECO, the learning rate falling to its end."""
-        recipe, epochs = self.recipe, self.recipe.passes(len(self.data.training))
+        recipe, epochs = self.recipe, self._epochs
         if state.epoch >= epochs:
             return None
         end, scale = recipe.end_lr / recipe.lr, state.memory.get("lr_scale", 1.0)
-        beco = recipe.method == "beco"
-        return EpochPlan(
-            phase="segment" if not beco else "beco" if self._online(state) else "warmup",
-            batch_size=recipe.batch_size,
-            weights=lambda _: {"cross_entropy": 1.0, **({"agreement": 1.0} if beco else {})},
-            lr=lambda progress: scale * (end + (1 - end) * poly((state.epoch + progress) / epochs)),
-            momentum=MOMENTUM,
-            loader=partial(self._loader, state.epoch),
-            epochs=epochs,
-        )
+
+        def lr(progress: float) -> float:
+            return float(scale * (end + (1 - end) * poly((state.epoch + progress) / epochs)))
+
+        terms, phase = {"cross_entropy": 1.0}, "segment"
+        if recipe.method == "beco":
+            terms, phase = {**terms, "agreement": 1.0}, "beco" if self._online(state) else "warmup"
+        loader = partial(self._loader, state.epoch)
+        return EpochPlan(phase, recipe.batch_size, lambda _: terms, lr, MOMENTUM, loader, epochs)
+
+    @property
+    def _epochs(self) -> int:
+        return self.recipe.passes(len(self.data.training))
 
     def _online(self, state: State) -> bool:
         return state.epoch >= self.recipe.beco.warmup
 
     def crops(self, count: int) -> DataLoader[Any]:
         """About so many images as in an epoch after the last."""
-        epoch, size = self.recipe.passes(len(self.data.training)), self.recipe.batch_size
-        batches = epoch_batches(self.images(), size, self.compute.random_seed, epoch)
-        return self._loader(epoch, batches[: math.ceil(count / size)])
+        size = self.recipe.batch_size
+        batches = epoch_batches(self.images(), size, self.compute.random_seed, self._epochs)
+        return self._loader(self._epochs, batches[: math.ceil(count / size)])
 
     def _loader(self, epoch: int, batches: list[list[int]]) -> DataLoader[Any]:
         self.images_and_masks.epoch = epoch
@@ -127,9 +127,7 @@ class SegmentTask:
             (logits,) = module(batch.views)
             loss = cross_entropy(logits, batch.label, ignore_index=self.ignored, reduction="sum")
             terms = {"cross_entropy": loss / (batch.label != self.ignored).sum().clamp(min=1)}
-        total = sum(weights[name] * value.item() for name, value in terms.items())
-        state.totals["loss"] = state.totals.get("loss", 0.0) + total
-        state.totals["batches"] = state.totals.get("batches", 0.0) + 1
+        state.count(loss=sum(weights[name] * value.item() for name, value in terms.items()), batches=1)
         return terms
 
     def _beco(self, module: nn.Module, batch: NoisyBatch, state: State) -> dict[str, Tensor]:
@@ -158,8 +156,8 @@ class SegmentTask:
 
     def end_epoch(self, state: State) -> EpochEnd:
         """Say the mean loss."""
-        epochs, loss = self.recipe.passes(len(self.data.training)), state.totals["loss"] / state.totals["batches"]
-        return EpochEnd(f"epoch {state.epoch} of {epochs}: loss {loss:.3f}")
+        loss = state.totals["loss"] / state.totals["batches"]
+        return EpochEnd(f"epoch {state.epoch} of {self._epochs}: loss {loss:.3f}")
 
 
 def segment(
@@ -183,8 +181,10 @@ def segment(
         CollapseError: training collapsed, and every retry did.
     """
     corrections = corrections or Corrections()
-    if rank() == 0 and len(corrections):
-        _say_corrections(data, corrections)
+    if len(corrections):
+        used = sum(data.ids[index] in corrections for index in data.training)
+        apart = "" if used == len(corrections) else f"; {len(corrections) - used} are of images kept out of training"
+        say(f"segment: {used} corrected masks{apart}")
     folder = run.path("segment")
     fabric = make_fabric(compute.precision)
     torch.manual_seed(compute.random_seed)
@@ -200,19 +200,9 @@ def segment(
     rest = nn.ModuleList(model.rest() for model in networks)
     groups = parameter_groups(encoders, rest, recipe.lr, recipe.head_lr, recipe.weight_decay)
     task = SegmentTask(run, data, recipe, learner, corrections, compute)
-    repeated = fit_with_retries(
-        task,
-        groups,
-        fabric,
-        folder,
-        retries=recipe.retries,
-        kept=START,
-        back=WENT_BACK,
-        label="segment",
-        seed=compute.random_seed,
-        clip=recipe.clip,
-        start=START if recipe.retries else "",
-    )
+    back = GoingBack(recipe.retries, START, WENT_BACK)
+    how = {"seed": compute.random_seed, "clip": recipe.clip, "start": START if recipe.retries else ""}
+    repeated = fit_with_retries(task, groups, fabric, folder, back, label="segment", **how)
     result = learner.result()
     require_finite(result.state_dict())
     if fabric.global_rank == 0:
@@ -234,24 +224,17 @@ def _compare(task: SegmentTask, result: Segmenter | SegmenterPair, fabric: Fabri
         crops += len(label)
     if not confusion.counts.any():
         return {"warnings": []}  # masks that are undecided everywhere teach nothing to compare with
-    found = Agreement.of(confusion, crops)
-    say(f"segment: on {crops} crops, model and masks agree with an mIoU of {found.miou:.1%}")
-    summary = {"agreement": round(found.miou, 4), "crops": crops}
-    if not found.useless:
-        return {**summary, "warnings": []}
-    warning = (
-        f"The segmentation model is of no use: it labels {found.labelled:.1%} of the pixels that its masks label. "
-        "Train it longer (segment.epochs), at a lower rate (segment.lr) or with smaller steps (segment.clip, the "
-        f"largest norm of the gradient, is {task.recipe.clip:g}; 0: no limit). The masks are not touched."
-    )
-    say(f"segment: {warning}")
-    return {**summary, "warnings": [warning]}
-
-
-def _say_corrections(data: TaggedImages, corrections: Corrections) -> None:
-    used = sum(data.ids[index] in corrections for index in data.training)
-    apart = "" if used == len(corrections) else f"; {len(corrections) - used} are of images kept out of training"
-    say(f"segment: {used} corrected masks{apart}")
+    labelled = labelled_share(confusion)
+    say(f"segment: on {crops} crops, model and masks agree with an mIoU of {confusion.miou:.1%}")
+    warnings = []
+    if labelled < LEAST_LABELLED:
+        warnings.append(
+            f"The segmentation model is of no use: it labels {labelled:.1%} of the pixels that its masks label. "
+            "Train it longer (segment.epochs), at a lower rate (segment.lr) or with smaller steps (segment.clip, the "
+            f"largest norm of the gradient, is {task.recipe.clip:g}; 0: no limit). The masks are not touched."
+        )
+        say(f"segment: {warnings[0]}")
+    return {"agreement": round(confusion.miou, 4), "crops": crops, "warnings": warnings}
 
 
 def initial_weights(run: RunFolder, recipe: SegmentRecipe) -> str:
@@ -282,11 +265,10 @@ def load_model(path: Path) -> tuple[Segmenter | SegmenterPair, tuple[str, ...]]:
     tensors, header = load_tensors(path)
     if "architecture" not in header:
         raise RunError(f"{path} is not a segmentation model", hint="Give segment/model.safetensors of a run.")
-    networks = []
-    for _ in range(header.get("networks", 1)):
-        network = Segmenter(header["architecture"], header["encoder"], len(header["classes"]), "none")
+    built = header["architecture"], header["encoder"], len(header["classes"]), "none"
+    networks = [Segmenter(*built) for _ in range(header.get("networks", 1))]
+    for network in networks:
         network.mean, network.std = torch.tensor(header["mean"]), torch.tensor(header["std"])
-        networks.append(network)
     model = SegmenterPair(*networks) if len(networks) == 2 else networks[0]
     load_into(model, tensors, path)
     return model.eval(), tuple(header["classes"])

@@ -39,16 +39,11 @@ def make_loader(dataset: Dataset[Any], batches: list[list[int]], workers: int, c
 
     Without a GPU, two cores are better off without a worker, which would take its time from the network.
     """
-    cores = own_cores()
-    cuda = find_device() == "cuda"
+    cores, cuda = own_cores(), find_device() == "cuda"
     spare = 0 if cores <= 2 and not cuda else cores - 1
     count = min(8, spare) if workers < 0 else workers
     # A generator of its own: making a loader draws a number, which must not disturb dropout after a resume.
+    own = torch.Generator()
     return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        generator=torch.Generator(),
-        num_workers=count,
-        collate_fn=collate,
-        pin_memory=cuda,
+        dataset, batch_sampler=batches, generator=own, num_workers=count, collate_fn=collate, pin_memory=cuda
     )

@@ -7,21 +7,21 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from ktse.errors import CollapseError
 from ktse.models.weights import load_tensors, require_finite
 from ktse.runtime.console import say, time_left, track
 from ktse.training.batches import epoch_batches, share_of
 from ktse.training.checkpoint import go_back, load_checkpoint, save_checkpoint, truncate_log
-from ktse.training.task import EpochPlan, State, Task
+from ktse.training.task import State, Task
 
 CHECKPOINT_SECONDS = 120.0
 
@@ -60,10 +60,7 @@ def fit(
         CollapseError: the loss or a weight is no number, or the task says so.
     """
     torch.manual_seed(seed)
-    lr = groups[0]["lr"]
-    optimizer: torch.optim.Optimizer = (
-        torch.optim.AdamW(groups, lr=lr) if rule == "adamw" else torch.optim.SGD(groups, lr=lr, momentum=0.9)
-    )
+    optimizer: Any = torch.optim.AdamW(groups) if rule == "adamw" else torch.optim.SGD(groups, momentum=0.9)
     state = State()
     path, log = folder / "checkpoint.safetensors", folder / "metrics.jsonl"
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +83,11 @@ def fit(
             turn = (state.epoch, max(plan.epochs, state.epoch + 1))
             for batch in track(plan.loader(mine), title, total=len(every), done=state.step, turn=turn):
                 progress = state.step / len(every)
-                entry = _step(task, module, optimizer, fabric, batch, plan, progress, clip, state)
+                weights, factor = plan.weights(progress), plan.lr(progress)
+                for group in optimizer.param_groups:
+                    group |= {"lr": group["base_lr"] * factor, "momentum": plan.momentum}
+                terms = task.losses(module, fabric.to_device(batch), weights, state)
+                entry = _step(terms, weights, module, optimizer, fabric, clip)
                 state.step += 1
                 place = {"epoch": round(state.epoch + progress, 4), "step": state.step, "phase": plan.phase}
                 _log(log, {**place, **entry}, state, fabric)
@@ -139,17 +140,22 @@ def _stop_between_steps() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+class GoingBack(NamedTuple):
+    """What becomes of a training that has collapsed.
+
+    Attributes:
+        retries: how often it may go back.
+        kept: name of the checkpoint in the folder; before there is one, a collapse is final.
+        text: how the log says where training goes back to.
+    """
+
+    retries: int
+    kept: str
+    text: str
+
+
 def fit_with_retries(
-    task: Task,
-    groups: list[dict[str, Any]],
-    fabric: Fabric,
-    folder: Path,
-    *,
-    retries: int,
-    kept: str,
-    back: str,
-    label: str,
-    **how: Any,
+    task: Task, groups: list[dict[str, Any]], fabric: Fabric, folder: Path, back: GoingBack, *, label: str, **how: Any
 ) -> int:
     """Train; a collapse sends training back to a kept checkpoint, each time with a quarter of the learning rate.
 
@@ -160,9 +166,7 @@ def fit_with_retries(
         groups: parameter groups with "base_lr".
         fabric: device and precision.
         folder: where log and checkpoints go.
-        retries: how often it may go back.
-        kept: name of the checkpoint in the folder; before there is one, a collapse is final.
-        back: how the log says where training goes back to.
+        back: where a collapse sends training back to, and how often.
         label: words before the progress bar.
         how: everything else of `fit`.
 
@@ -180,32 +184,17 @@ def fit_with_retries(
             fit(task, groups, fabric, folder, label=label, **how)
             return repeated
         except CollapseError as error:
-            if repeated >= retries or not (folder / kept).is_file():
+            if repeated >= back.retries or not (folder / back.kept).is_file():
                 raise
             repeated += 1
-            text = f"{error.what}; {back} with the learning rate times {0.25**repeated:g}"
+            text = f"{error.what}; {back.text} with the learning rate times {0.25**repeated:g}"
             say(f"{label}: {text}")
-            go_back(folder / kept, folder, {"lr_scale": 0.25**repeated, "repeated": repeated}, text, fabric)
+            go_back(folder / back.kept, folder, {"lr_scale": 0.25**repeated, "repeated": repeated}, text, fabric)
 
 
 def _step(
-    task: Task,
-    module: nn.Module,
-    optimizer: Any,
-    fabric: Fabric,
-    batch: Any,
-    plan: EpochPlan,
-    progress: float,
-    clip: float,
-    state: State,
+    terms: dict[str, Tensor], weights: Mapping[str, float], module: Any, optimizer: Any, fabric: Fabric, clip: float
 ) -> dict[str, Any]:
-    weights = plan.weights(progress)
-    factor = plan.lr(progress)
-    for group in optimizer.param_groups:
-        group["lr"] = group["base_lr"] * factor
-        group["momentum"] = plan.momentum
-    batch = fabric.to_device(batch)
-    terms = task.losses(module, batch, weights, state)
     total = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
     if not _everywhere(torch.isfinite(total), fabric):
         raise CollapseError(
@@ -218,11 +207,8 @@ def _step(
     if clip > 0:
         fabric.clip_gradients(module, optimizer, max_norm=clip)
     optimizer.step()
-    return {
-        "lr": optimizer.param_groups[0]["lr"],
-        "total": round(total.item(), 6),
-        "terms": {name: round(value.item(), 6) for name, value in terms.items()},
-    }
+    rounded = {name: round(value.item(), 6) for name, value in terms.items()}
+    return {"lr": optimizer.param_groups[0]["lr"], "total": round(total.item(), 6), "terms": rounded}
 
 
 def _everywhere(fine: Tensor, fabric: Fabric) -> bool:

@@ -54,6 +54,11 @@ class State:
     totals: dict[str, float] = field(default_factory=dict)
     memory: dict[str, Any] = field(default_factory=dict)
 
+    def count(self, **values: Tensor | float) -> None:
+        """Add scalars to the sums over the epoch."""
+        for name, value in values.items():
+            self.totals[name] = self.totals.get(name, 0.0) + (value.item() if isinstance(value, Tensor) else value)
+
 
 @dataclass(frozen=True)
 class EpochEnd:
