@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ def add_recipe_arguments(parser: ArgumentParser, groups: tuple[str, ...] = GROUP
             parser.add_class_arguments(group.default_factory, group.name)
 
 
+@cache
 def _parser() -> ArgumentParser:
+    """Building it takes as long as using it."""
     parser = ArgumentParser(exit_on_error=False)
     add_recipe_arguments(parser)
     return parser
