@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ktse.pipeline import Job
+from ktse.job import Job
 from ktse.quality.metrics import THRESHOLDS, ThresholdSweep, intersection_over_union
 from ktse.refinement.calibration import calibrate
 from ktse.refinement.cutting import enlarge
@@ -25,7 +25,7 @@ def tallies(root: Path, images: int) -> tuple[list[np.ndarray], float]:
     """Confusion of each image at every threshold, and the threshold that the run chose without truth."""
     run = RunFolder.existing(root)
     job = Job(run, run.read_recipe())
-    truth = job.truth
+    truth = job.given.truth
     if truth is None:
         raise SystemExit(f"{root} was made without true masks")
     names = [name for name in job.data.ids if name in truth.paths]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ktse.data.masks import open_truth
-from ktse.pipeline import Job
+from ktse.job import Job
 from ktse.prediction.predictor import Predictor
 from ktse.quality.metrics import Confusion
 from ktse.refinement.confidence import rank_correlation
@@ -26,13 +26,13 @@ def measure(root: Path, images: int, masks: Path | None) -> None:
     """Print a row of the table."""
     run = RunFolder.existing(root)
     job = Job(run, run.read_recipe())
-    data, truth = job.data, open_truth(masks, job.opened) if masks else job.truth
+    data, truth = job.data, open_truth(masks, job.given.images) if masks else job.given.truth
     if truth is None:
         raise SystemExit(f"{root} was made without true masks: give --masks")
     kept_out = data.validation.any()
     known = [i for i, name in enumerate(data.ids) if name in truth.paths and (data.validation[i] or not kept_out)]
     predictor = Predictor(
-        TorchModel(run.path("segment", "model.safetensors"), job.recipe.predict.precision), job.recipe.predict
+        TorchModel(run.path("segment", "model.safetensors"), job.recipe.compute.precision), job.recipe.predict
     )
     found = []
     for index in np.random.default_rng(0).permutation(known)[:images].tolist():

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from ktse.data.masks import open_truth
-from ktse.pipeline import Job
+from ktse.job import Job
 from ktse.prediction.predictor import Predictor
 from ktse.quality.metrics import Confusion
 from ktse.refinement.bands import enlarged_rows
@@ -38,13 +38,13 @@ def main() -> None:
     arguments = parser.parse_args()
     run = RunFolder.existing(arguments.run)
     job = Job(run, run.read_recipe())
-    data, truth = job.data, open_truth(arguments.masks, job.opened) if arguments.masks else job.truth
+    data, truth = job.data, open_truth(arguments.masks, job.given.images) if arguments.masks else job.given.truth
     if truth is None:
         raise SystemExit("the run has no true masks: give --masks")
     known = [index for index, name in enumerate(data.ids) if name in truth.paths and data.tags[index].any()]
     sample = np.sort(np.random.default_rng(0).permutation(known)[: arguments.images]).tolist()
     recipe = job.recipe.predict
-    predictor = Predictor(TorchModel(run.path("segment", "model.safetensors"), recipe.precision), recipe)
+    predictor = Predictor(TorchModel(run.path("segment", "model.safetensors"), job.recipe.compute.precision), recipe)
     threshold = float(run.summary("masks")["threshold"])
     confusions = {weight: Confusion(len(data.classes)) for weight in arguments.weights}
     shares: dict[float, list[float]] = {weight: [] for weight in arguments.weights}

@@ -3,7 +3,7 @@
     python benchmarks/large_image.py FOLDER [--ending jpg] [any setting of ktse run, such as --seed.long_side 256]
 
 Writes a data set of drawn scenes, one of them enlarged to 8000 x 5000, and a run with a small network into FOLDER. The
-settings that decide about memory (seed.long_side, seed.scales, seed.pixels, refine.*, predict.*) are the defaults of
+settings that decide about memory (seed.long_side, seed.scales, refine.*, predict.*) are the defaults of
 the recipe's classes, not those of a packaged recipe.
 """
 
@@ -47,7 +47,7 @@ def do(stage: str, arguments: list[str]) -> None:
     """Do one stage in this process, and print what it took."""
     from ktse import cli, pipeline
 
-    pipeline.ORDER = (stage,)  # ktse run, up to here
+    pipeline.STAGES = {stage: pipeline.STAGES[stage]}  # ktse run, up to here
     start = time.perf_counter()
     status = cli.main(arguments)
     peaks = [resource.getrusage(who).ru_maxrss / 2**10 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--ending", default="jpg")
     known, settings = parser.parse_known_args()
-    from ktse.pipeline import ORDER
+    from ktse.pipeline import STAGES
 
     shutil.rmtree(known.folder, ignore_errors=True)
     make(known.folder, known.ending)
@@ -72,7 +72,7 @@ def main() -> None:
         str(known.folder / "masks"), "--out", str(known.folder / "run"), "--recipe", str(known.folder / "small.yaml"),
         *settings,
     ]  # fmt: skip
-    for stage in ORDER:
+    for stage in STAGES:
         if stage != "affinity":
             process = get_context("spawn").Process(target=do, args=(stage, arguments))
             process.start()

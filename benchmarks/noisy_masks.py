@@ -30,7 +30,7 @@ import yaml
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth, open_truth
 from ktse.files import read_json, read_label_map, write_json
-from ktse.pipeline import Job
+from ktse.job import Job
 from ktse.quality.metrics import Confusion
 from ktse.recipe import Recipe, SegmentRecipe
 from ktse.recipe.load import merged, recipe_from_dict, to_dict
@@ -40,34 +40,21 @@ from ktse.stages.segment import segment
 
 ARMS: dict[str, dict[str, Any]] = {
     "hard": {},
-    "presence": {"presence": 0.25},
-    "soft": {"targets": "soft"},
-    "image confidence": {"confidence_weight": "image"},
-    "pixel confidence": {"confidence_weight": "pixel"},
-    "both confidences": {"confidence_weight": "both"},
-    "soft + both confidences": {"targets": "soft", "confidence_weight": "both"},
-    "ema": {"ema": 0.99},
     "beco": {"method": "beco"},
     "beco without boundary": {"method": "beco", "beco.mix": 0.0, "beco.boundary_weight": 0.0},
     "beco, all of it warm-up": {"method": "beco", "beco.warmup": 1000},
-    "beco + ema": {"method": "beco", "ema": 0.99},
 }
 """Each arm with what it changes in the segment settings.
 
 Without pasting there is no boundary; while all of it is warm-up, labels are the masks' and never the networks' own.
 """
 
-NONE: dict[str, Any] = {
-    "method": "single", "targets": "hard", "confidence_weight": "none", "presence": 0.0, "ema": 0.0, "corrections": "",
-}  # fmt: skip
-"""What all arms start from, whatever the run's own settings are."""
-
 SHARED = ("masks", "confident", "classify")
 
 
-def recipe_of(base: Recipe, changes: dict[str, Any], seed: int, same_epochs: bool) -> SegmentRecipe:
+def recipe_of(base: Recipe, changes: dict[str, Any], same_epochs: bool) -> SegmentRecipe:
     """The settings of an arm at the budget of the run's own, or with as many epochs."""
-    settings = {f"segment.{key}": value for key, value in {**NONE, "seed": seed, **changes}.items()}
+    settings = {f"segment.{key}": value for key, value in {"method": "single", "corrections": "", **changes}.items()}
     recipe = recipe_from_dict(merged(to_dict(base), settings)).segment
     if recipe.method != "beco":
         return recipe
@@ -76,10 +63,18 @@ def recipe_of(base: Recipe, changes: dict[str, Any], seed: int, same_epochs: boo
     return dataclasses.replace(recipe, epochs=epochs, beco=dataclasses.replace(recipe.beco, warmup=warmup))
 
 
-def one(run: RunFolder, folder: Path, data: TaggedImages, truth: Truth, base: Recipe, recipe: SegmentRecipe) -> Any:
+def one(
+    run: RunFolder, folder: Path, data: TaggedImages, truth: Truth, base: Recipe, recipe: SegmentRecipe, seed: int
+) -> Any:
     """Train and predict in a folder that shares the run's masks; the measures of an arm with one seed."""
     begun, stored = folder / "settings.json", folder / "result.json"
-    settings = {"segment": to_dict(recipe), "predict": to_dict(base.predict), "data": to_dict(base.data)}
+    compute = dataclasses.replace(base.compute, random_seed=seed)
+    settings = {
+        "segment": to_dict(recipe),
+        "compute": to_dict(compute),
+        "predict": to_dict(base.predict),
+        "data": to_dict(base.data),
+    }
     if begun.is_file() and read_json(begun) == settings:
         if stored.is_file():
             return read_json(stored)
@@ -90,10 +85,10 @@ def one(run: RunFolder, folder: Path, data: TaggedImages, truth: Truth, base: Re
         if run.path(name).is_dir() and not (folder / name).exists():
             (folder / name).symlink_to(run.path(name).resolve())
     arm, start = RunFolder(folder), time.monotonic()
-    segment(arm, data, recipe)
+    segment(arm, data, recipe, compute=compute)
     seconds = time.monotonic() - start
     kept_out = data.take(np.flatnonzero(data.validation))
-    predict(arm, kept_out, dataclasses.replace(base.predict, fuse=1.0))
+    predict(arm, kept_out, dataclasses.replace(base.predict, fuse=1.0), compute=compute)
     result = {
         "seconds": seconds, "miou": miou(arm.prediction_path, kept_out, truth),
         "among_tags": miou(arm.fused_path, kept_out, truth),
@@ -130,9 +125,9 @@ def main() -> None:
     run = RunFolder.existing(arguments.run)
     given = {key: yaml.safe_load(value) for key, value in (pair.split("=", 1) for pair in arguments.set)}
     job = Job(run, recipe_from_dict(merged(to_dict(run.read_recipe()), given)))
-    data, truth = job.data, job.truth
+    data, truth = job.data, job.given.truth
     if arguments.masks:
-        truth = open_truth(arguments.masks, job.opened)
+        truth = open_truth(arguments.masks, job.given.images)
     kept_out = data.take(np.flatnonzero(data.validation))
     if truth is None or not truth.take(kept_out.ids).paths:
         raise SystemExit("no image that was kept out of training has a true mask")
@@ -147,9 +142,11 @@ def main() -> None:
     print(f"| the masks themselves (with tags) | - | - | {miou(run.mask_path, kept_out, truth):.1f} | - |", flush=True)
     plain: list[float] = []
     for arm in arguments.arms:
-        recipes = [recipe_of(job.recipe, ARMS[arm], seed, arguments.same_epochs) for seed in range(arguments.seeds)]
+        recipe = recipe_of(job.recipe, ARMS[arm], arguments.same_epochs)
         folder = out / arm.replace(",", "").replace(" ", "-")
-        results = [one(run, folder / str(recipe.seed), data, truth, job.recipe, recipe) for recipe in recipes]
+        results = [
+            one(run, folder / str(seed), data, truth, job.recipe, recipe, seed) for seed in range(arguments.seeds)
+        ]
         found = [result["miou"] for result in results]
         plain = found if arm == "hard" else plain
         gain = spread([own - base for own, base in zip(found, plain, strict=True)]) if plain and arm != "hard" else "-"

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ktse.pipeline import Job
+from ktse.job import Job
 from ktse.reporting.gallery import image_scores
 from ktse.reporting.pictures import Painter, Picture
 from ktse.run_folder import RunFolder
@@ -64,7 +64,7 @@ def main() -> None:
     order = [int(index) for index in np.argsort(-fused, kind="stable") if np.isfinite(fused[index])]
     if len(order) < 3:
         raise SystemExit(f"{run.root} has no measured fused masks: give ktse run --masks DIR, or repeat it")
-    painter, rows = Painter(run, data, job.truth), []
+    painter, rows = Painter(run, data, job.given.truth), []
     for group, index in (("Best", order[0]), ("Around the median", order[len(order) // 2]), ("Worst", order[-1])):
         tags = ", ".join(data.classes[k] for k in np.flatnonzero(data.tags[index]))
         measured = "   ".join(f"{name} {column[index]:.0f} %" for name, column in scores.items())

@@ -29,7 +29,7 @@ def one(data: Path, out: Path, arm: str, seed: int, arguments: argparse.Namespac
     """One run's evaluation, or None where training collapsed."""
     settings: dict[str, Any] = dict(pair.split("=", 1) for pair in arguments.set)
     settings = {key: yaml.safe_load(value) for key, value in settings.items()}
-    settings |= {"classify.seed": seed, "segment.seed": seed}
+    settings["compute.random_seed"] = seed
     if arm == "plain":
         settings["classify.warmup"] = load_recipe(arguments.recipe, settings).classify.epochs
     run = out / f"{data.name}-{arm}-{seed}"

@@ -28,8 +28,8 @@ from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ktse.data.transforms import long_side_size, to_tensor
+from ktse.job import Job
 from ktse.models.cam_head import CamNetwork
-from ktse.pipeline import Job
 from ktse.quality.metrics import ThresholdSweep
 from ktse.refinement.cutting import enlarge
 from ktse.refinement.threshold import (
@@ -139,12 +139,12 @@ def compare(root: Path, images: int, *, quick: bool) -> None:
     """Print the table of one run."""
     run = RunFolder.existing(root)
     job = Job(run, run.read_recipe())
-    data, truth, recipe = job.data, job.truth, job.recipe.seed
+    data, truth, recipe = job.data, job.given.truth, job.recipe.seed
     if truth is None:
         raise SystemExit(f"{root} was made without true masks")
     names = {name: index for index, name in enumerate(data.ids) if name in truth.paths and data.tags[index].any()}
     sample = np.random.default_rng(0).permutation(sorted(names))[:images]
-    fabric = make_fabric(recipe.precision)
+    fabric = make_fabric(job.recipe.compute.precision)
     network = load_network(run).to(fabric.device)
     sweep = ThresholdSweep(len(data.classes), np.arange(BINS) / BINS)
     histogram, explained, edges = np.zeros(BINS, dtype=np.int64), np.zeros((2, BINS)), np.zeros((2, BINS))

@@ -146,7 +146,7 @@ def judged(name: str, sabotage: Sabotage, data: Path, out: Path, weights: str) -
                 found.append(ktse.evaluate(place / "run", masks=given or ""))
     except KtseError as error:
         return f"| {name} | {sabotage.expected} | refused | | | {str(error).splitlines()[0]} |"
-    levels = [f"{result['verdict']['run']}" for result in found]
+    levels = [f"{result['verdict']['masks']}, {result['verdict']['model']}" for result in found]
     miou = found[-1].get("fused", found[-1].get("mask", {})).get("miou")
     sign = next(iter(found[0]["verdict"]["signs"]), {"text": ""})["text"]
     cells = (levels[0], levels[1] if len(levels) > 1 else "", "" if miou is None else f"{miou:.1f}", sign)
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="names that contain this")
     arguments = parser.parse_args()
     print(
-        "| what was done | right | without true masks | with them | mIoU | worst sign without true masks |\n"
+        "| what was done | right | masks, model without truth | with truth | mIoU | worst sign without truth |\n"
         + "|---" * 6
         + "|"
     )

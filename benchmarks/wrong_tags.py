@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ktse.checking.doubtful_tags import image_features
-from ktse.checking.doubts import find_doubts
-from ktse.data.readers.folder import open_folder
+from ktse.checking.doubtful_tags import find_doubts, image_features, most_doubtful
+from ktse.data.open import open_data
 from ktse.models.backbone import Backbone
-from ktse.recipe import ClassifyRecipe
+from ktse.recipe import ClassifyRecipe, DataRecipe
 
 
 def main() -> None:
@@ -30,7 +29,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--images", type=int, default=0, help="use this many images, chosen at random; 0: all")
     arguments = parser.parse_args()
-    data = open_folder(arguments.data / "images", arguments.data / "tags.csv")
+    images, tags = (str(arguments.data / name) for name in ("images", "tags.csv"))
+    data = open_data(DataRecipe(images, tags, validation=0))
     if arguments.images:
         data = data.take(np.random.default_rng(0).permutation(len(data))[: arguments.images])
     recipe = dataclasses.replace(ClassifyRecipe(), weights=arguments.weights)
@@ -41,18 +41,18 @@ def main() -> None:
     start = time.perf_counter()
     clean = find_doubts(features, data.tags)
     print(
-        f"ranking: {time.perf_counter() - start:.1f} s; called wrong among the tags as given: {clean.wrong.mean():.1%}"
+        f"ranking: {time.perf_counter() - start:.1f} s; called wrong among the tags as given: {(clean >= 1).mean():.1%}"
     )
     for seed in range(arguments.seeds):
         flipped = np.random.default_rng(seed).random(data.tags.shape) < arguments.share
         doubts = find_doubts(features, data.tags ^ flipped)
         count = int(flipped.sum())
-        first = doubts.ranking()[:count]
+        first = most_doubtful(doubts)[:count]
         hits = flipped[first[:, 0], first[:, 1]]
         print(
             f"seed {seed}: {count} flipped; among the first {count}: precision = recall {hits.mean():.1%} "
-            f"(chance {flipped.mean():.1%}); called wrong: {doubts.wrong.sum()}, "
-            f"precision {flipped[doubts.wrong].mean():.1%}, recall {flipped[doubts.wrong].sum() / count:.1%}"
+            f"(chance {flipped.mean():.1%}); called wrong: {(doubts >= 1).sum()}, "
+            f"precision {flipped[doubts >= 1].mean():.1%}, recall {flipped[doubts >= 1].sum() / count:.1%}"
         )
 
 

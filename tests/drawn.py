@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from PIL import Image
 
 from fakes import draw
 from ktse.data.dataset import TaggedImages
-from ktse.data.readers.folder import open_folder
+from ktse.data.open import open_data
+from ktse.data.readers.table import read_table
+from ktse.errors import DataError
+from ktse.recipe import DataRecipe
 
 CLASSES = ("cat", "dog", "person")
 """In class order: cat is 1, dog 2, person 3."""
@@ -19,6 +23,24 @@ CLASSES = ("cat", "dog", "person")
 SEVERAL = (("dog",), ("cat",), ("dog", "person"), (), ("cat", "dog"))
 ALONE = (("dog",), (), ("cat",), (), ("person",), (), (), ())
 """Defects: most images have no tag."""
+
+
+PLAIN = DataRecipe(image_column="image", tag_column="tags", separator=";")
+"""The form that needs no guessing."""
+
+
+def read_tags(path: Path, columns: DataRecipe = PLAIN) -> dict[str, tuple[str, ...]]:
+    """Tags by image name; bad rows are an error."""
+    table = read_table(path, columns)
+    if table.problems:
+        raise DataError(f"{path} has bad {table.word}s", where=table.problems)
+    return {name: tags for name, (_, tags) in table.rows.items()}
+
+
+def open_folder(images: Path, tags: Path, validation: float = 0.0) -> TaggedImages:
+    """Open a folder of images with a plain CSV of tags."""
+    given = {"images": str(images), "tags": str(tags), "validation": validation}
+    return open_data(dataclasses.replace(PLAIN, **given))
 
 
 def tagged(root: Path, tags: tuple[tuple[str, ...], ...], names: tuple[str, ...] = ()) -> TaggedImages:

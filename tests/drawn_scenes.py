@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from drawn import open_folder
 from ktse.data.dataset import TaggedImages
 from ktse.data.demo.scenes import make_scenes
-from ktse.data.readers.folder import open_folder
 from ktse.files import read_label_map, write_npz
 from ktse.recipe import AffinityRecipe, ComputeRecipe
 from ktse.run_folder import RunFolder

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from ktse.data.readers.coco import COCO_CLASSES
+from ktse.data.classes import COCO_CLASSES
 from ktse.job import Job
 from ktse.pipeline import CHECK, STAGES
 from ktse.staleness import Stage

@@ -34,7 +34,7 @@ from ktse.stages.affinity import WEIGHT_DECAY as AFFINITY_DECAY
 from ktse.stages.classify import HIDDEN, ClassifyTask, build
 from ktse.stages.segment import JITTER
 from ktse.stages.segment import MOMENTUM as SEGMENT_MOMENTUM
-from ktse.training.loop import POWER, State, parameter_groups
+from ktse.training.task import POWER, State, parameter_groups
 from typed import ktse
 
 NUMBERS: dict[str, dict[str, Any]] = {

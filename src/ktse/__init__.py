@@ -11,9 +11,24 @@ from typing import TYPE_CHECKING, Any
 from ktse._version import __version__ as __version__
 
 __all__ = [
-    "ablate", "affinity", "check", "classify", "demo", "evaluate", "export", "import_weights", "load", "phenomenon",
-    "predict", "refine", "report", "run", "seed", "segment", "status",
-]  # fmt: skip
+    "ablate",
+    "affinity",
+    "check",
+    "classify",
+    "demo",
+    "evaluate",
+    "export",
+    "import_weights",
+    "load",
+    "phenomenon",
+    "predict",
+    "refine",
+    "report",
+    "run",
+    "seed",
+    "segment",
+    "status",
+]
 
 if TYPE_CHECKING:
     from ktse.api import (

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from ktse import pipeline
-from ktse.checking.check import Checked, check_images
-from ktse.checking.disk import maps_need
-from ktse.data.demo.scenes import make_scenes
-from ktse.data.masks import open_truth
-from ktse.data.open import open_data
+from ktse.checking.check import Checked
 from ktse.data.readers.data_frame import tags_as_file
 from ktse.errors import RunError
+from ktse.exporting.export import Wishes
 from ktse.job import Job
 from ktse.prediction.predictor import Predictor
-from ktse.recipe import PredictRecipe
-from ktse.recipe.load import changed, given_data, given_recipe, load_recipe
+from ktse.recipe.load import given_recipe, load_recipe
 from ktse.run_folder import RunFolder
-from ktse.runtime.console import say
 from ktse.runtime.device import Device, on_device
 from ktse.runtime.lock import refuse_locked
 from ktse.runtime.log import recording
-from ktse.verbs.check_run import check_run
-from ktse.verbs.predict_new import predict_new
+from ktse.staleness import Stage
+from ktse.verbs.check import check_data
+from ktse.verbs.export import export_run
+from ktse.verbs.predict import open_model, predict_new
 from ktse.verbs.status import Status, read_status
-from ktse.verbs.using import images_of, model_file, require_sound, say_end, say_verdict
-from ktse.verbs.working import do_stage, make_ready, refuse_strange, working
+from ktse.verbs.verdict import say_end
+from ktse.verbs.work import do_stage, make_ready, refuse_strange, scenes_beside, working
 
 Settings = Mapping[str, Any]
 Tags = Any
@@ -107,18 +102,16 @@ def demo(
     Raises:
         KtseError: what is wrong, where, and what to do next.
     """
-    if images < 2:
-        raise RunError(f"images is {images}, but must be 2 or more")
-    refuse_locked(Path(out))
-    scenes = Path(out).parent / f"{Path(out).name}-scenes"
-    try:
-        make_scenes(scenes, images=images)
-    except FileExistsError as error:
-        raise RunError(str(error), hint=f"Remove {scenes}, or give another --out.") from error
+    scenes = scenes_beside(Path(out), images)
     return run(
-        scenes / "images", tags=scenes / "tags.csv", out=out, recipe="demo", masks=scenes / "masks", device=device,
+        scenes / "images",
+        tags=scenes / "tags.csv",
+        out=out,
+        recipe="demo",
+        masks=scenes / "masks",
+        device=device,
         settings=settings,
-    )  # fmt: skip
+    )
 
 
 def check(
@@ -149,51 +142,27 @@ def check(
     Raises:
         KtseError: the table does not fit the images, or the masks do not.
     """
-    if (Path(images) / "recipe.yaml").is_file():
-        if tags is not None:
-            raise RunError(f"{images} is a run folder, which knows its tags", hint="Leave --tags out.")
-        with recording(), on_device(device):
-            return check_run(RunFolder(images), masks, skip_bad, settings or {})
-    with tempfile.TemporaryDirectory() as place, tags_as_file(tags, Path(place, "tags.csv")) as table:
-        whole = changed(load_recipe(recipe, settings), {"data": given_data(images, table, skip_bad)})
-        data = open_data(whole.data)
-        truth = open_truth(Path(masks), data) if masks is not None else None
-        checked = check_images(data, truth, skip_bad=whole.data.skip_bad)
-    need = maps_need(checked.images, len(data.classes), checked.pixels, checked.tagged_pixels, whole)
-    return dataclasses.replace(checked, disk=need)
+    return check_data(images, tags, masks, device, skip_bad, load_recipe(recipe, settings), settings or {})
 
 
-def classify(run: str | Path, *, device: Device = "auto", settings: Settings | None = None) -> RunFolder:
-    """Train the classification network on the tags of a run.
+def _verb(stage: Stage) -> Callable[..., RunFolder]:
+    """The verb of a stage that takes nothing but its settings."""
+
+    def verb(run: str | Path, *, device: Device = "auto", settings: Settings | None = None) -> RunFolder:
+        return do_stage(stage, run, settings, device)
+
+    verb.__name__ = verb.__qualname__ = stage.name
+    verb.__doc__ = f"""{stage.do.__doc__}
 
     Args:
         run: run folder.
         device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe.
     """
-    return do_stage(pipeline.CLASSIFY, run, settings, device)
+    return verb
 
 
-def seed(run: str | Path, *, device: Device = "auto", settings: Settings | None = None) -> RunFolder:
-    """Compute the class activation maps of a run's images.
-
-    Args:
-        run: run folder.
-        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
-        settings: changes to the recipe.
-    """
-    return do_stage(pipeline.SEED, run, settings, device)
-
-
-def affinity(run: str | Path, *, device: Device = "auto", settings: Settings | None = None) -> RunFolder:
-    """Train the boundary network that the refiner irn needs on the confident seeds of a run.
-
-    Args:
-        run: run folder.
-        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
-        settings: changes to the recipe.
-    """
-    return do_stage(pipeline.AFFINITY, run, settings, device)
+classify, seed, affinity = (_verb(stage) for stage in (pipeline.CLASSIFY, pipeline.SEED, pipeline.AFFINITY))
 
 
 def refine(
@@ -273,17 +242,7 @@ def load(path: str | Path, *, device: Device = "auto", settings: Settings | None
     Raises:
         KtseError: there is no such model.
     """
-    path = Path(path)
-    if path.suffix == ".onnx":
-        from ktse.prediction.onnx import OnnxModel
-
-        exported = OnnxModel(path)
-        return Predictor(exported, exported.recipe(settings or {}))
-    from ktse.stages.predict import TorchModel  # loads torch
-
-    path, recipe = model_file(path, settings or {})
-    with on_device(device):
-        return Predictor(TorchModel(path, recipe.compute.precision), recipe.predict)
+    return open_model(Path(path), device, settings or {})
 
 
 def evaluate(run: str | Path, *, masks: str | Path | None = None) -> dict[str, Any]:
@@ -358,27 +317,7 @@ def export(
         KtseError: there is nothing to export, a stage failed or is stale, the format cannot hold some names, or the
             exported model does not give the same.
     """
-    from ktse.exporting.export import Wishes, check_place, export_file, export_model, export_run_masks
-
-    place, wishes = None if out is None else Path(out), Wishes(int8, simplify, prefix)
-    wishes.check(format)
-    if place is not None:
-        check_place(place, format)
-    if format == "onnx" and Path(run).suffix == ".safetensors":
-        say(f"{run}: exported with the default predict settings, as a file alone has none; a run folder has its own")
-        return export_file(Path(run), PredictRecipe(), place or Path(run).with_suffix(".onnx"), int8=int8)
-    folder = RunFolder.existing(run)
-    job = Job(folder, folder.read_recipe())
-    if format == "onnx":
-        require_sound(folder, job.recipe, pipeline.SEGMENT)
-        say_verdict(folder)
-        where = place or folder.path("export", "model.onnx")
-        return export_model(folder, lambda: job.data, job.recipe.predict, where, int8)
-    data = images_of(job)
-    job.look_again([pipeline.CHECK])
-    require_sound(folder, job.recipe, pipeline.REFINE)
-    say_verdict(folder)
-    return export_run_masks(folder, data, format, place or folder.path("export", format), _has_fused(job), wishes)
+    return export_run(Path(run), format, None if out is None else Path(out), Wishes(int8, simplify, prefix))
 
 
 def import_weights(file: str | Path, *, out: str | Path) -> Path:
@@ -403,7 +342,3 @@ def import_weights(file: str | Path, *, out: str | Path) -> Path:
 def _with(name: str, folder: str | Path | None, settings: Settings | None) -> Settings:
     """Settings, and a folder that a verb was given as one more of them."""
     return {**(settings or {}), **({} if folder is None else {name: str(folder)})}
-
-
-def _has_fused(job: Job) -> bool:
-    return bool(job.recipe.predict.fuse) and job.state(pipeline.PREDICT) == "done"

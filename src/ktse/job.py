@@ -29,7 +29,7 @@ Masks = TypeVar("Masks", Truth, Calibration, Corrections)
 
 
 def _shown(masks: Masks) -> Masks:
-    """The same masks, after the user was told what was found."""
+    """The same masks, after a message about what was found."""
     masks.say()
     return masks
 

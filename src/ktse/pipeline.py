@@ -6,14 +6,12 @@ something before it has changed. Only evaluate and report are given the true mas
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from ktse.checking.check import check_images, to_json
-from ktse.checking.disk import check_disk, maps_need, networks_need
+from ktse.checking.disk import say_disk
+from ktse.checking.extras import require_extras
 from ktse.files import write_json
 from ktse.job import Job
 from ktse.recipe import Recipe
-from ktse.refinement.dense_crf import require_crf
 from ktse.runtime.console import say
 from ktse.runtime.processes import rank
 from ktse.runtime.progress import whole_run
@@ -95,15 +93,23 @@ def report(job: Job) -> None:
     write_model_card(job.run, job.data, job.given.truth)
 
 
-CHECK = Stage("check", check, ("check.json",), alone=True, layout=2)
-CLASSIFY = Stage("classify", classify, ("classify",), (CHECK,), "classify/model.safetensors", random=True, trained=True)
-SEED = Stage("seed", seed, ("seeds",), (CLASSIFY,), each=("seeds/{}.npz",), layout=3)
+CHECK = Stage("check", check, outputs=("check.json",), alone=True, layout=2)
+CLASSIFY = Stage(
+    "classify",
+    classify,
+    needs=(CHECK,),
+    outputs=("classify",),
+    last="classify/model.safetensors",
+    random=True,
+    trained=True,
+)
+SEED = Stage("seed", seed, needs=(CLASSIFY,), outputs=("seeds",), each=("seeds/{}.npz",), layout=3)
 AFFINITY = Stage(
     "affinity",
     affinity,
-    ("affinity",),
-    (SEED,),
-    "affinity/model.safetensors",
+    needs=(SEED,),
+    outputs=("affinity",),
+    last="affinity/model.safetensors",
     random=True,
     trained=True,
     extras=lambda recipe: ["crf"] if recipe.affinity.labels == "crf" else [],
@@ -112,44 +118,46 @@ AFFINITY = Stage(
 REFINE = Stage(
     "refine",
     refine,
-    ("masks", "scores", "confident"),
-    (SEED, AFFINITY),
-    "masks/summary.json",
-    ("masks/{}.npz", "masks/{}.png", "confident/{}.png"),
+    needs=(SEED, AFFINITY),
     given=("the masks to calibrate with", lambda job: job.given.calibration),
+    outputs=("masks", "scores", "confident"),
+    each=("masks/{}.npz", "masks/{}.png", "confident/{}.png"),
+    last="masks/summary.json",
     layout=2,
     extras=lambda recipe: {"crf", "sam"} & set(recipe.refine.method),
 )
 SEGMENT = Stage(
     "segment",
     segment,
-    ("segment",),
-    (REFINE,),
-    "segment/model.safetensors",
+    needs=(REFINE,),
     given=("the corrected masks", lambda job: job.given.corrections),
+    outputs=("segment",),
+    last="segment/model.safetensors",
     random=True,
     trained=True,
 )
 PREDICT = Stage(
     "predict",
     predict,
-    ("predictions", "fused"),
-    (REFINE, SEGMENT),
+    needs=(REFINE, SEGMENT),
+    outputs=("predictions", "fused"),
     each=("fused/{}.png", "predictions/{}.png"),
     extras=lambda recipe: ["crf"] if recipe.predict.crf else [],
 )
 EVALUATE = Stage(
     "evaluate",
     evaluate,
-    ("evaluation.json", "evaluation_images.csv"),
-    (SEED, REFINE, PREDICT),
-    "evaluation.json",
+    needs=(SEED, REFINE, PREDICT),
     given=("the true masks", lambda job: job.given.truth),
+    outputs=("evaluation.json", "evaluation_images.csv"),
+    last="evaluation.json",
     alone=True,
     measures=True,
     layout=2,
 )
-REPORT = Stage("report", report, ("report.html", "model_card.md"), (EVALUATE,), "report.html", alone=True)
+REPORT = Stage(
+    "report", report, needs=(EVALUATE,), outputs=("report.html", "model_card.md"), last="report.html", alone=True
+)
 
 STAGES = {stage.name: stage for stage in (CHECK, CLASSIFY, SEED, AFFINITY, REFINE, SEGMENT, PREDICT, EVALUATE, REPORT)}
 
@@ -168,31 +176,4 @@ def run_all(job: Job) -> None:
             whole.begin(name)
             job.do(stage)
             if stage is CHECK and rank() == 0 and any(job.state(later) != "done" for later in stages.values()):
-                say_disk(job)
-
-
-def require_extras(recipe: Recipe, stages: Collection[Stage]) -> None:
-    """Make sure, before hours of training, that the packages and weights that a recipe names are there.
-
-    Raises:
-        RunError: an extra or its weights are missing.
-    """
-    extras = {extra for stage in stages for extra in stage.extras(recipe)}
-    if "crf" in extras:
-        require_crf()
-    if "sam" in extras:
-        from ktse.models.sam import require_sam
-
-        require_sam(recipe.refine.sam_weights)
-
-
-def say_disk(job: Job) -> None:
-    """Say, before hours of training, how much disk the run folder will take.
-
-    Raises:
-        RunError: there is far less.
-    """
-    checked, classes = job.run.checked(), len(job.given.images.classes)
-    need = maps_need(checked["images"], classes, checked["pixels"], checked["tagged_pixels"], job.recipe)
-    networks = networks_need(checked["images"] - checked["validation"], classes, job.recipe)
-    say(f"check: {check_disk(job.run.root, sum(need.values()) + sum(networks.values()))}")
+                say_disk(job.run, job.given.images.classes, job.recipe)

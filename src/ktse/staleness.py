@@ -73,8 +73,8 @@ def short_hash(made_from: Mapping[str, Any]) -> str:
 def changes(before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
     """What of the things that a stage is made from is no longer as it was, in words; nothing if all is.
 
-    A setting that is new was at its default before, and one that is gone cannot be repeated: neither makes a result
-    stale, so that an upgrade repeats nothing.
+    A setting that is new was at its default before, and one that is gone, or was a group, cannot be repeated: none of
+    them makes a result stale, so that an upgrade repeats nothing.
 
     Args:
         before: as noted when the stage was done: settings by dotted name, and hashes of everything else.
@@ -84,7 +84,8 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping
     found = []
     for name in dict.fromkeys([*now, *before]):
         former, present = before.get(name, defaults.get(name)), now.get(name)
-        if former == present or _made_whole(former, present) or ("." in name and name not in now):
+        gone = "." in name and (name not in now or any(other.startswith(f"{name}.") for other in before))
+        if gone or former == present or _made_whole(former, present):
             continue
         setting = f"{name} was {json.dumps(former)} and is {json.dumps(present)}"
         found.append(setting if "." in name else f"{name} changed")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-FIRST = (
-    (230, 25, 75), (0, 130, 200), (245, 170, 20), (60, 180, 75), (145, 30, 180), (70, 220, 220), (240, 80, 200),
-    (170, 215, 40), (150, 85, 40), (0, 120, 115), (250, 130, 100), (70, 75, 215), (130, 120, 20), (255, 225, 80),
-)  # fmt: skip
+_FIRST = "e6194b 0082c8 f5aa14 3cb44b 911eb4 46dcdc f050c8 aad728 965528 007873 fa8264 464bd7 827814 ffe150"
+FIRST_COLOURS = np.frombuffer(bytes.fromhex(_FIRST), np.uint8).reshape(-1, 3)
 """Colours of the first classes, chosen by eye: each is far from those before it, also in lightness."""
 
-HEAT = (
+HEAT_MAP_COLOURS = (
     (0.0, (20, 11, 53)),
     (0.25, (101, 21, 110)),
     (0.5, (203, 65, 73)),
@@ -24,8 +22,8 @@ HEAT = (
 def _palette() -> np.ndarray:
     """Chosen colours, then hues spread around the circle by the golden ratio, so that neighbours differ."""
     colours = np.zeros((256, 3), dtype=np.uint8)
-    colours[1 : 1 + len(FIRST)] = FIRST
-    for index in range(1 + len(FIRST), 255):
+    colours[1 : 1 + len(FIRST_COLOURS)] = FIRST_COLOURS
+    for index in range(1 + len(FIRST_COLOURS), 255):
         hue = (index * 0.618034) % 1.0
         value = (1.0, 0.75, 0.55)[index % 3]
         channel = np.clip(np.abs(((hue * 6 + np.array([0, 4, 2])) % 6) - 3) - 1, 0, 1)
@@ -89,8 +87,10 @@ def heat_map(image: Image.Image, score: np.ndarray, alpha: float = 0.75) -> Imag
         RGB image of the photo's size.
     """
     large = _bilinear(score, image)
-    places = [place for place, _ in HEAT]
-    heat = np.stack([np.interp(large, places, [colour[band] for _, colour in HEAT]) for band in range(3)], axis=-1)
+    places = [place for place, _ in HEAT_MAP_COLOURS]
+    heat = np.stack(
+        [np.interp(large, places, [colour[band] for _, colour in HEAT_MAP_COLOURS]) for band in range(3)], axis=-1
+    )
     grey = _grey(image)
     return Image.fromarray(np.rint(grey + alpha * (heat - grey)).astype(np.uint8))
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from drawn import open_folder
 from fakes import TAGS, coco, draw, table, voc
 from ktse import api
 from ktse.checking import images as look_module
@@ -18,7 +19,6 @@ from ktse.checking.images import PART, look_at_all
 from ktse.cli import main
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth, open_truth
-from ktse.data.readers.folder import open_folder
 from ktse.terminal.checked import show_checked
 
 

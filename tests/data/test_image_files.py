@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fakes import touch
-from ktse.data.image_files import Listing, Names, list_folder, list_images
+from ktse.data.image_files import Listing, list_folder
+from ktse.data.name_matching import Names
 from ktse.data.names import image_ids
 from ktse.errors import DataError
 
@@ -19,7 +20,6 @@ def test_upper_case_endings_and_nested_unicode_names_count_and_hidden_and_other_
     (tmp_path / "x" / "new.heic").write_bytes(b"")
     listing = list_folder(tmp_path)
     assert listing.files == ["B.JPG", "x/ä b/ü.Png"]
-    assert listing.aside == {".txt": 1, ".heic": 1}
     assert any("1 .heic" in note for note in listing.notes)
 
 
@@ -57,7 +57,7 @@ def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "a.png")
     (tmp_path / "a.png").rename(tmp_path / os.fsdecode(b"\xff.png"))
     with pytest.raises(DataError, match=r"not valid UTF-8(.|\n)*udcff\.png"):
-        list_images(tmp_path)
+        list_folder(tmp_path)
 
 
 def test_ids_are_unique_even_where_an_ending_is_part_of_another_name() -> None:

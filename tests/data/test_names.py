@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from fakes import touch
 from ktse.cli import main
-from ktse.data.image_files import Listing, Names, list_folder
+from ktse.data.image_files import Listing, list_folder
+from ktse.data.name_matching import Names
 from ktse.data.names import clashes, image_ids
 from ktse.data.text import clean
 from ktse.errors import DataError

@@ -64,6 +64,15 @@ def test_a_verdict_that_is_not_good_lies_beside_the_masks(tmp_path: Path, form: 
     assert not note.exists()
 
 
+@pytest.mark.parametrize("form", list(FORMATS))
+def test_masks_are_not_blamed_for_their_model(tmp_path: Path, form: str) -> None:
+    run, data, _ = drawn_run(tmp_path, ("a.jpg",))
+    judge(run, Sign("do-not-use", "", "The model is of no use.", "ktse segment RUN", "model"))
+    export_masks(run, data, form, tmp_path / "out")
+    written = [path.read_text(errors="replace") for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert not any("do-not-use" in text or "do not use" in text or "of no use" in text for text in written)
+
+
 def test_images_kept_out_of_training_are_a_split_of_voc(tmp_path: Path) -> None:
     run, data, _ = drawn_run(tmp_path, ("a.jpg", "b.jpg", "c.jpg"))
     data.validation[1] = True

@@ -11,7 +11,7 @@ from ktse.method.erasing import erase
 from ktse.method.objective import Batch, Objective
 from ktse.method.regularisation import UNDECIDED
 from ktse.recipe.load import load_recipe, to_dict
-from ktse.training.loop import parameter_groups
+from ktse.training.task import parameter_groups
 from objectives import MEAN, ONLY_CLASSIFICATION, STD, WEIGHTS, Scripted, tiny_network, weighted_sum
 
 OFFICIAL = load_recipe("voc12-official").classify

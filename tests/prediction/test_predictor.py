@@ -54,10 +54,15 @@ def test_every_form_of_an_image_gives_the_same(picture: np.ndarray, tmp_path: Pa
     path = tmp_path / "a.png"
     Image.fromarray(picture).save(path)
     forms = [
-        path, str(path), Image.fromarray(picture), picture, picture / 255, torch.from_numpy(picture).permute(2, 0, 1),
+        path,
+        str(path),
+        Image.fromarray(picture),
+        picture,
+        picture / 255,
+        torch.from_numpy(picture).permute(2, 0, 1),
         torch.from_numpy(picture).permute(2, 0, 1) / 255,
         np.concatenate([picture, np.full((90, 120, 1), 255, np.uint8)], axis=-1),
-    ]  # fmt: skip
+    ]
     label, confidence = expected(picture)
     for form in forms:
         found = Predictor(Colours(), ONCE).predict(form)
@@ -106,9 +111,18 @@ def test_an_image_called_image_keeps_its_confidence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [3, None, np.zeros((3, 40, 50), np.uint8), np.zeros((4, 5, 3)) + 9.0, np.full((4, 5, 3), np.nan), np.zeros((0, 4)),
-     np.zeros((5, 5), np.int32), torch.zeros(2, 3, 40, 50), torch.zeros(3, 4, 4) - 1],
-)  # fmt: skip
+    [
+        3,
+        None,
+        np.zeros((3, 40, 50), np.uint8),
+        np.zeros((4, 5, 3)) + 9.0,
+        np.full((4, 5, 3), np.nan),
+        np.zeros((0, 4)),
+        np.zeros((5, 5), np.int32),
+        torch.zeros(2, 3, 40, 50),
+        torch.zeros(3, 4, 4) - 1,
+    ],
+)
 def test_what_is_no_image_is_a_message(image: object) -> None:
     with pytest.raises(DataError, match="image"):
         Predictor(Colours(), ONCE).predict(image)
@@ -318,7 +332,7 @@ def test_a_prediction_shows_itself(picture: np.ndarray) -> None:
 
 
 def test_a_large_prediction_is_shown_smaller(monkeypatch: pytest.MonkeyPatch, picture: np.ndarray) -> None:
-    monkeypatch.setattr(module, "SHOWN", 60)
+    monkeypatch.setattr(module, "LARGEST_SHOWN", 60)
     png = Predictor(Colours(), ONCE).predict(picture)._repr_png_()
     assert png is not None
     with Image.open(BytesIO(png)) as image:

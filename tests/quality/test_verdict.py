@@ -12,22 +12,38 @@ from hypothesis import strategies as st
 from ktse.files import write_json
 from ktse.quality.facts import ClassFacts, Facts
 from ktse.quality.judge import judge
-from ktse.quality.verdict import Sign, Verdict, read_verdict
+from ktse.quality.verdict import LEVELS, Sign, Verdict, read_verdict
 from ktse.run_folder import RunFolder
 
 DOG = ClassFacts(
-    "dog", images=200, share=0.4, known=0.8, known_unseen=True, area=0.2, full=0.05, empty=0.0, cells=90.0,
-    predicted=0.9, agreement=0.7, seed_agreement=0.7,
-)  # fmt: skip
+    "dog",
+    images=200,
+    share=0.4,
+    known=0.8,
+    known_unseen=True,
+    area=0.2,
+    full=0.05,
+    empty=0.0,
+    cells=90.0,
+    predicted=0.9,
+    agreement=0.7,
+    seed_agreement=0.7,
+)
 CAT, COW = replace(DOG, name="cat"), replace(DOG, name="cow")
 FINE = Facts(
-    "runs/x", training=500, classes=(DOG, CAT, COW), threshold=0.4, threshold_kind="found", covered=0.2, full=0.05,
-    empty=0.01, confidences={"masks": 0.2, "predictions": 0.1},
-)  # fmt: skip
+    "runs/x",
+    training=500,
+    classes=(DOG, CAT, COW),
+    threshold=0.4,
+    threshold_kind="found",
+    full=0.05,
+    empty=0.01,
+    confidences={"masks": 0.2, "predictions": 0.1},
+)
 
 
 def test_a_run_without_signs_is_good() -> None:
-    assert judge(FINE) == Verdict("good", {"dog": "good", "cat": "good", "cow": "good"}, ())
+    assert judge(FINE) == Verdict("good", "good", "good", {"dog": "good", "cat": "good", "cow": "good"}, ())
 
 
 @pytest.mark.parametrize(
@@ -43,7 +59,7 @@ def test_a_run_without_signs_is_good() -> None:
         ({"full": 0.8}, "do-not-use"),
         ({"empty": 0.4}, "do-not-use"),
         ({"empty": 0.15}, "look"),
-        ({"complaints": ("The segmentation model is of no use.",)}, "do-not-use"),
+        ({"complaints": ("The classes of the true masks are others.",)}, "do-not-use"),
         ({"confidences": {"masks": 0.0}}, "look"),
         ({"measured": 50, "miou": {"mask": 20.0}}, "do-not-use"),
         ({"measured": 50, "miou": {"mask": 60.0, "seed": 66.0}}, "do-not-use"),
@@ -55,7 +71,7 @@ def test_a_run_without_signs_is_good() -> None:
 )
 def test_a_fact_about_the_run_speaks_against_all_of_it(change: dict[str, object], level: str) -> None:
     verdict = judge(replace(FINE, **change))  # type: ignore[arg-type]
-    assert verdict.run == level
+    assert verdict.run == verdict.masks == verdict.model == level
     assert set(verdict.classes.values()) == {level}
     assert all(sign.text and sign.next for sign in verdict.signs)
 
@@ -80,8 +96,51 @@ def test_a_fact_about_the_run_speaks_against_all_of_it(change: dict[str, object]
 def test_a_fact_about_a_class_speaks_against_that_class(change: dict[str, object], level: str) -> None:
     verdict = judge(replace(FINE, classes=(DOG, COW, replace(CAT, **change))))  # type: ignore[arg-type]
     assert verdict.classes == {"dog": "good", "cow": "good", "cat": level}
-    assert verdict.run == "look"
+    assert verdict.run == verdict.model == "look"
+    only_the_model = "predicted" in change or "agreement" in change
+    assert verdict.masks == ("good" if only_the_model else "look")
+    assert verdict.of_masks.classes == {"dog": "good", "cow": "good", "cat": "good" if only_the_model else level}
     assert {sign.about for sign in verdict.signs} == {"cat"}
+
+
+@pytest.mark.parametrize(
+    ("change", "level"),
+    [
+        ({"model_complaints": ("The segmentation model is of no use.",)}, "do-not-use"),
+        ({"confidences": {"predictions": 0.0}}, "look"),
+    ],
+)
+def test_a_fact_about_the_model_does_not_speak_against_the_masks(change: dict[str, object], level: str) -> None:
+    verdict = judge(replace(FINE, **change))  # type: ignore[arg-type]
+    assert (verdict.run, verdict.masks, verdict.model) == (level, "good", level)
+    assert set(verdict.classes.values()) == {"good"} and set(verdict.model_classes.values()) == {level}
+    assert verdict.of_masks == judge(FINE)
+
+
+def test_a_model_that_misses_most_classes_leaves_the_masks_alone() -> None:
+    missed = [replace(one, predicted=0.0, agreement=0.0) for one in (DOG, CAT, COW)]
+    verdict = judge(replace(FINE, classes=tuple(missed)))
+    assert (verdict.run, verdict.masks, verdict.model) == ("do-not-use", "good", "do-not-use")
+
+
+def test_the_sentence_names_the_model_where_the_masks_are_better() -> None:
+    useless, thin = Sign("do-not-use", "", "a", "b", "model"), Sign("look", "dog", "c", "d")
+    both = Verdict.of([useless, thin], ["dog", "cat"])
+    assert both.sentence.startswith("do not use the model; look at the masks: predictions are probably wrong, and some")
+    assert both.of_masks.sentence == "look at it: some results may be wrong"
+    assert Verdict.of([useless], ["dog"]).sentence.startswith("do not use the model; the masks are good: ")
+    assert Verdict.of([replace(useless, level="look")], []).sentence.startswith("look at the model; the masks are good")
+    noise = Sign("do-not-use", "", "noise", "b")
+    worst = Verdict.of([noise], ["dog"])
+    assert (worst.masks, worst.model) == ("do-not-use", "do-not-use")  # a model learned from bad masks is bad
+    assert worst.sentence.startswith("do not use: ")
+
+
+def test_a_verdict_of_an_earlier_version_holds_for_masks_and_model() -> None:
+    sign = {"level": "look", "class": "dog", "text": "a", "next": "b"}
+    old = Verdict.from_json({"run": "look", "classes": {"dog": "look"}, "signs": [sign]})
+    assert (old.run, old.masks, old.model) == ("look", "look", "look")
+    assert old.of_masks == old and old.signs[0].concerns == "masks"
 
 
 def test_enough_true_masks_decide_and_not_the_other_signs() -> None:
@@ -106,6 +165,7 @@ def test_a_run_is_no_better_than_its_signs() -> None:
             about=st.sampled_from(["", "dog", "cat"]),
             text=st.text(min_size=1),
             next=st.text(min_size=1),
+            concerns=st.sampled_from(["masks", "model"]),
         )
     )
 )
@@ -113,6 +173,8 @@ def test_a_verdict_comes_back_from_its_file(signs: list[Sign]) -> None:
     verdict = Verdict.of(signs, ["dog", "cat"])
     assert Verdict.from_json(verdict.to_json()) == verdict
     assert (verdict.run == "good") == (not signs)
+    assert (verdict.masks == "good") == all(sign.concerns == "model" for sign in signs)
+    assert verdict.run == verdict.model and LEVELS.index(verdict.masks) <= LEVELS.index(verdict.model)
 
 
 def test_a_run_that_was_not_evaluated_has_no_verdict(tmp_path: Path) -> None:

@@ -72,8 +72,16 @@ def spoil(label: np.ndarray, rng: np.random.Generator, strength: int) -> np.ndar
 
 def log(run: RunFolder, rng: np.random.Generator) -> None:
     """metrics.jsonl of both trainings, with a collapse in the first."""
-    extra = ("transfer", "background", "foreground", "inter_class", "stitched_background", "stitched_foreground",
-             "global_alignment", "local_alignment")  # fmt: skip
+    extra = (
+        "transfer",
+        "background",
+        "foreground",
+        "inter_class",
+        "stitched_background",
+        "stitched_foreground",
+        "global_alignment",
+        "local_alignment",
+    )
     lines: list[dict[str, Any]] = []
     for step in [*range(500), *range(300, 800)]:
         epoch = step / 40
@@ -123,9 +131,11 @@ def evaluation(data: TaggedImages, rng: np.random.Generator, truths: int, *, wit
         }
 
     content: dict[str, Any] = {
-        "unit": "percent", "classes": list(data.classes), "warnings": [],
+        "unit": "percent",
+        "classes": list(data.classes),
+        "warnings": [],
         "tags": {"train": tag_part(~data.validation, 8.0), "validation": tag_part(data.validation, 0.0)},
-    }  # fmt: skip
+    }
     if not with_truth:
         return content
     thresholds = np.linspace(0, 1, 51)
@@ -157,7 +167,7 @@ def evaluation(data: TaggedImages, rng: np.random.Generator, truths: int, *, wit
                 "threshold_source": "chosen from the scores of all images, without true masks",
                 "curve": {"thresholds": thresholds.tolist(), "miou": curve.tolist()},
                 "oracle": {"miou": best, "threshold": place, "iou": {n: v and v + 1.7 for n, v in iou.items()}},
-            }  # fmt: skip
+            }
         content[stage] = part
     content["warnings"] = ["The class hat occurs in 9 images only; its numbers are rough."]
     return content

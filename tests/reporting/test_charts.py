@@ -5,8 +5,12 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from markupsafe import Markup
 
-from ktse.reporting.charts import Dot, Line, bar, line_chart, ticks
+from ktse.reporting.charts import Chart, ChartRow, Dot, Line, Mark, figure, line_chart, row_chart, ticks
+from ktse.reporting.templates import environment
+
+SPACE = "{http://www.w3.org/2000/svg}"
 
 
 def parse(svg: str) -> ElementTree.Element:
@@ -75,5 +79,35 @@ def test_ticks(low: float, high: float) -> None:
 
 
 def test_bars_end_at_their_ends() -> None:
+    bar = environment(html=True).get_template("charts.svg.j2").module.bar  # type: ignore[attr-defined]
     widths = [parse(str(bar(value, "mask"))).findall("rect")[1].get("width") for value in (-5.0, 41.26, 130.0)]
     assert widths == ["0.0", "41.3", "100.0"]
+
+
+def test_marks_lie_in_the_order_of_their_values() -> None:
+    rows = [
+        ChartRow(name, [Mark(value, 1.0, (value - 1, value + 1), "series-1")]) for name, value in (("a", 3), ("b", 8))
+    ]
+    root = ElementTree.fromstring(str(row_chart(rows, title="t", x_label="x", reference=3.0)))
+    discs = [node for node in root.findall("circle") if node.get("r") == "4"]
+    places = [float(node.get("cx") or 0) for node in discs]
+    dashed = next(node for node in root.findall("line") if node.get("class") == "begin")
+    assert places[0] < places[1]
+    assert float(dashed.get("x1") or 0) == places[0]
+    bars = [node for node in root.findall("line") if node.get("class") == "series-1"]
+    singles = [float(node.get("cx") or 0) for node in root.findall("circle") if "single" in (node.get("class") or "")]
+    assert [float(bars[0].get(end) or 0) for end in ("x1", "x2")] == singles[:2]  # one deviation is 1 here
+
+
+def test_a_figure_needs_nothing_else_and_leaves_out_what_is_empty() -> None:
+    drawing = row_chart([ChartRow("<a>", [Mark(1.0, 0.0, (), "series-2")])], title="t", x_label="x")
+    svg = figure([Chart("First & only", "words", drawing), Chart("Empty", "", Markup(""))], "all")
+    root = ElementTree.fromstring(svg)
+    assert root.tag == f"{SPACE}svg"
+    headings = [node.text for node in root.iter(f"{SPACE}text") if node.get("class") == "heading"]
+    assert headings == ["First & only"]
+    assert any(node.tag == f"{SPACE}style" for node in root)
+
+
+def test_no_rows_to_draw() -> None:
+    assert row_chart([ChartRow("a", [], "collapsed")], title="t", x_label="x") == ""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ktse.reporting.pictures import TYPE, data_uri
+from ktse.reporting.pictures import JPEG_URI, data_uri
 from ktse.reporting.wording import clip, count, duration, listing, memory, number, percent, plain, plural, share
 
 
@@ -18,7 +18,7 @@ def test_a_picture_keeps_to_its_space(allowance: int) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (700, 900, 3), dtype=np.uint8)
     source = data_uri(Image.fromarray(noise), allowance)
     assert 0 < len(source) <= allowance
-    image = Image.open(io.BytesIO(base64.b64decode(source.removeprefix(TYPE))))
+    image = Image.open(io.BytesIO(base64.b64decode(source.removeprefix(JPEG_URI))))
     assert max(image.size) <= 480 and abs(image.width / image.height - 9 / 7) < 0.03
 
 
@@ -26,7 +26,7 @@ def test_no_space_is_no_picture_and_a_small_image_is_not_enlarged() -> None:
     small = Image.new("RGB", (20, 10))
     assert data_uri(small, 100) == ""
     source = data_uri(small, 10_000)
-    assert Image.open(io.BytesIO(base64.b64decode(source.removeprefix(TYPE)))).size == (20, 10)
+    assert Image.open(io.BytesIO(base64.b64decode(source.removeprefix(JPEG_URI)))).size == (20, 10)
 
 
 def test_wording() -> None:

@@ -51,6 +51,14 @@ def test_signs_with_the_same_next_step_stand_together() -> None:
     assert shown.classes == [("do-not-use", 1, ["b"]), ("look", 2, ["a", "c"])]
 
 
+def test_a_model_that_is_worse_than_its_masks_is_named() -> None:
+    signs = [Sign("do-not-use", "", "of no use", "x", "model"), Sign("look", "a", "thin", "y")]
+    shown = show(Verdict.of(signs, ("a", "b")), "r")
+    assert (shown.level, shown.head) == ("do-not-use", "Do not use the model; look at the masks")
+    assert shown.words.startswith("predictions are probably wrong")
+    assert shown.classes == [("look", 1, ["a"]), ("good", 1, ["b"])]
+
+
 def test_many_signs_and_classes_are_bounded() -> None:
     names = [f"class {number} {'x' * 500}" for number in range(5000)]
     signs = [Sign("do-not-use", name, "w" * 5000, f"next {number}") for number, name in enumerate(names)]
@@ -65,6 +73,7 @@ def test_many_signs_and_classes_are_bounded() -> None:
     [
         {"run": "perfect", "classes": {}, "signs": []},
         {"run": "good", "classes": {"a": "fine"}, "signs": []},
+        {"run": "good", "masks": "fine", "classes": {}, "signs": []},
         {"run": "good", "signs": []},
         {"run": "good", "classes": {}, "signs": [{"level": "look"}]},
         [],

@@ -36,11 +36,19 @@ def test_each_element_switches_on_its_terms() -> None:
     sie, ssr, mga = {"transfer"}, {"background", "foreground", "inter_class"}, {"global_alignment", "local_alignment"}
     stitched = {"stitched_background", "stitched_foreground"}
     expected: dict[str, set[str]] = {
-        "plain": set(), "plain-warmup": set(), "sie": sie, "ssr": ssr, "sie-ssr": sie | ssr | stitched,
+        "plain": set(),
+        "plain-warmup": set(),
+        "sie": sie,
+        "ssr": ssr,
+        "sie-ssr": sie | ssr | stitched,
         "ktse": sie | ssr | stitched | mga,
-        "acol": {"erased_classification"}, "aeft": {"attraction", "repulsion"}, "mga-global": {"global_alignment"},
-        "mga": mga, "cutmix": set(), "cutmix-ssr": ssr,
-    }  # fmt: skip
+        "acol": {"erased_classification"},
+        "aeft": {"attraction", "repulsion"},
+        "mga-global": {"global_alignment"},
+        "mga": mga,
+        "cutmix": set(),
+        "cutmix-ssr": ssr,
+    }
     arms = all_arms([elements(ClassifyRecipe()), ALIGNMENT, RIVALS])
     assert {arm.name: switched_on(arm) for arm in arms} == {
         name: {"classification"} | terms for name, terms in expected.items()
@@ -53,8 +61,14 @@ def test_each_element_switches_on_its_terms() -> None:
 def test_the_papers_figures_are_those_of_the_paper() -> None:
     figures = {arm.name: arm.paper for arm in all_arms([elements(ClassifyRecipe()), ALIGNMENT, RIVALS]) if arm.paper}
     assert figures == {
-        "plain": 54.2, "sie": 57.1, "ssr": 57.4, "sie-ssr": 63.8, "ktse": 67.0, "mga-global": 58.7, "mga": 60.2,
-    }  # fmt: skip
+        "plain": 54.2,
+        "sie": 57.1,
+        "ssr": 57.4,
+        "sie-ssr": 63.8,
+        "ktse": 67.0,
+        "mga-global": 58.7,
+        "mga": 60.2,
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name in ("fast", "voc12-official")])

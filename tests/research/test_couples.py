@@ -14,7 +14,8 @@ from torch import Tensor
 from ktse.data.dataset import TaggedImages
 from ktse.models.cam_head import CamNetwork
 from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
-from ktse.research.couples import CONDITIONS, Activations, choose_couples, measure, square_images
+from ktse.research.changes import CONDITIONS
+from ktse.research.couples import Activations, choose_couples, measure, square_images
 from ktse.runtime.fabric import make_fabric
 
 ZERO = torch.zeros(3)
@@ -67,8 +68,8 @@ def test_a_network_that_compares_weakens_as_much_as_what_is_joined_is_bright(dat
     alone = (bright - means / 2).relu().mean(dim=(1, 2)).numpy()
     blank = (bright - means / 4).relu().mean(dim=(1, 2)).numpy()  # joined to black, half of the mean is left
     np.testing.assert_allclose(found.mean[:, 0], alone, rtol=1e-4)
-    np.testing.assert_allclose(found.mean[:, 1 + CONDITIONS.index("blank")], blank, rtol=1e-4)
-    np.testing.assert_allclose(found.mean[:, 1 + CONDITIONS.index("itself")], alone, rtol=1e-4)
+    np.testing.assert_allclose(found.mean[:, 1 + list(CONDITIONS).index("blank")], blank, rtol=1e-4)
+    np.testing.assert_allclose(found.mean[:, 1 + list(CONDITIONS).index("itself")], alone, rtol=1e-4)
 
 
 def test_the_line_at_the_seam_is_the_last(data: TaggedImages) -> None:

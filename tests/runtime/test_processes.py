@@ -80,7 +80,8 @@ from torch import nn
 from ktse.training.batches import make_loader
 from ktse.runtime.fabric import make_fabric
 from ktse.errors import CollapseError
-from ktse.training.loop import EpochEnd, EpochPlan, fit
+from ktse.training.loop import fit
+from ktse.training.task import EpochEnd, EpochPlan
 
 fabric = make_fabric("fp32")
 

@@ -21,7 +21,7 @@ from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
 from ktse.run_folder import RunFolder
 from ktse.stages.classify import WARMUP, ClassifyTask, build, classify
 from ktse.stages.paired_images import PairedImages, collate
-from ktse.training.loop import State
+from ktse.training.task import State
 
 TINY = ClassifyRecipe(backbone="resnet10t", weights="none", frozen_stages=0, epochs=9, warmup=5)
 

@@ -20,15 +20,8 @@ from ktse.errors import CollapseError
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import alone, own_cores, world_size
 from ktse.training.batches import epoch_batches, make_loader, share_of
-from ktse.training.loop import (
-    EpochEnd,
-    EpochPlan,
-    State,
-    fit,
-    go_back,
-    parameter_groups,
-    poly,
-)
+from ktse.training.loop import fit, go_back
+from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
 
 
 class Numbers(Dataset[Tensor]):

@@ -8,17 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ktse.checking.class_warnings import class_warnings
-from ktse.checking.image_warnings import image_warnings
 from ktse.checking.images import look_at_all
-from ktse.checking.tones import Tones
+from ktse.checking.warnings import class_warnings, duplicate_warnings, image_warnings, mask_warnings
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
 from ktse.errors import DataError
 from ktse.runtime.console import track
-
-NAMED = 10
-"""Images that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +67,9 @@ class Checked:
         Raises:
             DataError: there are errors.
         """
+        hint = "Fix or remove what is named; --skip-bad leaves out images that cannot be read."
         if self.errors:
-            raise DataError(
-                "these images cannot be trained on", where=self.errors,
-                hint="Fix or remove what is named; --skip-bad leaves out images that cannot be read.",
-            )  # fmt: skip
+            raise DataError("these images cannot be trained on", where=self.errors, hint=hint)
 
 
 def check_images(
@@ -91,26 +84,19 @@ def check_images(
         skip_bad: images that cannot be read are a warning, not an error.
     """
     sizes = np.zeros((len(data), 2), dtype=np.int32)
+    tones = np.zeros((len(data), 4), dtype=np.int16)
     contents = np.zeros(len(data), dtype=np.uint64)
-    unreadable: list[int] = []
-    bad_images: list[str] = []
-    bad_masks: list[str] = []
+    bad_images, bad_masks = [], []
     disagree: list[dict[str, Any]] = []
-    looks = track(look_at_all(data, truth, workers), "check", total=len(data))
-    tones: list[Tones | None] = []
-    for index, (size, content, problem, present, values) in enumerate(looks):
-        contents[index] = content
-        tones.append(values)
-        if size is not None:
-            sizes[index] = size
-        else:
-            unreadable.append(index)
-        if problem:
-            (bad_masks if size is not None else bad_images).append(problem)
-        if present is not None:
-            disagree += _difference(data, index, present)
-    good = np.ones(len(data), dtype=bool)
-    good[unreadable] = False
+    for index, look in enumerate(track(look_at_all(data, truth, workers), "check", total=len(data))):
+        contents[index] = look.content
+        if look.size is None or look.tones is None:
+            bad_images.append(look.problem)
+            continue
+        sizes[index], tones[index] = look.size, look.tones
+        bad_masks += [look.problem] if look.problem else []
+        disagree += _difference(data, index, look.classes) if look.classes is not None else []
+    good = sizes.min(axis=1) > 0
     area = sizes.prod(axis=1, dtype=np.int64)
     together = _together(data.tags)
     counts = dict(zip(data.classes, np.diag(together).tolist(), strict=True))
@@ -122,12 +108,12 @@ def check_images(
         validation=int(data.validation.sum()),
         classes=counts,
         together=together.tolist(),
-        sizes={name: _spread(sizes[good, axis]) for axis, name in enumerate(("width", "height"))} if good.any() else {},
+        sizes=dict(zip(("width", "height"), map(_spread, sizes[good].T), strict=True)) if good.any() else {},
         pixels=int(area.sum()),
         tagged_pixels=int(area @ data.tags.sum(axis=1)),
         content=_content(data, contents),
         duplicates=[[data.ids[index] for index in group] for group in groups],
-        unreadable=[data.ids[index] for index in unreadable],
+        unreadable=[data.ids[index] for index in np.flatnonzero(~good)],
         true_masks=truth.found if truth is not None else "",
         disagree=disagree,
         errors=(bad_masks if skipped else bad_images + bad_masks) + _too_few(data, good),
@@ -137,8 +123,8 @@ def check_images(
             *skipped,
             *class_warnings(data.classes, data.tags, counts),
             *image_warnings(data, sizes, tones),
-            *_duplicate_warnings(data, groups),
-            *_disagreement(disagree),
+            *duplicate_warnings(data, groups),
+            *mask_warnings(disagree),
         ],
     )
 
@@ -153,11 +139,10 @@ def _content(data: TaggedImages, contents: np.ndarray) -> str:
 def _too_few(data: TaggedImages, good: np.ndarray) -> list[str]:
     """Batch norm needs two images, and learning needs many more."""
     left = int((good & ~data.validation).sum())
-    if left >= 2 or not good.any():  # where no image can be read, each has said so
+    if left >= 2 or not good.any():  # where no image can be read, each is an error already
         return []
-    return [
-        f"there {'is 1 image' if left == 1 else 'are no images'} to train on (validation images are not): 2 are needed"
-    ]
+    there = "is 1 image" if left == 1 else "are no images"
+    return [f"there {there} to train on (validation images are not): 2 are needed"]
 
 
 def _together(tags: np.ndarray) -> np.ndarray:
@@ -185,53 +170,13 @@ def _same(contents: np.ndarray, good: np.ndarray) -> list[list[int]]:
 
 def _difference(data: TaggedImages, index: int, present: tuple[int, ...]) -> list[dict[str, Any]]:
     tagged, shown = set(np.flatnonzero(data.tags[index]).tolist()), set(present)
-    if tagged == shown:
-        return []
 
     def names(numbers: set[int]) -> list[str]:
         # The mask of a larger set of classes may hold numbers that have no name here.
         return [data.classes[number] if number < len(data.classes) else str(number + 1) for number in sorted(numbers)]
 
     only = {"only in tags": names(tagged - shown), "only in mask": names(shown - tagged)}
-    return [{"id": data.ids[index], **only}]
-
-
-def _some(texts: list[str], joint: str = ", ") -> str:
-    return joint.join(texts[:NAMED]) + (" ..." if len(texts) > NAMED else "")
-
-
-def _duplicate_warnings(data: TaggedImages, groups: list[list[int]]) -> list[str]:
-    warnings = []
-    if groups:
-        extra = sum(len(group) - 1 for group in groups)
-        warnings.append(f"{extra} images repeat the content of others: {_pairs(data, groups)}")
-    other = [group for group in groups if (data.tags[group] != data.tags[group[0]]).any()]
-    if other:
-        warnings.append(f"{len(other)} of these have the same content, but different tags: {_pairs(data, other)}")
-    leaks = [group for group in groups if len(set(data.validation[group].tolist())) == 2]
-    if leaks:
-        warnings.append(f"{len(leaks)} of these are both in training and in validation: {_pairs(data, leaks)}")
-    return warnings
-
-
-def _disagreement(disagree: list[dict[str, Any]]) -> list[str]:
-    texts = []
-    for where, text in (
-        ("only in tags", "have a tag that their mask lacks"),
-        ("only in mask", "lack a tag of their mask"),
-    ):
-        some = [f"{entry['id']} ({', '.join(entry[where])})" for entry in disagree if entry[where]]
-        if some:
-            texts.append(f"{len(some)} images {text}: {_some(some)}")
-    return texts
-
-
-def _names(data: TaggedImages, indices: list[int]) -> str:
-    return _some([data.ids[index] for index in indices])
-
-
-def _pairs(data: TaggedImages, groups: list[list[int]]) -> str:
-    return _some([" = ".join(data.ids[index] for index in group[:3]) for group in groups])
+    return [{"id": data.ids[index], **only}] if tagged != shown else []
 
 
 def to_json(checked: Checked) -> dict[str, Any]:

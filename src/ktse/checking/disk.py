@@ -1,4 +1,4 @@
-"""How much disk a run folder takes, said before hours of training. An estimate, good to a factor of about two."""
+"""How much disk a run folder takes, estimated before hours of training, good to a factor of about two."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any, cast
 from ktse.errors import RunError
 from ktse.recipe import Recipe
 from ktse.recipe.masks import REFINE_PIXELS, SEED_PIXELS
-from ktse.runtime.console import in_words
+from ktse.run_folder import RunFolder
+from ktse.runtime.console import in_words, say
 
 # Shares of the plain arrays that are left after compression, and bytes a pixel of the label maps, on photos.
 CAM, SCORES = 0.7, 0.5
@@ -49,19 +50,12 @@ def maps_need(images: int, classes: int, pixels: int, tagged_pixels: int, recipe
     seeded, refined = (min(1.0, bound / mean) for bound in (SEED_PIXELS, REFINE_PIXELS))
     scores = SCORES * tagged_pixels * refined / recipe.refine.stride**2 + images * (CONTRAST + SMALL)
     seeds = CAM * 2 * tagged_pixels * seeded / recipe.seed.stride**2 + images * (4 * classes + SMALL)
-    need = {
-        "seeds": _files(images, seeds),
-        "masks": _files(images, scores) + _files(images, MASK * pixels),
-        "confident": _files(images, CONFIDENT * pixels),
-        "predictions": _files(images, PREDICTION * pixels),
-    }
-    if recipe.predict.fuse:
-        need["fused"] = _files(images, MASK * pixels)
-    if "crf" in recipe.refine.method:
-        need["scores"] = _files(images, scores)
-    if "irn" in recipe.refine.method:
-        need["affinity"] = _files(images, LABEL * pixels)
-    return need
+    kept = {"seeds": [seeds], "masks": [scores, MASK * pixels], "confident": [CONFIDENT * pixels]}
+    kept |= {"predictions": [PREDICTION * pixels]}
+    kept |= {"fused": [MASK * pixels]} if recipe.predict.fuse else {}
+    kept |= {"scores": [scores]} if "crf" in recipe.refine.method else {}
+    kept |= {"affinity": [LABEL * pixels]} if "irn" in recipe.refine.method else {}
+    return {name: sum(_files(images, total) for total in totals) for name, totals in kept.items()}
 
 
 def _files(count: int, total: float) -> int:
@@ -129,8 +123,18 @@ def check_disk(folder: Path, need: int) -> str:
     left = max(0, need - held)
     text = f"the run folder will take about {in_words(need)} of disk; {in_words(free)} are free"
     if free < left / 2:
-        raise RunError(
-            text, where=str(exists),
-            hint="Make room, give --out on another disk, or raise seed.stride and refine.stride, which store less.",
-        )  # fmt: skip
+        hint = "Make room, give --out on another disk, or raise seed.stride and refine.stride, which store less."
+        raise RunError(text, where=str(exists), hint=hint)
     return text if free >= left else f"{text}: this may not be enough"
+
+
+def say_disk(run: RunFolder, classes: tuple[str, ...], recipe: Recipe) -> None:
+    """Say, after check and before hours of training, how much disk the run folder will take.
+
+    Raises:
+        RunError: there is far less.
+    """
+    checked, count = run.checked(), len(classes)
+    need = maps_need(checked["images"], count, checked["pixels"], checked["tagged_pixels"], recipe)
+    networks = networks_need(checked["images"] - checked["validation"], count, recipe)
+    say(f"check: {check_disk(run.root, sum(need.values()) + sum(networks.values()))}")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
-from ktse.checking.tones import Tones, tones_of
 from ktse.data.dataset import TaggedImages
 from ktse.data.image import is_deep
 from ktse.data.masks import Truth
@@ -22,6 +22,31 @@ from ktse.files import undecided
 
 PART = 32
 """Images that a process is given at once."""
+
+MOST = 0.995
+"""Share of the pixels whose values count; a date in the corner of a black photo is no content."""
+
+FLAT = 3
+"""Levels, of 256, between which an image that shows nothing stays."""
+
+FEW = 4
+"""Levels that are left of an image with more than 8 bits where a single value (no data) has stretched its range."""
+
+
+class Tones(NamedTuple):
+    """The values of an image.
+
+    Attributes:
+        flat: whether it has (almost) one value only.
+        top: the level, 0..255, below which nearly all values of all colours are.
+        middle: the median level.
+        deep: whether the file has more than 8 bits a pixel, which were scaled.
+    """
+
+    flat: bool
+    top: int
+    middle: int
+    deep: bool
 
 
 class Look(NamedTuple):
@@ -35,10 +60,10 @@ class Look(NamedTuple):
         tones: what its values look like, or None if it cannot be read.
     """
 
-    size: tuple[int, int] | None
-    content: int
-    problem: str
-    classes: tuple[int, ...] | None
+    size: tuple[int, int] | None = None
+    content: int = 0
+    problem: str = ""
+    classes: tuple[int, ...] | None = None
     tones: Tones | None = None
 
 
@@ -56,32 +81,30 @@ def look_at_all(data: TaggedImages, truth: Truth | None = None, workers: int = 0
     Raises:
         DataError: a process was killed, most likely for want of memory.
     """
-    parts = [np.arange(start, min(start + PART, len(data))) for start in range(0, len(data), PART)]
-    count = min(workers or os.cpu_count() or 1, len(parts))
+    count = min(workers or os.cpu_count() or 1, -(-len(data) // PART))
 
-    def piece(part: np.ndarray) -> tuple[TaggedImages, Truth | None]:
-        some = data.take(part)
-        return some, truth.take(some.ids) if truth is not None else None
+    def parts() -> Iterator[tuple[TaggedImages, Truth | None]]:
+        for start in range(0, len(data), PART):
+            some = data.take(np.arange(start, min(start + PART, len(data))))
+            yield some, truth.take(some.ids) if truth is not None else None
 
     if count <= 1:
-        for part in parts:
-            yield from look(*piece(part))
+        for part in parts():
+            yield from look(*part)
         return
     waiting: deque[Future[list[Look]]] = deque()
     with ProcessPoolExecutor(count) as pool:
         try:
-            for part in parts:
-                waiting.append(pool.submit(look, *piece(part)))
+            for part in parts():
+                waiting.append(pool.submit(look, *part))
                 # What waits is bounded, or a million looks would pile up behind a slow one.
                 if len(waiting) > 4 * count:
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
         except BrokenProcessPool as error:
-            raise DataError(
-                "a process that reads images was killed, most likely for want of memory",
-                hint="Look for an enormous image, or free memory, and try again.",
-            ) from error
+            text = "a process that reads images was killed, most likely for want of memory"
+            raise DataError(text, hint="Look for an enormous image, or free memory, and try again.") from error
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -92,24 +115,23 @@ def look(data: TaggedImages, truth: Truth | None) -> list[Look]:
 
 
 def _look(data: TaggedImages, truth: Truth | None, index: int) -> Look:
-    name, size, content, tones = data.ids[index], None, 0, None
+    name, found = data.ids[index], Look()
     try:
-        content = _hash(data, index)
+        found = found._replace(content=_hash(data, index))
         image = data.read(index)
-        size, tones = image.size, tones_of(image, deep=is_deep(data.source(index)))
+        found = found._replace(size=image.size, tones=tones_of(image, deep=is_deep(data.source(index))))
         if truth is None or name not in truth.paths:
-            return Look(size, content, "", None, tones)
+            return found
         label = truth.read(name)
     except OSError as error:
-        return Look(None, content, f"{data.files[index]}: {error}", None)
+        return Look(content=found.content, problem=f"{data.files[index]}: {error}")
     except KtseError as error:
-        return Look(size, content, ": ".join([error.what, *error.where]), None, tones)
-    if label.shape[::-1] != size:
-        return Look(
-            size, content, f"{name}: its mask has {label.shape[1]}x{label.shape[0]} pixels, not {size}", None, tones
-        )
+        return found._replace(problem=": ".join([error.what, *error.where]))
+    if label.shape[::-1] != image.size:
+        size = f"{label.shape[1]}x{label.shape[0]}"
+        return found._replace(problem=f"{name}: its mask has {size} pixels, not {image.size}")
     values = [int(value) for value in np.unique(label) if value not in (0, undecided(label))]
-    return Look(size, content, "", tuple(value - 1 for value in values), tones)
+    return found._replace(classes=tuple(value - 1 for value in values))
 
 
 def _hash(data: TaggedImages, index: int) -> int:
@@ -119,3 +141,25 @@ def _hash(data: TaggedImages, index: int) -> int:
         while block := file.read(1 << 20):
             digest.update(block)
     return int.from_bytes(digest.digest(), "little")
+
+
+def tones_of(image: Image.Image, *, deep: bool) -> Tones:
+    """Count the values of an RGB image.
+
+    Args:
+        image: the image, after conversion.
+        deep: whether its file has more than 8 bits a pixel.
+    """
+    counts = np.array(image.histogram(), dtype=np.int64).reshape(3, 256)
+    enough = MOST * image.width * image.height
+    flat = all(_is_flat(band, enough, deep) for band in counts)
+    top = max(int(np.searchsorted(band.cumsum(), enough)) for band in counts)
+    middle = int(np.searchsorted(counts.sum(axis=0).cumsum(), counts.sum() / 2))
+    return Tones(flat, top, middle, deep)
+
+
+def _is_flat(counts: np.ndarray, enough: float, deep: bool) -> bool:
+    """Whether the most frequent levels that together make up most pixels are close together, or hardly any."""
+    order = np.argsort(-counts, kind="stable")
+    levels = order[: int(np.searchsorted(counts[order].cumsum(), enough)) + 1]
+    return bool(np.ptp(levels) <= FLAT or (deep and len(levels) <= FEW))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
-from ktse.data.file_kinds import kind_by_name, kind_of
+from ktse.data.file_kinds import KINDS, ending, kind_of
 from ktse.errors import DataError
 
 NEUTRAL = (124, 116, 104)
@@ -19,9 +22,20 @@ NEUTRAL = (124, 116, 104)
 DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 """Modes with more than 8 bits a pixel, which Pillow would clip."""
 
+SMALLER = "Scale it down, or remove it."
+
 # Photo editors and slide scanners write megabytes of text and colour profiles, which Pillow takes for an attack.
 PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, 16 << 20)
 PngImagePlugin.MAX_TEXT_MEMORY = max(PngImagePlugin.MAX_TEXT_MEMORY, 64 << 20)
+
+
+@contextmanager
+def opened(source: Path | BytesIO, bombs: Literal["error", "ignore"] = "ignore") -> Iterator[Image.Image]:
+    """Open an image, whose pixels are not decoded yet. Images with very many pixels are an error or nothing special."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(bombs, Image.DecompressionBombWarning)
+        with Image.open(source) as image:
+            yield image
 
 
 def read_image(source: Path | BytesIO, long_side: int = 0, name: str = "") -> Image.Image:
@@ -31,26 +45,22 @@ def read_image(source: Path | BytesIO, long_side: int = 0, name: str = "") -> Im
         source: a file, or the bytes of one.
         long_side: pixels that the longer side needs at least; a JPEG far larger than that is decoded at a fraction
             of its size, in a fraction of the time and memory. 0: as it is.
-        name: what messages call it, if it is no file.
+        name: what messages call the image; empty: its path.
 
     Raises:
         DataError: it cannot be read, is cut off, or has so many pixels that it must be a decompression bomb.
     """
     called = name or str(source)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(source) as image:
-                if long_side:
-                    _draft(image, 2 * long_side)
-                image.load()
-                return to_rgb(_upright(image))
+        with opened(source, "error") as image:
+            if long_side:
+                _draft(image, 2 * long_side)
+            image.load()
+            return to_rgb(_upright(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(
-            f"{called} is refused as a decompression bomb", where=str(error), hint="Scale it down, or remove it."
-        ) from error
+        raise DataError(f"{called} is refused as a decompression bomb", where=str(error), hint=SMALLER) from error
     except MemoryError as error:
-        raise DataError(f"{called} is too large for the memory", hint="Scale it down, or remove it.") from error
+        raise DataError(f"{called} is too large for the memory", hint=SMALLER) from error
     except Exception as error:  # on damaged files, Pillow's decoders raise whatever their parsing stumbles over
         raise DataError(f"{called} cannot be read as an image", where=_why(error, source)) from error
 
@@ -62,24 +72,17 @@ def image_size(path: Path | BytesIO) -> tuple[int, int]:
         DataError: it cannot be read.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                width, height = image.size
-                return (height, width) if image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (width, height)
+        with opened(path) as image:
+            width, height = image.size
+            return (height, width) if image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (width, height)
     except Exception as error:  # as above
         raise DataError(f"{path} cannot be read as an image", where=_why(error, path)) from error
 
 
 def is_deep(source: Path | BytesIO) -> bool:
-    """Whether an image has more than 8 bits a pixel, so that its values are scaled; False if it cannot be read."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(source) as image:
-                return image.mode in DEEP
-    except Exception:  # as above
-        return False
+    """Whether an image that can be read has more than 8 bits a pixel, so that its values are scaled."""
+    with opened(source) as image:
+        return image.mode in DEEP
 
 
 def at_most(size: tuple[int, int], pixels: int) -> tuple[int, int]:
@@ -135,7 +138,7 @@ def _why(error: Exception, source: Path | BytesIO) -> str:
     if kind.endswith("image"):  # one that Pillow knows, so that it must be damaged
         kind = ""
     elif not kind and isinstance(source, Path):
-        kind = kind_by_name(source.name)
+        kind = KINDS.get(ending(source.name), "")
     if kind:
         return f"it is {kind}"
     return f"{type(error).__name__}: {error}".splitlines()[0].replace(f" {source!r}", "")

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.readers.coco_masks import read_coco
-from ktse.data.readers.found_masks import Drawing, Images, Reading, examples, many
+from ktse.data.readers.found_masks import Drawing, Images, Reading
 from ktse.data.readers.mask_folder import read_folder
+from ktse.data.readers.mask_pictures import retyped
+from ktse.data.text import examples, many
 from ktse.errors import DataError, KtseError
-from ktse.files import read_label_map, undecided
+from ktse.files import read_label_map
 from ktse.runtime.console import say
 
 HOW = (
@@ -62,11 +63,7 @@ class Masks:
         """
         drawing = self.drawn.get(image_id)
         label = read_label_map(self.paths[image_id]) if drawing is None else drawing.draw()
-        if kind is None or label.dtype == kind:
-            return label
-        same: np.ndarray = label.astype(kind)
-        same[label == undecided(label)] = np.iinfo(kind).max
-        return same
+        return label if kind is None or label.dtype == kind else retyped(label, kind)
 
     def say(self) -> None:
         """Print what was found and what the user should know."""
@@ -76,18 +73,17 @@ class Masks:
 
     def fingerprint(self) -> str:
         """Hash of names, of what the files hold, and of how they are read; empty without any mask."""
-        return self._fingerprint(lambda path: hashlib.sha256(path.read_bytes()).hexdigest())
-
-    def _fingerprint(self, content: Callable[[Path], str]) -> str:
         known: dict[Path, str] = {}  # one COCO file holds many masks
         digest = hashlib.sha256()
         for image_id, path in sorted(self.paths.items()):
             drawing = self.drawn.get(image_id)
-            files = (path,) if drawing is None else drawing.files
-            known |= {file: content(file) for file in files if file not in known}
-            key = drawing.key if drawing is not None else ""
+            files, key = (drawing.files, drawing.key) if drawing is not None else ((path,), "")
+            known |= {file: self._content(file) for file in files if file not in known}
             digest.update(f"{image_id}\0{''.join(known[file] for file in files)}{key}\n".encode())
         return digest.hexdigest() if self.paths else ""
+
+    def _content(self, path: Path) -> str:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -100,14 +96,10 @@ class Truth(Masks):
         drawn = {name: self.drawn[name] for name in paths if name in self.drawn}
         return dataclasses.replace(self, paths=paths, drawn=drawn)
 
-    def fingerprint(self) -> str:
-        """The same of sizes and times of change: there may be thousands of files, and measuring again is quick."""
-
-        def content(path: Path) -> str:
-            stat = path.stat()
-            return f"{stat.st_size}\0{stat.st_mtime_ns}"
-
-        return self._fingerprint(content)
+    def _content(self, path: Path) -> str:
+        # Size and time of change: there may be thousands of files, and measuring again is quick.
+        stat = path.stat()
+        return f"{stat.st_size}\0{stat.st_mtime_ns}"
 
 
 @dataclass(frozen=True)
@@ -129,14 +121,17 @@ def open_truth(path: Path, data: TaggedImages) -> Truth:
     reading = _read(path, data, "--masks")
     if reading.problems:
         raise DataError(f"some true masks in {path} cannot be used", where=reading.problems, hint=HOW)
-    _require_any(reading, path, data)
     _require_a_class(reading, path)
-    notes = [*reading.notes, *_left_aside(reading), *_doubts(reading, data)]
     found = f"true masks: {len(reading.paths)} of {many(len(data), 'image')}"
     if reading.unfit:
         fit = "fits" if len(reading.unfit) == 1 else "fit"
         found += f"; {many(len(reading.unfit), 'name')} in {path} {fit} no image: {examples(reading.unfit)}"
-    return Truth(reading.paths, reading.drawn, found, tuple(notes))
+    notes = list(reading.notes)
+    if skipped := reading.incomplete():
+        notes.append(f"not measured, {many(len(skipped), 'image')}: {examples(skipped)}")
+    if spare := reading.spare:
+        notes.append(f"left aside, {many(len(spare), 'more mask')} of the same images: {examples(spare)}")
+    return Truth(reading.paths, reading.drawn, found, (*notes, *_doubts(reading, data)))
 
 
 def open_calibration(path: Path, data: TaggedImages) -> Calibration:
@@ -146,7 +141,6 @@ def open_calibration(path: Path, data: TaggedImages) -> Calibration:
         DataError: there is none, one of them cannot be used or fits no image, or none shows a class.
     """
     reading = _read(path, data, "--calibrate")
-    _require_any(reading, path, data)
     if problems := _all_problems(reading, data):
         raise DataError(f"the masks in {path} cannot be calibrated with", where=problems, hint=HOW)
     _require_a_class(reading, path)
@@ -161,99 +155,80 @@ def open_corrections(path: Path, data: TaggedImages) -> Corrections:
         DataError: there is none, one of them cannot be used, fits no image, or shows none of the tags of its image.
     """
     reading = _read(path, data, "--corrections")
-    _require_any(reading, path, data)
     problems = _all_problems(reading, data)
-    tags = _tags(data, reading)
-    wrong = [name for name, labels in tags.items() if labels and not labels & reading.shown[name]]
-    problems += [
-        f"{reading.paths[name]}: a corrected mask of a tagged image shows none of its tags: {name} "
-        f"({', '.join(data.classes[label - 1] for label in sorted(tags[name]))})"
-        for name in wrong
-    ]
+    for name, labels in _without_tags(reading, data).items():
+        tags = ", ".join(data.classes[label - 1] for label in sorted(labels))
+        text = "a corrected mask of a tagged image shows none of its tags"
+        problems.append(f"{reading.paths[name]}: {text}: {name} ({tags})")
     if problems:
-        raise DataError(
-            f"{len(problems)} of the corrected masks in {path} cannot be used", where=problems,
-            hint=f"{HOW} If a tag is wrong, correct the tag.",
-        )  # fmt: skip
+        text = f"{len(problems)} of the corrected masks in {path} cannot be used"
+        raise DataError(text, where=problems, hint=f"{HOW} If a tag is wrong, correct the tag.")
     return Corrections(reading.paths, reading.drawn, f"corrected masks: {len(reading.paths)}", tuple(reading.notes))
 
 
 def _read(path: Path, data: TaggedImages, flag: str) -> Reading:
     if path.is_file() and path.suffix.lower() == ".json":
-        return read_coco(path, data)
-    if not path.is_dir():
+        reading = read_coco(path, data)
+    elif path.is_dir():
+        reading = read_folder(path, data)
+    else:
         wrong = "is a file, but no COCO file (.json)" if path.is_file() else "does not exist"
         raise DataError(f"{path} {wrong}", hint=f"Give a folder of PNG files, or a COCO file, as {flag}.")
-    return read_folder(path, data)
-
-
-def _require_any(reading: Reading, path: Path, data: TaggedImages) -> None:
-    if reading.paths or reading.problems:
-        return
-    where = [f"{file} {why}" for file, why in reading.skipped.items()]
-    if reading.unfit:
-        where += [f"masks are called: {examples(reading.unfit)}", f"images are called: {examples(data.files)}"]
-    raise DataError(f"no mask in {path} is the mask of an image", where=where, hint=HOW)
+    if not reading.paths and not reading.problems:
+        where = reading.incomplete()
+        if reading.unfit:
+            where += [f"masks are called: {examples(reading.unfit)}", f"images are called: {examples(data.files)}"]
+        raise DataError(f"no mask in {path} is the mask of an image", where=where, hint=HOW)
+    return reading
 
 
 def _require_a_class(reading: Reading, path: Path) -> None:
     if not any(reading.shown.values()):
-        raise DataError(
-            f"no class occurs in the masks in {path}: all of their pixels are background or undecided (255)",
-            where=[f"{file} {why}" for file, why in reading.skipped.items()], hint=HOW,
-        )  # fmt: skip
+        text = f"no class occurs in the masks in {path}: all of their pixels are background or undecided (255)"
+        raise DataError(text, where=reading.incomplete(), hint=HOW)
 
 
 def _all_problems(reading: Reading, data: TaggedImages) -> list[str]:
     """What is wrong with masks that were given on purpose, one by one."""
-    images = Images(data)
-    unfit = [
-        f"{name}: the image {wanted!r} {images.why(wanted)}"
-        for name, wanted in islice(reading.unfit.items(), KtseError.shown)  # why takes time
-    ]
-    unfit += [f"{name}: there is no such image" for name in islice(reading.unfit, KtseError.shown, None)]
-    spare = [f"{name}: {why}" for name, why in reading.spare.items()]
-    return [*reading.problems, *unfit, *spare, *(f"{file} {why}" for file, why in reading.skipped.items())]
+    names, shown = Images(data).names, KtseError.shown
+    unfit = list(reading.unfit.items())
+    texts = [f"{name}: the image {wanted!r} {names.why(wanted)}" for name, wanted in unfit[:shown]]  # why takes time
+    texts += [f"{name}: there is no such image" for name, _ in unfit[shown:]]
+    texts += [f"{name}: {why}" for name, why in reading.spare.items()]
+    return [*reading.problems, *texts, *reading.incomplete()]
 
 
-def _left_aside(reading: Reading) -> list[str]:
-    skipped = [f"{file} {why}" for file, why in reading.skipped.items()]
-    notes = [f"not measured, {many(len(skipped), 'image')}: {examples(skipped)}"] if skipped else []
-    if reading.spare:
-        notes.append(
-            f"left aside, {many(len(reading.spare), 'more mask')} of the same images: {examples(reading.spare)}"
-        )
-    return notes
-
-
-def _tags(data: TaggedImages, reading: Reading) -> dict[str, set[int]]:
-    """Labels of the tags of the images whose mask says anything."""
+def _tags(reading: Reading, data: TaggedImages) -> dict[str, set[int]]:
+    """Labels of the tags of the tagged images whose mask says anything."""
     return {
-        name: {int(number) + 1 for number in np.flatnonzero(data.tags[index])}
-        for index, name in enumerate(data.ids)
-        if name in reading.paths and name not in reading.unknown
+        name: set((np.flatnonzero(row) + 1).tolist())
+        for name, row in zip(data.ids, data.tags, strict=True)
+        if name in reading.paths and name not in reading.unknown and row.any()
     }
+
+
+def _without_tags(reading: Reading, data: TaggedImages) -> dict[str, set[int]]:
+    """Those of these images whose mask shows none of the tags."""
+    return {name: labels for name, labels in _tags(reading, data).items() if not labels & reading.shown[name]}
 
 
 def _doubts(reading: Reading, data: TaggedImages) -> list[str]:
     """What makes it doubtful that masks and tags speak of the same classes; only masks of tagged images can tell."""
-    tags = {name: labels for name, labels in _tags(data, reading).items() if labels}
+    tags, without = _tags(reading, data), _without_tags(reading, data)
     texts = []
-    without = [name for name, labels in tags.items() if not labels & reading.shown[name]]
     if 2 * len(without) > len(tags):
+        whose = f"{len(without)} of {many(len(tags), 'tagged image')}"
         texts.append(
-            f"the masks of {len(without)} of {many(len(tags), 'tagged image')} show none of the image's tags: "
-            f"{examples(without)}: is the order of the classes another one (class k has the value k), or is 255, which "
-            "means undecided, meant as a class?"
+            f"the masks of {whose} show none of the image's tags: {examples(without)}: is the order of the classes "
+            "another one (class k has the value k), or is 255, which means undecided, meant as a class?"
         )
     everywhere = frozenset().union(*reading.shown.values())
-    missing = {}
-    for label, name in enumerate(data.classes, start=1):
-        images = sum(label in labels for labels in tags.values())
-        if images and label not in everywhere:
-            missing[name] = f"{name!r} (value {label}, tagged in {images})"
+    counts = {label: sum(label in labels for labels in tags.values()) for label in range(1, len(data.classes) + 1)}
+    missing = [
+        f"{data.classes[label - 1]!r} (value {label}, tagged in {count})"
+        for label, count in counts.items()
+        if count and label not in everywhere
+    ]
     if missing:
-        texts.append(
-            f"no mask shows these classes, although images with a mask have the tag: {examples(missing.values())}"
-        )
+        texts.append(f"no mask shows these classes, although images with a mask have the tag: {examples(missing)}")
     return texts

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from ktse.data.text import examples
 from ktse.errors import DataError
 
 SUFFIXES = (".png", ".npz", ".jpg", ".txt", ".xml", ".json")
 """Endings of files that are called like an image; no folder of other images may have such a name."""
-
-NAMED = 3
-"""Pairs that a note names."""
 
 
 def image_ids(files: Sequence[str]) -> list[str]:
@@ -24,9 +23,7 @@ def image_ids(files: Sequence[str]) -> list[str]:
         DataError: the ending does not help either.
     """
     stems = [_stem(name) for name in files]
-    counts: dict[str, int] = {}
-    for stem in stems:
-        counts[stem] = counts.get(stem, 0) + 1
+    counts = Counter(stems)
     # "a.jpg.png" without its ending is the full name that "a.jpg" may need.
     full, folders = set(files), _folders(files)
     ids = [
@@ -45,11 +42,8 @@ def clashes(ids: Sequence[str]) -> list[str]:
     for name in ids:
         alike.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
     pairs = [" and ".join(names[:3]) for names in alike.values() if len(names) > 1]
-    if not pairs:
-        return []
-    some = f"{', '.join(pairs[:NAMED])}{' ...' if len(pairs) > NAMED else ''}"
     text = "names differ in case or accents only, so that their results overwrite each other on Windows and macOS"
-    return [f"{len(pairs)} {text}: {some}"]
+    return [f"{len(pairs)} {text}: {examples(pairs)}"] if pairs else []
 
 
 def _folders(files: Iterable[str]) -> set[str]:

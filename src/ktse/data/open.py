@@ -6,11 +6,11 @@ import dataclasses
 from pathlib import Path
 
 from ktse.data.dataset import TaggedImages
+from ktse.data.image_files import no_folder
 from ktse.data.readers.class_folders import find_subfolders
 from ktse.data.readers.coco import coco_files, find_coco, looks_like_coco
-from ktse.data.readers.columns import Columns
-from ktse.data.readers.folder import find_table
-from ktse.data.readers.found import Found, assemble
+from ktse.data.readers.found import assemble
+from ktse.data.readers.table import find_table
 from ktse.data.readers.voc import find_voc, voc_root
 from ktse.errors import DataError, RecipeError
 from ktse.recipe import DataRecipe
@@ -30,29 +30,28 @@ def open_data(recipe: DataRecipe) -> TaggedImages:
     Raises:
         KtseError: what is wrong, all problems together.
     """
-    images = Path(recipe.images)
+    images, tags = Path(recipe.images), Path(recipe.tags)
     if not recipe.images:
         raise RecipeError("data.images is empty", hint="Give the folder of the images.")
     if not images.is_dir():
-        tags = Path(recipe.tags)
         lacking = "is a folder" if tags.is_dir() else "does not exist"
-        where = [f"the tag file {tags} {lacking}"] if recipe.tags and not tags.is_file() else []
-        wrong = "is a file" if images.is_file() else "does not exist"
-        raise DataError(f"the image folder {images} {wrong}", where=where, hint="Check these paths.")
+        places = [f"the tag file {tags} {lacking}"] if recipe.tags and not tags.is_file() else []
+        raise DataError(f"the image folder {images} {no_folder(images)}", where=places, hint="Check these paths.")
     form = form_of(recipe)
     if recipe.tags and form in ("voc", "folders", "datasets"):
-        raise DataError(
-            f"data of the form {form!r} hold their own tags", where=f"a file of tags was given: {recipe.tags}",
-            hint="Leave --tags out, or the form.",
-        )  # fmt: skip
+        where, hint = f"a file of tags was given: {tags}", "Leave --tags out, or the form."
+        raise DataError(f"data of the form {form!r} hold their own tags", where=where, hint=hint)
+    in_tree = coco_files(images) if form == "coco" and not recipe.tags else []
+    if form in ("table", "coco") and not recipe.tags and not in_tree:
+        raise DataError(f"data of the form {form!r} need a file of tags", hint="Give it with --tags.")
     match form:
         case "table":
-            columns = Columns(recipe.image_column, recipe.tag_column, recipe.separator, recipe.rows)
-            found = find_table(images, _tag_file(recipe), columns)
+            found = find_table(images, tags, recipe)
         case "coco":
-            found = find_coco(images, ([] if recipe.tags else coco_files(images)) or [_tag_file(recipe)])
+            found = find_coco(images, in_tree or [tags])
         case "voc":
-            found, recipe = _voc(images, recipe)
+            found = find_voc(images, recipe.train_list, recipe.validation_list)
+            recipe = dataclasses.replace(recipe, train_list="", validation_list="")
         case "datasets":
             from ktse.data.readers.hugging_face import open_saved
 
@@ -73,20 +72,5 @@ def form_of(recipe: DataRecipe) -> str:
         return "voc"
     if coco_files(images):
         return "coco"
-    if (images / "dataset_info.json").is_file() or (images / "dataset_dict.json").is_file():
-        return "datasets"
-    return "folders"
-
-
-def _tag_file(recipe: DataRecipe) -> Path:
-    if not recipe.tags:
-        raise DataError(f"data of the form {recipe.form!r} need a file of tags", hint="Give it with --tags.")
-    return Path(recipe.tags)
-
-
-def _voc(images: Path, recipe: DataRecipe) -> tuple[Found, DataRecipe]:
-    root = voc_root(images)
-    if root is None:
-        raise DataError(f"{images} is no VOC tree", hint="It needs a folder JPEGImages.")
-    found = find_voc(root, recipe.train_list, recipe.validation_list)
-    return found, dataclasses.replace(recipe, train_list="", validation_list="")
+    saved = (images / "dataset_info.json").is_file() or (images / "dataset_dict.json").is_file()
+    return "datasets" if saved else "folders"

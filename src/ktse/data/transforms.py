@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
+
+Triple: TypeAlias = Sequence[float]
+"""A number for each colour."""
 
 
 @contextmanager
@@ -38,17 +42,15 @@ class TrainingTransform:
     """
 
     def __init__(
-        self, long_side: tuple[int, int], crop: int, jitter: float, mean: Sequence[float], std: Sequence[float],
-        ignored: int = 255,
-    ) -> None:  # fmt: skip
+        self, long_side: tuple[int, int], crop: int, jitter: float, mean: Triple, std: Triple, ignored: int = 255
+    ) -> None:
         self.long_side = long_side
         self.flip = v2.RandomHorizontalFlip()
         self.colour = v2.ColorJitter(jitter, jitter, jitter) if jitter > 0 else v2.Identity()
-        self.finish = v2.Compose([
-            v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True),
-            v2.Normalize(list(mean), list(std)),
-            v2.RandomCrop(crop, pad_if_needed=True, fill={tv_tensors.Image: 0, tv_tensors.Mask: ignored}),
-        ])  # fmt: skip
+        to_float = v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True)
+        fill = {tv_tensors.Image: 0, tv_tensors.Mask: ignored}
+        crop_at_random = v2.RandomCrop(crop, pad_if_needed=True, fill=fill)
+        self.finish = v2.Compose([to_float, v2.Normalize(list(mean), list(std)), crop_at_random])
 
     def __call__(self, image: Image.Image, label: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
         """Transform an RGB image and, with the same random choices, its label map.
@@ -69,7 +71,7 @@ class TrainingTransform:
         Args:
             image: RGB.
             labels: L integer maps (H, W).
-            views: how often the image is to be had, each time in colours of its own.
+            views: number of copies of the image, each in colours of its own.
 
         Returns:
             `views` times (3, crop, crop) float32; (L, crop, crop) int64, `ignored` outside of the image.

@@ -15,7 +15,7 @@ from ktse.exporting.masks import LOCAL_FILES, export_masks
 from ktse.recipe import PredictRecipe
 from ktse.run_folder import RunFolder
 
-PHOTOS = 32
+MOST_PHOTOS = 32
 """Photos of the run on which the exported model is checked, and the ranges of int8 are measured."""
 
 
@@ -82,8 +82,8 @@ def export_model(
     photos: list[Path | BytesIO] = []
     with suppress(KtseError):
         images = data()
-        step = max(1, len(images) // PHOTOS)
-        photos = [images.source(index) for index in range(0, len(images), step)[:PHOTOS]]
+        step = max(1, len(images) // MOST_PHOTOS)
+        photos = [images.source(index) for index in range(0, len(images), step)[:MOST_PHOTOS]]
     return export_file(run.path("segment", "model.safetensors"), recipe, out, photos, int8)
 
 
@@ -120,7 +120,5 @@ def _writing(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ExportError(
-            f"{error.strerror or error}: {out}",
-            hint="Nothing of this export can be used. Check the place and the disk.",
-        ) from error
+        hint = "Nothing of this export can be used. Check the place and the disk."
+        raise ExportError(f"{error.strerror or error}: {out}", hint=hint) from error

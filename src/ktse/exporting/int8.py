@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from io import BytesIO
@@ -15,12 +14,12 @@ from PIL import Image
 
 from ktse.data.image import read_image
 from ktse.errors import ExportError
-from ktse.exporting.network import IMAGES
+from ktse.exporting.network import IMAGES, quiet
 from ktse.models.segmenter import DIVISOR, Portable
 from ktse.prediction.scales import SMALLEST
 from ktse.recipe import PredictRecipe
 
-CALIBRATION, LONGEST = 32, 512
+CALIBRATION_PHOTOS, LONGEST_SIDE = 32, 512
 """Number of photos from which the ranges are measured, and the longest side of what the network sees of them."""
 
 
@@ -43,39 +42,32 @@ def quantised(
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     if not photos:
-        raise ExportError(
-            "int8 needs photos to measure ranges on",
-            hint="Export a run whose images are still there, not a lone model.",
-        )
+        hint = "Export a run whose images are still there, not a lone model."
+        raise ExportError("int8 needs photos to measure ranges on", hint=hint)
 
     class Photos(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.left = _prepared(model, recipe, photos[:CALIBRATION])
+            self.left = _prepared(model, recipe, photos[:CALIBRATION_PHOTOS])
 
         def get_next(self) -> dict[str, Any] | None:
             images = next(self.left, None)
             return None if images is None else {IMAGES: images}
 
     # The library warns at length, on the root logger, of a step that is not needed here.
-    level = logging.getLogger().level
-    logging.getLogger().setLevel(logging.ERROR)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "network.onnx"
-            onnx.save(network, str(path))
-            quantize_static(
-                str(path),
-                str(path.with_name("int8.onnx")),
-                Photos(),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                op_types_to_quantize=["Conv", "MatMul", "Gemm"],
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-            )
-            return onnx.load(str(path.with_name("int8.onnx")))
-    finally:
-        logging.getLogger().setLevel(level)
+    with quiet(""), tempfile.TemporaryDirectory() as folder:
+        before, after = str(Path(folder, "network.onnx")), str(Path(folder, "int8.onnx"))
+        onnx.save(network, before)
+        quantize_static(
+            before,
+            after,
+            Photos(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return onnx.load(after)
 
 
 def _prepared(model: Portable, recipe: PredictRecipe, photos: Sequence[Path | BytesIO]) -> Iterator[np.ndarray]:
@@ -84,7 +76,7 @@ def _prepared(model: Portable, recipe: PredictRecipe, photos: Sequence[Path | By
         image = read_image(photo)
         factor = recipe.long_side / max(image.size) if recipe.long_side else 1.0
         for scale in recipe.scales:
-            share = min(factor * scale, LONGEST / max(image.size))
+            share = min(factor * scale, LONGEST_SIDE / max(image.size))
             size = (max(SMALLEST, round(image.width * share)), max(SMALLEST, round(image.height * share)))
             pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC), np.float32)
             normal = (np.moveaxis(pixels, -1, 0)[None] - model.mean.numpy()) / model.std.numpy()

@@ -51,7 +51,7 @@ class Style:
 
     Attributes:
         classes: names of the classes 1..C.
-        verdict: on the run; None if nobody has judged it.
+        verdict: on the masks; None if nobody has judged them.
         simplifier: makes polygons.
         prefix: what stands before the name of an image in a URL.
     """

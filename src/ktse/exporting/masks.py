@@ -23,13 +23,8 @@ LOCAL_FILES = "/data/local-files/?d="
 PALETTE_CLASSES = 254
 """Classes beside background and undecided that a palette of 256 colours holds."""
 
-FORMATS: dict[str, Callable[[Iterator[Masked], Style, Path], Path]] = {
-    "coco": coco,
-    "voc": voc,
-    "yolo": yolo,
-    "cvat": cvat,
-    "labelstudio": label_studio,
-}
+Writer = Callable[[Iterator[Masked], Style, Path], Path]
+FORMATS: dict[str, Writer] = {"coco": coco, "voc": voc, "yolo": yolo, "cvat": cvat, "labelstudio": label_studio}
 
 
 def export_masks(
@@ -62,13 +57,11 @@ def export_masks(
     path = run.fused_path if fused else run.mask_path
     missing = [name for name in data.ids if not path(name).is_file()]
     if missing:
-        raise RunError(
-            f"{len(missing)} of {len(data)} images have no mask",
-            where=missing,
-            hint=f"Make them first: ktse {'predict' if fused else 'refine'} {run.root}",
-        )
+        hint = f"Make them first: ktse {'predict' if fused else 'refine'} {run.root}"
+        raise RunError(f"{len(missing)} of {len(data)} images have no mask", where=missing, hint=hint)
     _check_fit(data, form, out)
     verdict, simplifier = read_verdict(run), Simplifier(simplify)
+    verdict = None if verdict is None else verdict.of_masks
     style = Style(data.classes, verdict, simplifier, prefix)
     say(f"export: {'fused masks' if fused else 'masks'} of {len(data)} images")
     main = FORMATS[form](_read(run, path, data), style, out)
@@ -84,11 +77,8 @@ def _check_fit(data: TaggedImages, form: str, out: Path) -> None:
         problems.append(f"{len(data.classes)} classes, of which a palette holds {PALETTE_CLASSES}")
     if problems:
         others = ", ".join(other for other in FORMATS if not unfit(other, data.files, data.ids, data.classes))
-        raise ExportError(
-            f"--format {form} cannot hold some names; nothing was written",
-            where=problems,
-            hint="Rename them and repeat ktse run" + (f", or give another --format: {others}." if others else "."),
-        )
+        hint = "Rename them and repeat ktse run" + (f", or give another --format: {others}." if others else ".")
+        raise ExportError(f"--format {form} cannot hold some names; nothing was written", where=problems, hint=hint)
     inside = any(f"/{file}".count("/images/") for file in data.files)
     if form == "yolo" and inside and (out / "images").is_symlink():
         raise ExportError(
@@ -100,11 +90,9 @@ def _check_fit(data: TaggedImages, form: str, out: Path) -> None:
 
 def _read(run: RunFolder, path: Callable[[str], Path], data: TaggedImages) -> Iterator[Masked]:
     confidence = run.confidence("masks")
-    for index, (file, name) in enumerate(
-        track(list(zip(data.files, data.ids, strict=True)), "export", total=len(data))
-    ):
-        label, kept_out = read_label_map(path(name)), bool(data.validation[index])
-        yield Masked(file, name, path(name), label, confidence.get(name), kept_out)
+    named = zip(data.files, data.ids, data.validation.tolist(), strict=True)
+    for file, name, kept_out in track(named, "export", total=len(data)):
+        yield Masked(file, name, path(name), read_label_map(path(name)), confidence.get(name), kept_out)
 
 
 def _write_verdict(verdict: Verdict | None, path: Path) -> None:

@@ -4,13 +4,49 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 """Control characters and line breaks; most of them are forbidden in XML, and none of them survives in a list."""
 
-Test = Callable[[str], str]
-"""From a name to why it cannot be held, or nothing."""
+VOID = "undecided"
+"""Label of the pixels of value 255 in VOC's label map."""
+
+
+def _is_no_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+TESTS: dict[str, tuple[Callable[[str], object], str]] = {
+    "text": (_is_no_text, "is not valid text (UTF-8)"),
+    "control": (CONTROL.search, "holds a control character or a line break"),
+    "edges": (lambda name: name != name.strip(), "begins or ends with a blank, which readers take off"),
+    "comment": (lambda name: name.startswith("#"), "begins with #, which readers take for a remark"),
+    "colon": (lambda name: ":" in name, "holds a colon, which separates fields"),
+    "taken": (lambda name: name in ("background", VOID), "is the name of a label of the format itself"),
+}
+"""What a format may not be able to hold, and why."""
+
+IMAGES = {
+    "voc": "text control edges comment",
+    "cvat": "text control",
+    "yolo": "",
+    "coco": "text",
+    "labelstudio": "text",
+}
+CLASSES = {
+    "voc": "text control edges comment colon taken",
+    "coco": "text",
+    "yolo": "text",
+    "cvat": "text control edges",
+    "labelstudio": "text control edges",
+}
+"""The TESTS of the names of images and of classes, by format."""
 
 
 def unfit(form: str, files: Sequence[str], ids: Sequence[str], classes: Sequence[str]) -> list[str]:
@@ -22,19 +58,13 @@ def unfit(form: str, files: Sequence[str], ids: Sequence[str], classes: Sequence
         ids: names of their masks.
         classes: names of the classes 1..C.
     """
-    images = {"voc": _all(_text, _control, _edges, _comment), "cvat": _all(_text, _control), "yolo": _nothing}
-    labels = {
-        "voc": _all(_text, _control, _edges, _comment, _colon, _taken),
-        "coco": _text,
-        "yolo": _text,
-        "cvat": _all(_text, _control, _edges),
-        "labelstudio": _all(_text, _control, _edges),
-    }
-    found = _problems("image", ids if form == "voc" else files, images.get(form, _text))
-    found += _problems("class", classes, labels[form])
-    if form == "yolo":
-        found += _clashes(files)
-    return found
+    named = [("image", name, IMAGES[form]) for name in (ids if form == "voc" else files)]
+    named += [("class", name, CLASSES[form]) for name in classes]
+    found = []
+    for what, name, tests in named:
+        reasons = (TESTS[test][1] for test in tests.split() if TESTS[test][0](name))
+        found += [f"{what} {name!r}: {reason}" for reason in islice(reasons, 1)]
+    return found + (_clashes(files) if form == "yolo" else [])
 
 
 def yolo_label(file: str) -> str:
@@ -55,47 +85,3 @@ def _clashes(files: Sequence[str]) -> list[str]:
         for place, same in places.items()
         if len(same) > 1
     ]
-
-
-def _problems(what: str, names: Iterable[str], test: Test) -> list[str]:
-    return [f"{what} {name!r}: {reason}" for name in names if (reason := test(name))]
-
-
-def _all(*tests: Test) -> Test:
-    return lambda name: next((reason for test in tests if (reason := test(name))), "")
-
-
-def _nothing(_: str) -> str:
-    return ""
-
-
-def _text(name: str) -> str:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return "is not valid text (UTF-8)"
-    return ""
-
-
-def _control(name: str) -> str:
-    return "holds a control character or a line break" if CONTROL.search(name) else ""
-
-
-def _edges(name: str) -> str:
-    return "begins or ends with a blank, which readers take off" if name != name.strip() else ""
-
-
-def _comment(name: str) -> str:
-    return "begins with #, which readers take for a remark" if name.startswith("#") else ""
-
-
-def _colon(name: str) -> str:
-    return "holds a colon, which separates fields" if ":" in name else ""
-
-
-def _taken(name: str) -> str:
-    return "is the name of a label of the format itself" if name in ("background", VOID) else ""
-
-
-VOID = "undecided"
-"""Label of the pixels of value 255 in VOC's label map."""

@@ -21,6 +21,7 @@ OPSET = 18
 """The first operator set whose Resize has a filter that widens where it shrinks."""
 
 IMAGES, LOGITS = "images", "logits"
+NAMES: dict[str, Any] = {"opset_version": OPSET, "input_names": [IMAGES], "output_names": [LOGITS]}
 EXAMPLE = (2, 3, 3 * DIVISOR, 4 * DIVISOR)
 
 UNFIT = (
@@ -55,7 +56,7 @@ def network_graph(model: Portable) -> onnx.ModelProto:
         ExportError: neither can.
     """
     bare = _Bare(model).eval()
-    with _quiet(), torch.no_grad():
+    with quiet("torch.onnx", "torch.export", "onnxscript", "onnx_ir"), torch.no_grad():
         try:
             graph, reason = _by_dynamo(bare), ""
         except Exception as error:  # torch's exporter raises whatever its parts raise
@@ -63,11 +64,8 @@ def network_graph(model: Portable) -> onnx.ModelProto:
             try:
                 graph = _by_tracing(bare)
             except Exception as second:
-                raise ExportError(
-                    "this model cannot be written as ONNX",
-                    where=[reason, _first_line(second)],
-                    hint=UNFIT,
-                ) from second
+                reasons = [reason, _first_line(second)]
+                raise ExportError("this model cannot be written as ONNX", where=reasons, hint=UNFIT) from second
     if reason:
         say(f"export: written by torch's older exporter, as the newer one cannot express this network: {reason}")
     return graph
@@ -77,9 +75,7 @@ def _by_dynamo(bare: nn.Module) -> onnx.ModelProto:
     dim = torch.export.Dim
     shapes = {0: dim("batch"), 2: DIVISOR * dim("rows", min=1), 3: DIVISOR * dim("columns", min=1)}
     program = torch.export.export(bare, (torch.zeros(EXAMPLE),), dynamic_shapes=(shapes,), strict=False)
-    written = torch.onnx.export(
-        program, dynamo=True, opset_version=OPSET, input_names=[IMAGES], output_names=[LOGITS], verbose=False
-    )
+    written = torch.onnx.export(program, dynamo=True, verbose=False, **NAMES)
     if written is None:
         raise TypeError("torch has written nothing")
     return written.model_proto
@@ -87,16 +83,8 @@ def _by_dynamo(bare: nn.Module) -> onnx.ModelProto:
 
 def _by_tracing(bare: nn.Module) -> onnx.ModelProto:
     file, free = BytesIO(), {0: "batch", 2: "rows", 3: "columns"}
-    torch.onnx.export(
-        bare,
-        (torch.zeros(EXAMPLE),),
-        cast(Any, file),
-        dynamo=False,
-        opset_version=OPSET,
-        input_names=[IMAGES],
-        output_names=[LOGITS],
-        dynamic_axes={IMAGES: free, LOGITS: free},
-    )
+    axes = {IMAGES: free, LOGITS: free}
+    torch.onnx.export(bare, (torch.zeros(EXAMPLE),), cast(Any, file), dynamo=False, dynamic_axes=axes, **NAMES)
     return onnx.load_model_from_string(file.getvalue())
 
 
@@ -105,16 +93,15 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporters' remarks to themselves, which speak to people who write networks."""
-    logs = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
-    levels = [log.level for log in logs]
-    for log in logs:
+def quiet(*loggers: str) -> Iterator[None]:
+    """Show no warnings and no remarks of these loggers, which speak to people who write networks."""
+    levels = {log: log.level for log in map(logging.getLogger, loggers)}
+    for log in levels:
         log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for log, level in zip(logs, levels, strict=True):
+        for log, level in levels.items():
             log.setLevel(level)

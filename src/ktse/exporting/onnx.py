@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ktse._version import __version__
 from ktse.errors import ExportError
@@ -17,24 +17,14 @@ from ktse.recipe import PredictRecipe
 from ktse.recipe.load import to_dict
 from ktse.runtime.console import say
 
+if TYPE_CHECKING:
+    from ktse.exporting.parity import Parity
+
 AGREEMENT = 0.99
 """Smallest share of equal labels, and smallest foreground IoU, between the exported model and `ktse predict`."""
 
 INT8_EQUAL_LABELS = 0.5
 """Share of equal labels below which a quantised model is of no use."""
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What the check of an exported model has found.
-
-    Attributes:
-        equal: share of the pixels with the label of `ktse predict`, 0..1.
-        foreground: of the pixels that at least one of both gives a class, the share with the same label, 0..1.
-    """
-
-    equal: float
-    foreground: float
 
 
 def export_onnx(
@@ -44,7 +34,7 @@ def export_onnx(
     out: Path,
     photos: Sequence[Path | BytesIO] = (),
     int8: bool = False,
-) -> Exported:
+) -> Parity:
     """Write a model as one .onnx file: image (B, H, W, 3) uint8 in; label and probability out, at its size.
 
     Size, scales, mirror image and merge of the recipe are in the graph; tiles and dense CRF are not. Class names,
@@ -82,10 +72,8 @@ def export_onnx(
     found = compare(model, classes, recipe, content, images)
     text = f"{found}, over {found.photos} {'photos' if photos else 'images of noise'} of several sizes"
     if not found.reaches(AGREEMENT):
-        raise ExportError(
-            f"the exported model does not give what ktse predict gives: {text}",
-            hint="Nothing was written. Another segment.architecture or another version of torch may help.",
-        )
+        hint = "Nothing was written. Another segment.architecture or another version of torch may help."
+        raise ExportError(f"the exported model does not give what ktse predict gives: {text}", hint=hint)
     if int8:
         from ktse.exporting.int8 import quantised
 
@@ -100,8 +88,12 @@ def export_onnx(
     with atomic(out) as part:
         part.write_bytes(finished.SerializeToString())
     say(f"{out.name}: against ktse predict in float32: {text}")
-    _say_outside(out, recipe)
-    return Exported(found.equal, found.foreground)
+    if recipe.crf:
+        say(f"{out.name}: the dense CRF of this run is not in the graph; ktse predict {out.name} applies it")
+    if recipe.tile and not 0 < recipe.long_side <= recipe.tile:
+        whole = f"photos whose longer side passes {recipe.tile} pixels go through the graph as a whole"
+        say(f"{out.name}: {whole}; ktse predict {out.name} cuts them into tiles")
+    return found
 
 
 def _metadata(classes: Sequence[str], recipe: PredictRecipe) -> dict[str, str]:
@@ -112,13 +104,3 @@ def _metadata(classes: Sequence[str], recipe: PredictRecipe) -> dict[str, str]:
         "outside": "tiles of photos larger than predict.tile pixels (at scale 1); the dense CRF (predict.crf); "
         "ktse predict FILE.onnx does both",
     }
-
-
-def _say_outside(out: Path, recipe: PredictRecipe) -> None:
-    if recipe.crf:
-        say(f"{out.name}: the dense CRF of this run is not in the graph; ktse predict {out.name} applies it")
-    if recipe.tile and not 0 < recipe.long_side <= recipe.tile:
-        say(
-            f"{out.name}: photos whose longer side passes {recipe.tile} pixels go through the graph as a whole; ktse "
-            f"predict {out.name} cuts them into tiles"
-        )

@@ -23,7 +23,7 @@ from ktse.recipe import PredictRecipe
 SIZES = ((128, 96), (77, 131), (257, 64), (640, 480), (375, 500))
 """Width and height of the photos that are compared, odd ones on purpose; each is cut to this shape and resized."""
 
-PHOTOS, LONGEST = 4, 1024
+PHOTOS_AT_OWN_SIZE, LONGEST_SIDE = 4, 1024
 """Photos that are compared at their own size too, and the longest side of these."""
 
 
@@ -73,9 +73,9 @@ def check_photos(photos: Sequence[Path | BytesIO]) -> Iterator[Image.Image]:
         else:
             noise = generator.integers(0, 256, (7, 9, 3), dtype=np.uint8)
             yield Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
-    for photo in photos[:PHOTOS]:
+    for photo in photos[:PHOTOS_AT_OWN_SIZE]:
         image = read_image(photo)
-        image.thumbnail((LONGEST, LONGEST))
+        image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
         yield image
 
 

@@ -14,9 +14,11 @@ import yaml
 from ktse._version import __version__
 from ktse.exporting.masked import Masked, Style, write_text
 from ktse.exporting.names import yolo_label
-from ktse.files import atomic
 
-PHOTOS = "# The photos belong beside this file: copy their folder, with all that is in it, as images/\n"
+WHERE_PHOTOS_BELONG = "# The photos belong beside this file: copy their folder, with all that is in it, as images/\n"
+
+
+LABELS_OPEN = '<PolygonLabels name="label" toName="image">'
 
 
 def yolo(items: Iterator[Masked], style: Style, out: Path) -> Path:
@@ -34,7 +36,7 @@ def yolo(items: Iterator[Masked], style: Style, out: Path) -> Path:
         write_text(out / yolo_label(item.file), "".join(f"{line}\n" for line in lines))
     # Without "path", readers count from the place of this file, wherever they are called.
     content = {"train": "images", "val": "images", "names": dict(enumerate(style.classes))}
-    write_text(out / "data.yaml", PHOTOS + yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
+    write_text(out / "data.yaml", WHERE_PHOTOS_BELONG + yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
     return out / "data.yaml"
 
 
@@ -48,34 +50,19 @@ def label_studio(items: Iterator[Masked], style: Style, out: Path) -> Path:
             prediction["score"] = item.confidence
         tasks.append({"data": {"image": style.prefix + quote(item.file)}, "predictions": [prediction]})
     labels = "".join(f"<Label value={quoteattr(name)}/>" for name in style.classes)
-    write_text(
-        out / "config.xml",
-        f'<View><Image name="image" value="$image"/><PolygonLabels name="label" toName="image">{labels}'
-        "</PolygonLabels></View>\n",
-    )
-    with atomic(out / "tasks.json") as part:
-        part.write_text(json.dumps(tasks, ensure_ascii=False), encoding="utf-8")
+    config = f'<View><Image name="image" value="$image"/>{LABELS_OPEN}{labels}</PolygonLabels></View>\n'
+    write_text(out / "config.xml", config)
+    write_text(out / "tasks.json", json.dumps(tasks, ensure_ascii=False))
     return out / "tasks.json"
 
 
 def _results(item: Masked, style: Style) -> list[dict[str, Any]]:
     height, width = item.size
-    shared = {
-        "type": "polygonlabels",
-        "from_name": "label",
-        "to_name": "image",
-        "original_width": width,
-        "original_height": height,
-        "image_rotation": 0,
-    }
-    return [
-        {
-            **shared,
-            "value": {
-                "points": (100 * polygon / (width, height)).round(5).tolist(),
-                "polygonlabels": [style.classes[number - 1]],
-            },
-        }
-        for number, mask in item.masks(len(style.classes))
-        for polygon in style.simplifier.polygons(mask)
-    ]
+    shared: dict[str, Any] = {"type": "polygonlabels", "from_name": "label", "to_name": "image", "image_rotation": 0}
+    shared |= {"original_width": width, "original_height": height}
+    found = []
+    for number, mask in item.masks(len(style.classes)):
+        for polygon in style.simplifier.polygons(mask):
+            points = (100 * polygon / (width, height)).round(5).tolist()
+            found.append({**shared, "value": {"points": points, "polygonlabels": [style.classes[number - 1]]}})
+    return found

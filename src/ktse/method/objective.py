@@ -172,9 +172,13 @@ class Objective(nn.Module):
     def _label(self, cam: Tensor, image: Tensor, tags: Tensor) -> Tensor:
         recipe = self.recipe
         return pseudo_label(
-            cam, (image * self.std + self.mean).clamp(0, 1), tags, *self.background,
-            iterations=recipe.par_iterations, empty_cam=recipe.empty_cam,
-        )  # fmt: skip
+            cam,
+            (image * self.std + self.mean).clamp(0, 1),
+            tags,
+            *self.background,
+            iterations=recipe.par_iterations,
+            empty_cam=recipe.empty_cam,
+        )
 
 
 def _enlarge(scores: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:

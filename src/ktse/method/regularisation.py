@@ -59,11 +59,9 @@ def pseudo_label(
         # One image at a time stays in the processor's cache, and has no more maps than tags: twice as fast.
         each = (slice(place, place + 1) for place in range(len(cam)))
         labels = [
-            pseudo_label(
-                cam[one], image[one], tags[one], high, low, iterations=iterations, empty_cam=empty_cam
-            )
+            pseudo_label(cam[one], image[one], tags[one], high, low, iterations=iterations, empty_cam=empty_cam)
             for one in each
-        ]  # fmt: skip
+        ]
         return torch.cat(labels)
     keys, present = tagged_channels(tags)
     size = image.shape[-2:]

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, relu
 
-from ktse.method.erasing import EPSILON, max_normalise, mean_over_classes
+from ktse.method.alignment import global_alignment
+from ktse.method.erasing import EPSILON, max_normalise
 
 
 def hard_classification(logits: Tensor, tags: Tensor) -> Tensor:
@@ -49,8 +50,7 @@ def attraction(erased: Tensor, anchor: Tensor, tags: Tensor, channels: Literal["
     Returns:
         scalar, 0 or more.
     """
-    pooled = relu(erased).mean(dim=(-2, -1)) - relu(anchor).mean(dim=(-2, -1))
-    return mean_over_classes(pooled.abs(), tags, channels)
+    return global_alignment(erased, anchor, tags, channels)
 
 
 def repulsion(pyramid: Tensor, cam: Tensor, tags: Tensor, below: float = 0.2, margin: float = 0.5) -> Tensor:

@@ -47,7 +47,7 @@ class AffinityNetwork(nn.Module):
         mean, std: (3,) normalisation that the weights expect.
 
     Raises:
-        RecipeError: the model, its stride or its weights are not to be had.
+        RecipeError: the model, its stride or its weights are not available.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ class Backbone(nn.Module):
         mean, std: (3,) normalisation that the weights expect.
 
     Raises:
-        RecipeError: the model, its stride or its weights are not to be had.
+        RecipeError: the model, its stride or its weights are not available.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ def create_with_stride(name: str, weights: str, output_stride: int, levels: int 
     as transformers, have a stride of their own.
 
     Raises:
-        RecipeError: the model, its stride or its weights are not to be had.
+        RecipeError: the model, its stride or its weights are not available.
     """
     last = {"features_only": True, "out_indices": tuple(range(-levels, 0))}
     attempts: tuple[dict[str, Any], ...] = (
@@ -175,7 +175,7 @@ def create(name: str, weights: str, **arguments: Any) -> nn.Module:
         arguments: passed on to timm.create_model.
 
     Raises:
-        RecipeError: the model, its stride or its weights are not to be had.
+        RecipeError: the model, its stride or its weights are not available.
     """
     arguments |= pretrained_arguments(weights)
     stride = arguments.get("output_stride", 32)

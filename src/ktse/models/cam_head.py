@@ -55,9 +55,15 @@ class CamHead(nn.Module):
     """
 
     def __init__(
-        self, channels: int, classes: int, hidden: int = 256, pooling: Literal["gpp", "lse"] = "gpp", *,
-        signed: bool = False, dropout: float = 0.0,
-    ) -> None:  # fmt: skip
+        self,
+        channels: int,
+        classes: int,
+        hidden: int = 256,
+        pooling: Literal["gpp", "lse"] = "gpp",
+        *,
+        signed: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.signed, self.dropout = signed, dropout
         self.reduce = nn.Conv2d(channels, hidden, 1, bias=False)

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ktse.data.classes import VOC_CLASSES as VOC
 from ktse.errors import DataError
 from ktse.models.mxnet_params import read_params
 from ktse.models.resnet38 import ResNet38d, default_cfgs
@@ -25,12 +26,6 @@ HEAD = {"fc8.weight": "head.reduce.weight", "fc9.weight": "head.score.weight"} |
     for sign in ("positive", "negative")
 }
 """Names of the published checkpoint's head, and ours. Its bn8 is never used and left out."""
-
-VOC = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
-    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
-"""Classes of the published checkpoint."""
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training scripts keep the weights, beside the optimiser's state."""
@@ -127,10 +122,15 @@ def convert(tensors: dict[str, Tensor], path: Path) -> tuple[str, dict[str, Tens
     classes = tensors["fc9.weight"].shape[0] - 1
     header = {
         "classes": list(VOC) if classes == len(VOC) else [f"class {number}" for number in range(1, classes + 1)],
-        "backbone": "resnet38d", "output_stride": 8, "levels": 1, "pooling": "gpp",
-        "hidden": tensors["fc8.weight"].shape[0], "mean": list(config.mean), "std": list(config.std),
+        "backbone": "resnet38d",
+        "output_stride": 8,
+        "levels": 1,
+        "pooling": "gpp",
+        "hidden": tensors["fc8.weight"].shape[0],
+        "mean": list(config.mean),
+        "std": list(config.std),
         "long_side": [256, 512],
-    }  # fmt: skip
+    }
     network = {f"backbone.model.{name}": value for name, value in backbone.items()}
     network |= {new: tensors[old] for old, new in HEAD.items()}
     network |= {"head.level": torch.zeros(classes), "head.level_steps": torch.zeros(())}

@@ -18,9 +18,19 @@ V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 """First word of an array: 64-bit shape; storage type before it; shapes in the manner of NumPy. Else: a 32-bit shape."""
 
 TYPES = {
-    0: "<f4", 1: "<f8", 2: "<f2", 3: "u1", 4: "<i4", 5: "i1", 6: "<i8", 7: "?", 8: "<i2", 9: "<u2", 10: "<u4",
+    0: "<f4",
+    1: "<f8",
+    2: "<f2",
+    3: "u1",
+    4: "<i4",
+    5: "i1",
+    6: "<i8",
+    7: "?",
+    8: "<i2",
+    9: "<u2",
+    10: "<u4",
     11: "<u8",
-}  # fmt: skip
+}
 """NumPy's name of each of MXNet's type numbers; bfloat16 (12) has none and does not occur in published weights."""
 
 

@@ -23,11 +23,15 @@ default_cfgs = generate_default_cfgs(
     # No address: the authors publish MXNet weights, which `ktse import-weights` reads.
     {
         "resnet38d": {
-            "mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD, "num_classes": 1000,
-            "input_size": (3, 224, 224), "first_conv": "conv1a", "classifier": None,
+            "mean": IMAGENET_DEFAULT_MEAN,
+            "std": IMAGENET_DEFAULT_STD,
+            "num_classes": 1000,
+            "input_size": (3, 224, 224),
+            "first_conv": "conv1a",
+            "classifier": None,
         }
     }
-)  # fmt: skip
+)
 
 
 class Unit(nn.Module):
@@ -43,9 +47,14 @@ class Unit(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, widths: Sequence[int], kernels: Sequence[int], dilations: Sequence[int],
-        stride: int = 1, dropout: float = 0.0,
-    ) -> None:  # fmt: skip
+        self,
+        inputs: int,
+        widths: Sequence[int],
+        kernels: Sequence[int],
+        dilations: Sequence[int],
+        stride: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.count = len(widths)
         before = inputs

@@ -34,7 +34,7 @@ class Segmenter(nn.Module):
         licence: of the encoder's downloadable weights, as far as timm says.
 
     Raises:
-        RecipeError: the network or its weights are not to be had.
+        RecipeError: the network or its weights are not available.
     """
 
     def __init__(self, architecture: str, encoder: str, classes: int, weights: str = "hub") -> None:
@@ -152,7 +152,7 @@ def from_smp(architecture: str, encoder: str, classes: int, weights: str) -> nn.
     """A network of segmentation_models_pytorch on a timm encoder.
 
     Raises:
-        RecipeError: the network or its weights are not to be had.
+        RecipeError: the network or its weights are not available.
     """
     arguments = pretrained_arguments(weights)
     pretrained = arguments.pop("pretrained")
@@ -182,7 +182,11 @@ def from_smp(architecture: str, encoder: str, classes: int, weights: str) -> nn.
 def describe(recipe: Any, model: Segmenter | SegmenterPair, classes: tuple[str, ...]) -> dict[str, Any]:
     """Header of a model file: what is needed to build and use the model again."""
     return {
-        "architecture": recipe.architecture, "encoder": recipe.encoder, "classes": list(classes),
-        "mean": model.mean.tolist(), "std": model.std.tolist(),
-        "encoder_licence": model.licence, "networks": 2 if isinstance(model, SegmenterPair) else 1,
-    }  # fmt: skip
+        "architecture": recipe.architecture,
+        "encoder": recipe.encoder,
+        "classes": list(classes),
+        "mean": model.mean.tolist(),
+        "std": model.std.tolist(),
+        "encoder_licence": model.licence,
+        "networks": 2 if isinstance(model, SegmenterPair) else 1,
+    }

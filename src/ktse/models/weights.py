@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -88,8 +87,3 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None
         module.load_state_dict(tensors)
     except RuntimeError as error:
         raise RunError(f"{path} does not fit the network", where=str(error).splitlines()[:5]) from error
-
-
-def device_of(module: nn.Module) -> torch.device:
-    """The device that a module's parameters are on."""
-    return next(module.parameters()).device

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-LEAST = 0.002
+SMALLEST_SHARE = 0.002
 """Share of the image that a label covers at least to count as something that was found."""
 
-DOUBTED = 0.01
+LEAST_SURE_SHARE = 0.01
 """Share of the pixels, the least sure ones, that say how sure it is that nothing is there."""
 
 BINS = 1024
@@ -46,9 +46,9 @@ class Confidence:
     def value(self) -> float:
         """0..1; not the probability of anything, but a way to order images."""
         whole = int(self.pixels.sum())
-        found = self.pixels[1:] >= max(1, LEAST * whole)
+        found = self.pixels[1:] >= max(1, SMALLEST_SHARE * whole)
         if found.any():
             return float((self.total[1:][found] / self.pixels[1:][found]).mean())
-        wanted = max(1, round(DOUBTED * whole))
+        wanted = max(1, round(LEAST_SURE_SHARE * whole))
         taken = np.minimum(self.count, np.maximum(0, wanted - (self.count.cumsum() - self.count)))
         return float((taken * self.sum / np.maximum(1, self.count)).sum() / wanted)

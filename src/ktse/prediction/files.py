@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.image import read_image
 from ktse.data.image_files import list_folder
 from ktse.data.names import image_ids
 from ktse.errors import DataError
-from ktse.files import atomic, label_type, write_label_map, write_npz
-from ktse.prediction.confidence import Confidence
-from ktse.prediction.predictor import Predictor, decide
+from ktse.files import atomic, write_label_map, write_npz, write_table
+from ktse.prediction.predictor import Predictor, within
 from ktse.runtime.console import say, track
 from ktse.visual import overlay
 
@@ -32,7 +31,10 @@ LARGEST_OVERLAY = 2048
 """Longer side in pixels of an overlay, which is for looking at."""
 
 CONFIDENCE = "confidence.csv"
-HEAD = ["image", "confidence"]
+CONFIDENCE_HEAD = ["image", "confidence"]
+
+Images = Mapping[str, Callable[[], Image.Image]]
+"""How to read each image, by name."""
 
 
 class Beside(Protocol):
@@ -55,18 +57,12 @@ def predict_folder(predictor: Predictor, images: Path, out: Path) -> list[Path]:
         DataError: nothing to read, or images that cannot be read (the others are written first).
     """
     if images.is_file():
-        named = {images.stem: images}
-    else:
-        listing = list_folder(images)
-        for note in listing.notes:
-            say(f"predict: {note}")
-        files = listing.files
-        named = {name: images / file for name, file in zip(image_ids(files), files, strict=True)}
-    try:
-        predict_files(predictor, {name: partial(read_image, path) for name, path in named.items()}, out)
-    finally:
-        tidy(out)
-    return [out / f"{name}.png" for name in named]
+        return predict_all(predictor, {images.stem: partial(read_image, images)}, out)
+    listing = list_folder(images)
+    for note in listing.notes:
+        say(f"predict: {note}")
+    named = zip(image_ids(listing.files), listing.files, strict=True)
+    return predict_all(predictor, {name: partial(read_image, images / file) for name, file in named}, out)
 
 
 def predict_tagged(predictor: Predictor, data: TaggedImages, out: Path) -> list[Path]:
@@ -80,28 +76,41 @@ def predict_tagged(predictor: Predictor, data: TaggedImages, out: Path) -> list[
     """
     for note in data.notes:
         say(f"predict: {note}")
-    used = [data.classes[key] for key in np.flatnonzero(data.tags.any(axis=0))]
-    unknown = [name for name in used if name not in predictor.classes]
-    if unknown:
-        raise DataError(
-            f"{len(unknown)} tags are no classes of the model", where=unknown,
-            hint=f"Its classes are {', '.join(predictor.classes)}. Rename these tags, or take them out.",
-        )  # fmt: skip
     tags = {
         name: [data.classes[key] for key in np.flatnonzero(row)] for name, row in zip(data.ids, data.tags, strict=True)
     }
+    used = [data.classes[key] for key in np.flatnonzero(data.tags.any(axis=0))]
+    if unknown := [name for name in used if name not in predictor.classes]:
+        hint = f"Its classes are {', '.join(predictor.classes)}. Rename these tags, or take them out."
+        raise DataError(f"{len(unknown)} tags are no classes of the model", where=unknown, hint=hint)
+    return predict_all(predictor, {name: partial(data.read, index) for index, name in enumerate(data.ids)}, out, tags)
+
+
+def predict_all(
+    predictor: Predictor, images: Images, out: Path, tags: Mapping[str, Collection[str]] | None = None
+) -> list[Path]:
+    """Write the predictions of images, given by name and how to read them, and sort the table of confidences.
+
+    Returns:
+        the label maps, those of an earlier call included.
+
+    Raises:
+        DataError: images that cannot be read (the others are written first).
+    """
     try:
-        images = {name: partial(data.read, index) for index, name in enumerate(data.ids)}
         predict_files(predictor, images, out, tags=tags)
     finally:
         tidy(out)
-    return [out / f"{name}.png" for name in data.ids]
+    return [out / f"{name}.png" for name in images]
 
 
 def predict_files(
-    predictor: Predictor, images: Mapping[str, Callable[[], Image.Image]], out: Path,
-    beside: Callable[[str, Image.Image], Beside] | None = None, tags: Mapping[str, Collection[str]] | None = None,
-) -> None:  # fmt: skip
+    predictor: Predictor,
+    images: Images,
+    out: Path,
+    beside: Callable[[str, Image.Image], Beside] | None = None,
+    tags: Mapping[str, Collection[str]] | None = None,
+) -> None:
     """Write the predictions of images, given by name and how to read them.
 
     Args:
@@ -114,16 +123,11 @@ def predict_files(
     Raises:
         DataError: images that cannot be read (the others are written first).
     """
-    left = {
-        name: read
-        for name, read in images.items()
-        if not all(file.is_file() for file in files_of(predictor, out, name))
-    }
-    if len(left) < len(images):
-        done = len(images) - len(left)
+    left = {name: read for name, read in images.items() if not is_done(predictor, out, name)}
+    if done := len(images) - len(left):
         say(f"predict: {done} of {len(images)} are in {out} already and stay; remove them to have them anew")
     problems = []
-    for name, read in track(left.items(), "predict", total=len(images), done=len(images) - len(left)):
+    for name, read in track(left.items(), "predict", total=len(images), done=done):
         try:
             image = read()
             known = None if tags is None else tags[name]
@@ -135,36 +139,38 @@ def predict_files(
         raise DataError(f"{len(problems)} of {len(images)} images cannot be read", where=problems, hint=others)
 
 
-def files_of(predictor: Predictor, out: Path, name: str) -> list[Path]:
-    """The files that the settings ask for, the label map last."""
-    files = [out / "overlays" / f"{name}.jpg"] if predictor.recipe.overlay else []
-    if predictor.recipe.probabilities:
-        files.append(out / "probabilities" / f"{name}.npz")
-    return [*files, out / f"{name}.png"]
+def is_done(predictor: Predictor, out: Path, name: str) -> bool:
+    """Whether an earlier call has written all files of an image that the settings ask for."""
+    files = [out / f"{name}.png"]
+    files += [out / "overlays" / f"{name}.jpg"] if predictor.recipe.overlay else []
+    files += [out / "probabilities" / f"{name}.npz"] if predictor.recipe.probabilities else []
+    return all(file.is_file() for file in files)
 
 
 def predict_file(
-    predictor: Predictor, image: Image.Image, out: Path, name: str, beside: Beside | None = None,
+    predictor: Predictor,
+    image: Image.Image,
+    out: Path,
+    name: str,
+    beside: Beside | None = None,
     tags: Collection[str] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Write everything that the settings ask for about one RGB image, among its tags if these are known."""
-    recipe = predictor.recipe
-    label = np.empty((image.height, image.width), dtype=label_type(len(predictor.classes)))
-    kept, confidence, stride = [], Confidence(len(predictor.classes)), recipe.probabilities
-    for top, scores in predictor.bands(image, tags):
-        label[top : top + scores.shape[1]], best = decide(scores)
-        confidence.add(label[top : top + scores.shape[1]], best)
+    recipe, kept = predictor.recipe, []
+    stride = recipe.probabilities
+
+    def take(top: int, scores: np.ndarray) -> None:
         if beside is not None:
             beside.add(top, scores)
         if stride:
             kept.append(scores[:, -top % stride :: stride, ::stride].astype(np.float16))
+
+    label, confidence = predictor.label(image, tags, take)
     if stride:
-        write_npz(
-            out / "probabilities" / f"{name}.npz", probability=np.concatenate(kept, axis=1), stride=np.array(stride)
-        )
+        probability = np.concatenate(kept, axis=1)
+        write_npz(out / "probabilities" / f"{name}.npz", probability=probability, stride=np.array(stride))
     if recipe.overlay:
-        large = max(image.size) > LARGEST_OVERLAY
-        small = ImageOps.contain(image, (LARGEST_OVERLAY, LARGEST_OVERLAY)) if large else image
+        small = within(image, LARGEST_OVERLAY)
         with atomic(out / "overlays" / f"{name}.jpg") as part:
             overlay(small, label).save(part, format="JPEG", quality=90)
     if beside is not None:
@@ -172,16 +178,14 @@ def predict_file(
     # The label map comes last, since it says that an image is done.
     out.mkdir(parents=True, exist_ok=True)
     with (out / CONFIDENCE).open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow([name, f"{confidence.value:.4f}"])
+        csv.writer(file).writerow([name, f"{confidence:.4f}"])
     write_label_map(out / f"{name}.png", label)
 
 
 def tidy(out: Path) -> None:
     """Sort the table of confidences and keep the last row of each image; an interrupted call may leave two."""
     path = out / CONFIDENCE
-    if not path.is_file():
-        return
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = {row[0]: row[1] for row in csv.reader(file) if len(row) == 2 and row != HEAD}
-    with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([HEAD, *sorted(rows.items())])
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = {row[0]: row[1] for row in csv.reader(file) if len(row) == 2 and row != CONFIDENCE_HEAD}
+        write_table(path, CONFIDENCE_HEAD, sorted(rows.items()))

@@ -61,9 +61,10 @@ class OnnxModel:
             self.free = any(one.name == FACTOR for one in self.session.get_overridable_initializers())
         except Exception as error:  # onnxruntime's errors share no base class
             raise DataError(
-                f"{path} is not a model that ktse exported", where=f"{type(error).__name__}: {error}".splitlines()[0],
+                f"{path} is not a model that ktse exported",
+                where=f"{type(error).__name__}: {error}".splitlines()[0],
                 hint="ktse export RUN --format onnx --out FILE writes one.",
-            ) from error  # fmt: skip
+            ) from error
         if f"{SEEN}0" not in known:
             raise DataError(
                 f"{path} was exported by ktse {metadata.get('ktse_version', '0.1.0')}, whose graph lacks size, scales "
@@ -90,11 +91,8 @@ class OnnxModel:
         if needs_factor(recipe) and not self.free:
             fixed.append(f"predict.tile may not be smaller there than predict.long_side, {recipe.long_side}")
         if fixed:
-            raise RecipeError(
-                f"{self.path} holds these settings in its graph",
-                where=fixed,
-                hint="Leave them out, predict with the run, or repeat ktse predict RUN with them and export again.",
-            )
+            hint = "Leave them out, predict with the run, or repeat ktse predict RUN with them and export again."
+            raise RecipeError(f"{self.path} holds these settings in its graph", where=fixed, hint=hint)
         return recipe
 
     def seen(self, image: Image.Image, factor: float) -> list[np.ndarray]:

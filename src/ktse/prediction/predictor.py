@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -25,7 +25,7 @@ from ktse.visual import overlay
 NAMED = 5
 """Classes that are named in one line about a prediction or a model."""
 
-SHOWN = 1024
+LARGEST_SHOWN = 1024
 """Longer side in pixels of what a notebook shows."""
 
 OVERLAP = 128
@@ -75,9 +75,8 @@ class Prediction:
         """What a notebook shows: the overlay, made smaller where it is large."""
         if self.photo is None:
             return None
-        large, file = max(self.photo.size) > SHOWN, BytesIO()
-        photo = ImageOps.contain(self.photo, (SHOWN, SHOWN)) if large else self.photo
-        overlay(photo, self.label).save(file, format="PNG")
+        file = BytesIO()
+        overlay(within(self.photo, LARGEST_SHOWN), self.label).save(file, format="PNG")
         return file.getvalue()
 
     def __repr__(self) -> str:
@@ -87,9 +86,8 @@ class Prediction:
             for value, count in sorted(zip(values, counts, strict=True), key=lambda pair: -pair[1])
             if value
         ]
-        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
         height, width = self.label.shape
-        shown = f"{', '.join(found[:NAMED])}{more}" if found else "background alone"
+        shown = _first(found) or "background alone"
         return f"<Prediction of {width}x{height} pixels: {shown}; confidence {self.confidence:.2f}>"
 
     def _name(self, value: int) -> str:
@@ -108,8 +106,7 @@ class Predictor:
         self.model, self.recipe = model, recipe
 
     def __repr__(self) -> str:
-        more = f" and {len(self.classes) - NAMED} more" if len(self.classes) > NAMED else ""
-        return f"<Predictor of {len(self.classes)} classes: {', '.join(self.classes[:NAMED])}{more}>"
+        return f"<Predictor of {len(self.classes)} classes: {_first(self.classes)}>"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -128,16 +125,36 @@ class Predictor:
         Raises:
             DataError: it is none of these, or cannot be read, or a tag is no class of the model.
         """
-        picture = as_image(image)
-        label = np.empty((picture.height, picture.width), dtype=label_type(len(self.classes)))
-        kept, confidence = [], Confidence(len(self.classes))
-        for top, scores in self.bands(picture, tags):
-            label[top : top + scores.shape[1]], best = decide(scores)
-            confidence.add(label[top : top + scores.shape[1]], best)
+        picture, kept = as_image(image), []
+
+        def take(_: int, scores: np.ndarray) -> None:
             if probabilities:
                 kept.append(scores.copy())
+
+        label, confidence = self.label(picture, tags, take)
         whole = np.concatenate(kept, axis=1) if probabilities else None
-        return Prediction(label, confidence.value, whole, self.classes, picture)
+        return Prediction(label, confidence, whole, self.classes, picture)
+
+    def label(
+        self, image: Image.Image, tags: Collection[str] | None, take: Callable[[int, np.ndarray], None]
+    ) -> tuple[np.ndarray, float]:
+        """Label map and confidence of an RGB image.
+
+        Args:
+            image: at its own size.
+            tags: the classes that the image shows, where that is known.
+            take: takes each band of probabilities (see bands), to be used up before the next one comes.
+
+        Returns:
+            (H, W) uint8 (uint16 from 255 classes on), and 0..1.
+        """
+        label = np.empty((image.height, image.width), dtype=label_type(len(self.classes)))
+        confidence = Confidence(len(self.classes))
+        for top, scores in self.bands(image, tags):
+            label[top : top + scores.shape[1]], best = decide(scores)
+            confidence.add(label[top : top + scores.shape[1]], best)
+            take(top, scores)
+        return label, confidence.value
 
     def bands(self, image: Image.Image, tags: Collection[str] | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Probabilities of an RGB image from top to bottom, among its tags if these are known.
@@ -166,7 +183,12 @@ class Predictor:
             return self._at_once(image, factor)
         overlap = min(round(OVERLAP / factor), side // 2)
         rows = min(side, max(2 * overlap, SMALLEST, BAND // (4 * channels * image.width)))
-        return blend(image.size, (side, rows), overlap, channels, lambda box: self._score(image.crop(box), factor))
+
+        def score(box: tuple[int, int, int, int]) -> np.ndarray:
+            part = image.crop(box)
+            return self._finished(part, self._seen(part, factor))
+
+        return blend(image.size, (side, rows), overlap, channels, score)
 
     def _at_once(self, image: Image.Image, factor: float) -> Iterator[tuple[int, np.ndarray]]:
         """The same for an image that the network sees as a whole.
@@ -197,8 +219,15 @@ class Predictor:
         total = merged(parts, image.size, self.recipe.merge)
         return crf_scores(np.asarray(image), total, FOR_PREDICTIONS) if self.recipe.crf else total
 
-    def _score(self, image: Image.Image, factor: float) -> np.ndarray:
-        return self._finished(image, self._seen(image, factor))
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
+
+
+def within(image: Image.Image, side: int) -> Image.Image:
+    """The image, made smaller if its longer side has more pixels than this."""
+    return ImageOps.contain(image, (side, side)) if max(image.size) > side else image
 
 
 def among(probabilities: np.ndarray, possible: np.ndarray) -> np.ndarray:
@@ -245,8 +274,11 @@ def as_image(image: Any) -> Image.Image:
     """
     if isinstance(image, str | Path):
         return read_image(Path(image))
-    if hasattr(image, "read"):
-        return _from_file(image)
+    if hasattr(image, "read"):  # from where the file stands
+        content, name = image.read(), getattr(image, "name", "")
+        if not isinstance(content, bytes):
+            raise DataError("an image cannot be read from a file that is open as text", hint='Open it with mode "rb".')
+        return read_image(BytesIO(content), name=name if isinstance(name, str) and name else "the image in memory")
     if isinstance(image, Image.Image):
         return to_rgb(ImageOps.exif_transpose(image))
     if hasattr(image, "detach"):  # a tensor, known without loading torch
@@ -255,33 +287,18 @@ def as_image(image: Any) -> Image.Image:
     elif isinstance(image, np.ndarray):
         array = image
     else:
-        raise DataError(
-            f"a {type(image).__name__} is not an image",
-            hint="Give a path, an open binary file, a Pillow image, an array or a tensor.",
-        )
+        hint = "Give a path, an open binary file, a Pillow image, an array or a tensor."
+        raise DataError(f"a {type(image).__name__} is not an image", hint=hint)
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (3, 4))) or array.size == 0:
-        raise DataError(
-            f"an image of shape {tuple(image.shape)} cannot be used",
-            hint="Arrays are (H, W) or (H, W, 3), tensors are (3, H, W).",
-        )
+        hint = "Arrays are (H, W) or (H, W, 3), tensors are (3, H, W)."
+        raise DataError(f"an image of shape {tuple(image.shape)} cannot be used", hint=hint)
     if np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):
-            raise DataError(
-                f"an image with values from {array.min():g} to {array.max():g} cannot be used",
-                hint="Floating-point images hold 0..1, before any normalisation; 0..255 is for uint8.",
-            )
+            hint = "Floating-point images hold 0..1, before any normalisation; 0..255 is for uint8."
+            raise DataError(f"an image with values from {array.min():g} to {array.max():g} cannot be used", hint=hint)
         array = np.rint(array * 255)
     elif array.dtype != np.uint8:
         raise DataError(f"an image of type {array.dtype} cannot be used", hint="Give uint8, or float in 0..1.")
     return to_rgb(Image.fromarray(array.astype(np.uint8)))
-
-
-def _from_file(file: Any) -> Image.Image:
-    """The image in an open file, read from where the file stands."""
-    content = file.read()
-    if not isinstance(content, bytes):
-        raise DataError("an image cannot be read from a file that is open as text", hint='Open it with mode "rb".')
-    name = getattr(file, "name", "")
-    return read_image(BytesIO(content), name=name if isinstance(name, str) and name else "the image in memory")

@@ -10,7 +10,7 @@ from pathlib import Path
 from ktse.data.image import read_image
 from ktse.data.names import image_ids
 from ktse.errors import DataError
-from ktse.prediction.files import predict_files, tidy
+from ktse.prediction.files import predict_all
 from ktse.prediction.predictor import Predictor
 from ktse.prediction.video import is_video
 
@@ -25,10 +25,8 @@ def check_several(images: Sequence[Path]) -> None:
     problems += [f"{path} is a folder" for path in images if path.is_dir()]
     problems += [f"{path} is a video" for path in images if path.is_file() and is_video(path)]
     if problems:
-        raise DataError(
-            f"{len(problems)} of {len(images)} arguments are no images", where=problems,
-            hint="Give several images, or one folder, or one video.",
-        )  # fmt: skip
+        hint = "Give several images, or one folder, or one video."
+        raise DataError(f"{len(problems)} of {len(images)} arguments are no images", where=problems, hint=hint)
 
 
 def predict_several(predictor: Predictor, images: Sequence[Path], out: Path) -> list[Path]:
@@ -47,9 +45,7 @@ def predict_several(predictor: Predictor, images: Sequence[Path], out: Path) -> 
     """
     files = list(dict.fromkeys(Path(os.path.abspath(path)) for path in images))  # noqa: PTH100 (links stay as they are)
     common = Path(os.path.commonpath([file.parent for file in files]))
-    named = dict(zip(image_ids([file.relative_to(common).as_posix() for file in files]), files, strict=True))
-    try:
-        predict_files(predictor, {name: partial(read_image, file) for name, file in named.items()}, out)
-    finally:
-        tidy(out)
-    return [out / f"{name}.png" for name in named]
+    names = image_ids([file.relative_to(common).as_posix() for file in files])
+    return predict_all(
+        predictor, {name: partial(read_image, file) for name, file in zip(names, files, strict=True)}, out
+    )

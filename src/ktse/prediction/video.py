@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from ktse.errors import DataError, KtseError
-from ktse.prediction.files import files_of, predict_file, tidy
+from ktse.prediction.files import is_done, predict_file, tidy
 from ktse.prediction.predictor import Predictor
 from ktse.runtime.console import track
 
@@ -45,14 +45,13 @@ def predict_video(predictor: Predictor, clip: Path, out: Path) -> list[Path]:
             frames: Iterator[Any] = container.decode(stream)
             for number, frame in enumerate(track(frames, "predict", total=stream.frames)):
                 name = f"{clip.stem}/{number:06d}"
-                if not all(file.is_file() for file in files_of(predictor, out, name)):
+                if not is_done(predictor, out, name):
                     predict_file(predictor, upright(frame), out, name)
                 written.append(out / f"{name}.png")
     except av.FFmpegError as error:
-        raise DataError(
-            f"{clip} cannot be read as a video", where=str(error).splitlines()[0],
-            hint=f"The predictions of the first {len(written)} frames are written." if written else "",
-        ) from error  # fmt: skip
+        hint = f"The predictions of the first {len(written)} frames are written." if written else ""
+        where = str(error).splitlines()[0]
+        raise DataError(f"{clip} cannot be read as a video", where=where, hint=hint) from error
     finally:
         tidy(out)
     return written

@@ -24,7 +24,6 @@ class ClassFacts:
         agreement: IoU, 0..1, of masks and predictions on its images.
         seed_agreement: IoU, 0..1, of seeds and masks on its images.
         iou: IoU in percent of its masks, against true masks.
-        prediction_iou: IoU in percent of its predictions, against true masks.
         true_masks: true masks that show the class.
         calibrated_iou: IoU in percent of its masks, against the masks that chose the threshold.
         calibrating: masks that chose the threshold and show the class.
@@ -43,7 +42,6 @@ class ClassFacts:
     agreement: float | None = None
     seed_agreement: float | None = None
     iou: float | None = None
-    prediction_iou: float | None = None
     true_masks: int = 0
     calibrated_iou: float | None = None
     calibrating: int = 0
@@ -60,7 +58,6 @@ class Facts:
         threshold: background threshold of the masks, 0..1.
         threshold_kind: where that comes from: "found", "unclear", "calibrated", "recipe" or "crf".
         explained: how well colours explain the masks at the best threshold, about 0..1, in the mean over images.
-        covered: median share of a tagged image, 0..1, that its mask covers.
         full: share of tagged images, 0..1, of which the mask covers most.
         empty: share of tagged images, 0..1, whose mask is empty.
         miou: by stage (seed, mask, fused, prediction), in percent, against true masks.
@@ -68,7 +65,8 @@ class Facts:
         measured: number of true masks that were measured with.
         correlation: rank correlation of confidence and true mIoU, -1..1.
         confidences: spread (standard deviation) of the confidence of masks and of predictions, by stage.
-        complaints: warnings of stages against their own results.
+        complaints: doubts about the true masks.
+        model_complaints: warnings about the segmentation model, from its training.
     """
 
     root: str
@@ -77,7 +75,6 @@ class Facts:
     threshold: float | None = None
     threshold_kind: str = ""
     explained: float | None = None
-    covered: float | None = None
     full: float | None = None
     empty: float | None = None
     miou: dict[str, float] = field(default_factory=dict)
@@ -86,3 +83,4 @@ class Facts:
     correlation: float | None = None
     confidences: dict[str, float] = field(default_factory=dict)
     complaints: tuple[str, ...] = ()
+    model_complaints: tuple[str, ...] = ()

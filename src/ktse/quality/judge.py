@@ -7,6 +7,7 @@ are judgement, looked at on few runs (docs/measurements/verdicts.md); benchmarks
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from ktse.quality.facts import ClassFacts, Facts
 from ktse.quality.verdict import Level, Sign, Verdict
@@ -21,34 +22,120 @@ RUN_TRUE_MASKS = 10
 def judge(facts: Facts) -> Verdict:
     """The verdict on a run."""
     signs = [*_run_signs(facts), *(sign for one in facts.classes for sign in _class_signs(facts, one))]
-    return Verdict.of(signs, (one.name for one in facts.classes))
+    return Verdict.of([sign for sign in signs if sign is not None], (one.name for one in facts.classes))
 
 
-def _run_signs(facts: Facts) -> Iterator[Sign]:
+def _run_signs(facts: Facts) -> Iterator[Sign | None]:
+    report = f"ktse report {facts.root}"
     for text in facts.complaints:
-        yield Sign("do-not-use", "", text, f"ktse report {facts.root}")
-    yield from _few_images(facts)
-    yield from _classifier(facts)
+        yield Sign("do-not-use", "", text, report)
+    for text in facts.model_complaints:
+        yield Sign("do-not-use", "", text, report, "model")
+    text = f"There are only {facts.training} images to learn from."
+    yield _sign(_low(facts.training, 60, 20), "", text, "add images: some hundred")
+    yield _classifier(facts)
     if facts.measured >= RUN_TRUE_MASKS:
         yield from _measured(facts)
     else:
-        yield from _threshold(facts)
-        yield from _spread_of_masks(facts)
-    yield from _confidence(facts)
+        yield _threshold(facts)
+        text = f"The masks of {_share(facts.full)} of the images cover more than half of the image."
+        yield _sign(_high(facts.full, 0.3, 0.5), "", text, _calibrate(facts))
+        text = f"The masks of {_share(facts.empty)} of the images with tags are empty."
+        yield _sign(_high(facts.empty, 0.1, 0.3), "", text, _calibrate(facts))
+    for stage, spread in facts.confidences.items():
+        text = f"The confidence of all {stage} is the same: it says nothing about which are good."
+        concerns: Literal["masks", "model"] = "model" if stage == "predictions" else "masks"
+        yield Sign("look", "", text, report, concerns) if spread < 0.01 else None
+    if facts.correlation is not None and facts.measured >= 3 * RUN_TRUE_MASKS and facts.correlation < 0:
+        text = "The masks with a high confidence are not the better ones: do not sort by it."
+        yield Sign("look", "", text, report)
 
 
-def _class_signs(facts: Facts, one: ClassFacts) -> Iterator[Sign]:
-    yield from _class_images(facts, one)
-    if one.true_masks >= TRUE_MASKS:
-        yield from _class_measured(facts, one)
+def _class_signs(facts: Facts, one: ClassFacts) -> Iterator[Sign | None]:
+    name, look = repr(one.name), f"look at its images: ktse report {facts.root}"
+    if one.share == 1.0:
+        text = f"Every image has the tag {name}, so that nothing shows what the class looks like."
+        yield Sign("do-not-use", one.name, text, f"add images without {name}")
     else:
-        yield from _class_known(facts, one)
-        yield from _class_calibrated(facts, one)
-        yield from _class_masks(facts, one)
-        yield from _class_agreement(facts, one)
+        text = f"Only {one.images} images to learn from have the tag {name}."
+        yield _sign(_low(one.images, 10, 3), one.name, text, f"add images with {name}")
+    if one.true_masks >= TRUE_MASKS:
+        text = f"The masks of {name} reach an IoU of {_number(one.iou)} % ({one.true_masks} true masks)."
+        yield _sign(_low(one.iou, 40, 20), one.name, text, look)
+    else:
+        yield from _class_without_truth(facts, one, name, look)
     if one.predicted is not None and one.predicted < 0.02 and (one.area or 0) > 0:
-        text = f"The model without tags never predicts {one.name!r}, on images whose masks show the class."
-        yield Sign("look", one.name, text, f"ktse segment {facts.root} --segment.epochs 40")
+        text = f"The model without tags never predicts {name}, on images whose masks show the class."
+        yield Sign("look", one.name, text, f"ktse segment {facts.root} --segment.epochs 40", "model")
+
+
+def _class_without_truth(facts: Facts, one: ClassFacts, name: str, look: str) -> Iterator[Sign | None]:
+    """Signs that need no true mask that is measured with."""
+    unseen = " on images it has not seen" if one.known_unseen else ""
+    text = f"The network hardly knows {name}: {_to_perfect(one.known)}{unseen}."
+    yield _sign(_low(one.known, 0.35, 0.15), one.name, text, _check(facts))
+    text = (
+        f"On the masks that you have drawn ({one.calibrating} with {name}), the class reaches an IoU of "
+        f"{_number(one.calibrated_iou)} %: its tags alone do not find it."
+    )
+    yield _sign(_low(one.calibrated_iou, 30, 10), one.name, text, look) if one.calibrating else None
+    text = f"The masks of {name} cover more than half of the image in {_share(one.full)} of its images."
+    yield _sign(_high(one.full, 0.3, 0.5), one.name, text, _calibrate(facts))
+    text = f"In {_share(one.empty)} of its images, the mask lacks {name}."
+    yield _sign(_high(one.empty, 0.2, 0.5), one.name, text, _calibrate(facts))
+    text = (
+        f"{name} is about as small as the grid that the network sees ({_number(one.cells, 0)} cells in the median): "
+        "its outlines are a guess."
+    )
+    tiles = "cut the images into tiles, or give larger ones with --seed.long_side 768"
+    yield _sign(_low(one.cells, 20, 8), one.name, text, tiles)
+    text = f"Seeds and masks of {name} hardly agree (IoU {_share(one.seed_agreement)})."
+    yield _sign(_low(one.seed_agreement, 0.25, 0.1), one.name, text, look)
+    text = f"Masks and the model's predictions of {name} hardly agree (IoU {_share(one.agreement)})."
+    yield _sign(_low(one.agreement, 0.25, 0.1), one.name, text, look, "model")
+
+
+def _classifier(facts: Facts) -> Sign | None:
+    known = [(one.known, one.images) for one in facts.classes if one.known is not None]
+    if not known:
+        return None
+    mean = sum(value * images for value, images in known) / max(1, sum(images for _, images in known))
+    text = f"The network hardly knows the tags: {_to_perfect(mean)}. Masks cannot be better than that."
+    return _sign(_low(mean, 0.4, 0.2), "", text, _check(facts))
+
+
+def _threshold(facts: Facts) -> Sign | None:
+    if facts.threshold is None or facts.threshold_kind in ("calibrated", "crf"):
+        return None
+    if facts.threshold < 0.05 or facts.threshold > 0.9:
+        text = f"The background threshold, {facts.threshold:.2f}, is at the end of its range."
+        return Sign("do-not-use", "", text, _calibrate(facts))
+    if facts.threshold_kind != "unclear":
+        return None
+    text = (
+        "The images do not show where objects end: many background thresholds suit them about equally well, and "
+        f"{facts.threshold:.2f} is a guess."
+    )
+    return Sign(_low(facts.explained, 0.5, 0.35) or "look", "", text, _calibrate(facts))
+
+
+def _measured(facts: Facts) -> Iterator[Sign | None]:
+    mask, seed, oracle = facts.miou.get("mask"), facts.miou.get("seed"), facts.oracle
+    best = max((facts.miou[stage] for stage in ("mask", "fused") if stage in facts.miou), default=None)
+    over, calibrate = f"({facts.measured} true masks)", _calibrate(facts)
+    yield _sign(_low(best, 45, 35), "", f"The masks reach an mIoU of {_number(best)} % {over}.", calibrate)
+    if mask is not None and seed is not None:
+        text = f"The masks, {mask:.1f} %, are worse than the seeds that they are made from, {seed:.1f} % {over}."
+        yield _sign(_low(mask - seed, -2, -5), "", text, calibrate)
+    if mask is not None and oracle is not None:
+        text = f"Another background threshold gives masks of {oracle:.1f} % instead of {mask:.1f} % {over}."
+        yield _sign(_high(oracle - mask, 3, 8), "", text, calibrate)
+
+
+def _sign(
+    level: Level | None, about: str, text: str, then: str, concerns: Literal["masks", "model"] = "masks"
+) -> Sign | None:
+    return None if level is None else Sign(level, about, text, then, concerns)
 
 
 def _low(value: float | None, look: float, bad: float) -> Level | None:
@@ -62,126 +149,21 @@ def _high(value: float | None, look: float, bad: float) -> Level | None:
     return None if value is None else _low(-value, -look, -bad)
 
 
+def _number(value: float | None, digits: int = 1) -> str:
+    return f"{value or 0:.{digits}f}"
+
+
+def _share(value: float | None) -> str:
+    return f"{100 * (value or 0):.0f} %"
+
+
+def _to_perfect(known: float | None) -> str:
+    return f"it is {_share(max(0.0, known or 0))} of the way from chance to perfect"
+
+
 def _calibrate(facts: Facts) -> str:
     return f"draw 5 true masks, then: ktse refine {facts.root} --calibrate DIR"
 
 
-def _few_images(facts: Facts) -> Iterator[Sign]:
-    if level := _low(facts.training, 60, 20):
-        yield Sign(level, "", f"There are only {facts.training} images to learn from.", "add images: some hundred")
-
-
-def _class_images(facts: Facts, one: ClassFacts) -> Iterator[Sign]:
-    if one.share == 1.0:
-        text = f"Every image has the tag {one.name!r}, so that nothing shows what the class looks like."
-        yield Sign("do-not-use", one.name, text, f"add images without {one.name!r}")
-    elif level := _low(one.images, 10, 3):
-        text = f"Only {one.images} images to learn from have the tag {one.name!r}."
-        yield Sign(level, one.name, text, f"add images with {one.name!r}")
-
-
-def _classifier(facts: Facts) -> Iterator[Sign]:
-    known = [(one.known, one.images) for one in facts.classes if one.known is not None]
-    if not known:
-        return
-    mean = sum(value * images for value, images in known) / max(1, sum(images for _, images in known))
-    if level := _low(mean, 0.4, 0.2):
-        text = (
-            f"The network hardly knows the tags: it is {100 * max(0.0, mean):.0f} % of the way from chance to perfect. "
-            "Masks cannot be better than that."
-        )
-        yield Sign(level, "", text, f"ktse check {facts.root} lists tags that may be wrong")
-
-
-def _class_known(facts: Facts, one: ClassFacts) -> Iterator[Sign]:
-    if level := _low(one.known, 0.35, 0.15):
-        text = (
-            f"The network hardly knows {one.name!r}: it is {100 * max(0.0, one.known or 0):.0f} % of the way from "
-            f"chance to perfect{' on images it has not seen' if one.known_unseen else ''}."
-        )
-        yield Sign(level, one.name, text, f"ktse check {facts.root} lists tags that may be wrong")
-
-
-def _threshold(facts: Facts) -> Iterator[Sign]:
-    if facts.threshold is None or facts.threshold_kind in ("calibrated", "crf"):
-        return
-    if facts.threshold < 0.05 or facts.threshold > 0.9:
-        text = f"The background threshold, {facts.threshold:.2f}, is at the end of its range."
-        yield Sign("do-not-use", "", text, _calibrate(facts))
-    elif facts.threshold_kind == "unclear":
-        text = (
-            "The images do not show where objects end: many background thresholds suit them about equally well, and "
-            f"{facts.threshold:.2f} is a guess."
-        )
-        yield Sign(_low(facts.explained, 0.5, 0.35) or "look", "", text, _calibrate(facts))
-
-
-def _spread_of_masks(facts: Facts) -> Iterator[Sign]:
-    if level := _high(facts.full, 0.3, 0.5):
-        text = f"The masks of {facts.full:.0%} of the images cover more than half of the image."
-        yield Sign(level, "", text, _calibrate(facts))
-    if level := _high(facts.empty, 0.1, 0.3):
-        text = f"The masks of {facts.empty:.0%} of the images with tags are empty."
-        yield Sign(level, "", text, _calibrate(facts))
-
-
-def _measured(facts: Facts) -> Iterator[Sign]:
-    mask, seed = facts.miou.get("mask"), facts.miou.get("seed")
-    best = max((facts.miou[stage] for stage in ("mask", "fused") if stage in facts.miou), default=None)
-    over = f"({facts.measured} true masks)"
-    if level := _low(best, 45, 35):
-        text = f"The masks reach an mIoU of {best:.1f} % {over}."
-        yield Sign(level, "", text, _calibrate(facts))
-    if mask is not None and seed is not None and (level := _low(mask - seed, -2, -5)):
-        text = f"The masks, {mask:.1f} %, are worse than the seeds that they are made from, {seed:.1f} % {over}."
-        yield Sign(level, "", text, _calibrate(facts))
-    if mask is not None and facts.oracle is not None and (level := _high(facts.oracle - mask, 3, 8)):
-        text = f"Another background threshold gives masks of {facts.oracle:.1f} % instead of {mask:.1f} % {over}."
-        yield Sign(level, "", text, _calibrate(facts))
-
-
-def _class_measured(facts: Facts, one: ClassFacts) -> Iterator[Sign]:
-    if level := _low(one.iou, 40, 20):
-        text = f"The masks of {one.name!r} reach an IoU of {one.iou:.1f} % ({one.true_masks} true masks)."
-        yield Sign(level, one.name, text, f"look at its images: ktse report {facts.root}")
-
-
-def _class_calibrated(facts: Facts, one: ClassFacts) -> Iterator[Sign]:
-    if one.calibrating and (level := _low(one.calibrated_iou, 30, 10)):
-        text = (
-            f"On the masks that you have drawn ({one.calibrating} with {one.name!r}), the class reaches an IoU of "
-            f"{one.calibrated_iou:.1f} %: its tags alone do not find it."
-        )
-        yield Sign(level, one.name, text, f"look at its images: ktse report {facts.root}")
-
-
-def _class_masks(facts: Facts, one: ClassFacts) -> Iterator[Sign]:
-    if level := _high(one.full, 0.3, 0.5):
-        text = f"The masks of {one.name!r} cover more than half of the image in {one.full:.0%} of its images."
-        yield Sign(level, one.name, text, _calibrate(facts))
-    if level := _high(one.empty, 0.2, 0.5):
-        text = f"In {one.empty:.0%} of its images, the mask lacks {one.name!r}."
-        yield Sign(level, one.name, text, _calibrate(facts))
-    if level := _low(one.cells, 20, 8):
-        text = (
-            f"{one.name!r} is about as small as the grid that the network sees ({one.cells:.0f} cells in the median): "
-            "its outlines are a guess."
-        )
-        yield Sign(level, one.name, text, "cut the images into tiles, or give larger ones with --seed.long_side 768")
-
-
-def _class_agreement(facts: Facts, one: ClassFacts) -> Iterator[Sign]:
-    for value, what in ((one.seed_agreement, "Seeds and masks"), (one.agreement, "Masks and the model's predictions")):
-        if level := _low(value, 0.25, 0.1):
-            text = f"{what} of {one.name!r} hardly agree (IoU {100 * (value or 0):.0f} %)."
-            yield Sign(level, one.name, text, f"look at its images: ktse report {facts.root}")
-
-
-def _confidence(facts: Facts) -> Iterator[Sign]:
-    for stage, spread in facts.confidences.items():
-        if spread < 0.01:
-            text = f"The confidence of all {stage} is the same: it says nothing about which are good."
-            yield Sign("look", "", text, f"ktse report {facts.root}")
-    if facts.correlation is not None and facts.measured >= 3 * RUN_TRUE_MASKS and facts.correlation < 0:
-        text = "The masks with a high confidence are not the better ones: do not sort by it."
-        yield Sign("look", "", text, f"ktse report {facts.root}")
+def _check(facts: Facts) -> str:
+    return f"ktse check {facts.root} lists tags that may be wrong"

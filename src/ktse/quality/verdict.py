@@ -1,9 +1,9 @@
-"""A verdict on a run: one level for the run, one for each class, and the signs behind them."""
+"""A verdict on a run: a level for its masks, its model and each class, and the signs behind them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from ktse.run_folder import RunFolder
@@ -18,6 +18,14 @@ WORDS: dict[Level, str] = {
     "look": "look at it: some results may be wrong",
     "do-not-use": "do not use: these results are probably wrong",
 }
+MASKS_BESIDE_A_WORSE_MODEL: dict[Level, tuple[str, str]] = {
+    "good": ("the masks are good", "nothing was found that speaks against the masks"),
+    "look": ("look at the masks", "some masks may be wrong"),
+}
+MODEL_WORSE_THAN_ITS_MASKS: dict[Level, tuple[str, str]] = {
+    "look": ("look at the model", "some predictions may be wrong"),
+    "do-not-use": ("do not use the model", "predictions are probably wrong"),
+}
 
 
 @dataclass(frozen=True)
@@ -26,15 +34,17 @@ class Sign:
 
     Attributes:
         level: "look" or "do-not-use".
-        about: the class it concerns; empty: the whole run.
+        about: the class that the sign concerns; empty: every class.
         text: what was seen, one sentence.
         next: what to do about it; a command where there is one.
+        concerns: "masks": the masks, and the model that learned from them; "model": the segmentation model alone.
     """
 
     level: Level
     about: str
     text: str
     next: str
+    concerns: Literal["masks", "model"] = "masks"
 
 
 @dataclass(frozen=True)
@@ -42,12 +52,16 @@ class Verdict:
     """Whether the results of a run should be used.
 
     Attributes:
-        run: level of the run.
-        classes: level of each class, by name.
+        run: the worst level of what the run has made.
+        masks: level of the masks.
+        model: level of the segmentation model, never better than that of the masks.
+        classes: level of each class, by name: its masks, and what the model makes of this class.
         signs: the worst first; none for a good run.
     """
 
     run: Level
+    masks: Level
+    model: Level
     classes: dict[str, Level]
     signs: tuple[Sign, ...]
 
@@ -55,34 +69,54 @@ class Verdict:
     def of(cls, signs: Iterable[Sign], classes: Iterable[str]) -> Verdict:
         """The verdict that follows from signs.
 
-        The run has the worst level of the signs that concern all of it. A class has the worst level of the run's
-        and its own signs. If a class is worse than the run, the run is at least "look"; if half of the classes
-        should not be used, neither should the run.
+        Masks and model have the worst level of the signs that concern all classes. A class has the worst level of its
+        own signs and of those on all masks. If a class is worse than the masks or the model, these are at least "look".
+        If half of the classes should not be used, neither should these.
         """
-        order = sorted(signs, key=lambda sign: -LEVELS.index(sign.level))
-        run = _worst(sign.level for sign in order if not sign.about)
-        levels = {name: _worst([run, *(sign.level for sign in order if sign.about == name)]) for name in classes}
-        if any(level != run for level in levels.values()):
-            run = _worst([run, "look"])
-        if levels and 2 * list(levels.values()).count("do-not-use") >= len(levels):
-            run = "do-not-use"
-        return cls(run, levels, tuple(order))
+        order, names = tuple(sorted(signs, key=lambda sign: -LEVELS.index(sign.level))), list(classes)
+        on_masks = [sign for sign in order if sign.concerns == "masks"]
+        masks = _with_classes(_worst_of(on_masks, ""), _class_levels(on_masks, names))
+        levels = _class_levels(order, names)
+        model = _with_classes(_worst([masks, _worst_of(order, "")]), levels)
+        return cls(model, masks, model, levels, order)
+
+    @property
+    def of_masks(self) -> Verdict:
+        """The verdict on the masks alone, without the signs that concern only the model."""
+        signs = [sign for sign in self.signs if sign.concerns == "masks"]
+        return self if len(signs) == len(self.signs) else Verdict.of(signs, self.classes)
+
+    @property
+    def model_classes(self) -> dict[str, Level]:
+        """Level of each class in the predictions of the model."""
+        whole = _worst_of(self.signs, "")
+        return {name: _worst([whole, level]) for name, level in self.classes.items()}
 
     @property
     def sentence(self) -> str:
-        """The verdict in words, without a full stop."""
-        return WORDS[self.run]
+        """The verdict in words, without a full stop: what to do, a colon, and why."""
+        if self.masks == self.model:
+            return WORDS[self.run]
+        model, masks = MODEL_WORSE_THAN_ITS_MASKS[self.model], MASKS_BESIDE_A_WORSE_MODEL[self.masks]
+        return f"{model[0]}; {masks[0]}: {model[1]}, {'but' if self.masks == 'good' else 'and'} {masks[1]}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as in evaluation.json."""
-        signs = [{"level": one.level, "class": one.about, "text": one.text, "next": one.next} for one in self.signs]
-        return {"run": self.run, "classes": self.classes, "signs": signs}
+        signs = [
+            {{"about": "class"}.get(key, key): value for key, value in asdict(sign).items()} for sign in self.signs
+        ]
+        return {**asdict(self), "signs": signs}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Verdict:
-        """The verdict in evaluation.json."""
-        signs = tuple(Sign(one["level"], one["class"], one["text"], one["next"]) for one in content["signs"])
-        return cls(content["run"], dict(content["classes"]), signs)
+        """The verdict in evaluation.json; earlier versions of ktse wrote one level for masks and model together."""
+        run = content["run"]
+        signs = (
+            Sign(one["level"], one["class"], one["text"], one["next"], one.get("concerns", "masks"))
+            for one in content["signs"]
+        )
+        masks, model = content.get("masks", run), content.get("model", run)
+        return cls(run, masks, model, dict(content["classes"]), tuple(signs))
 
 
 def read_verdict(run: RunFolder) -> Verdict | None:
@@ -93,3 +127,19 @@ def read_verdict(run: RunFolder) -> Verdict | None:
 
 def _worst(levels: Iterable[Level]) -> Level:
     return max(levels, key=LEVELS.index, default="good")
+
+
+def _worst_of(signs: Iterable[Sign], about: str) -> Level:
+    return _worst(sign.level for sign in signs if sign.about == about)
+
+
+def _class_levels(signs: Sequence[Sign], classes: Iterable[str]) -> dict[str, Level]:
+    on_all_masks = _worst_of((sign for sign in signs if sign.concerns == "masks"), "")
+    return {name: _worst([on_all_masks, _worst_of(signs, name)]) for name in classes}
+
+
+def _with_classes(whole: Level, classes: Mapping[str, Level]) -> Level:
+    levels = list(classes.values())
+    if levels and 2 * levels.count("do-not-use") >= len(levels):
+        return "do-not-use"
+    return whole if set(levels) <= {"good"} else _worst([whole, "look"])

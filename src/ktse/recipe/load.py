@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 from collections.abc import Mapping
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,6 @@ def add_recipe_arguments(parser: ArgumentParser, groups: tuple[str, ...] = GROUP
     for group in dataclasses.fields(Recipe):
         if group.name in groups:
             parser.add_class_arguments(group.default_factory, group.name)
-
-
-@cache
-def _parser() -> ArgumentParser:
-    """Building it takes as long as using it."""
-    parser = ArgumentParser(exit_on_error=False)
-    add_recipe_arguments(parser)
-    return parser
 
 
 def recipe_path(name: str | Path) -> Path:
@@ -129,7 +121,8 @@ def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Re
     Raises:
         RecipeError: a setting is unknown or has the wrong type.
     """
-    parser = _parser()
+    parser = ArgumentParser(exit_on_error=False)
+    add_recipe_arguments(parser)
     flat = [key for key, value in content.items() if key in GROUPS and not isinstance(value, Mapping)]
     if flat:
         raise RecipeError(
@@ -150,12 +143,12 @@ def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Re
 def known_settings(content: Mapping[str, Any], defaults: Any = None) -> dict[str, Any]:
     """Nested values without settings that there are no longer, as in the recipe.yaml of an older run."""
     defaults = to_dict(Recipe()) if defaults is None else defaults
-    return {
-        key: known_settings(value, defaults[key]) if isinstance(value, dict) else value
-        for key, value in content.items()
-        if key in defaults
-        and isinstance(value, dict) == isinstance(defaults[key], dict)  # a group may become a setting
-    }
+    known = {}
+    for key, value in content.items():
+        grouped = isinstance(value, dict)
+        if key in defaults and grouped == isinstance(defaults[key], dict):
+            known[key] = known_settings(value, defaults[key]) if grouped else value
+    return known
 
 
 def changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
@@ -180,7 +173,8 @@ def _with_warmup(recipe: Recipe, settings: Mapping[str, Any]) -> Mapping[str, An
 
 def to_dict(recipe: Any) -> dict[str, Any]:
     """Plain nested values of a recipe or of one stage's part, ready for YAML and JSON."""
-    return {key: _plain(value) for key, value in dataclasses.asdict(recipe).items()}
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    return plain
 
 
 def merged(content: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,14 +197,6 @@ def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
             _merge(base[key], value)
         else:
             base[key] = value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return value
 
 
 def flat(settings: Mapping[str, Any], start: str) -> dict[str, Any]:

@@ -88,9 +88,16 @@ def calibrate(counts: list[np.ndarray], thresholds: np.ndarray, samples: int = S
     low, high = np.quantile(thresholds[chosen], [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
     losses = whole[best] - whole[chosen]
     return Calibrated(
-        float(thresholds[best]), number, float(whole[best]), round(float(low), 4), round(float(high), 4),
-        float(losses.mean()), float(np.quantile(losses, 0.95)), iou, shown,
-    )  # fmt: skip
+        float(thresholds[best]),
+        number,
+        float(whole[best]),
+        round(float(low), 4),
+        round(float(high), 4),
+        float(losses.mean()),
+        float(np.quantile(losses, 0.95)),
+        iou,
+        shown,
+    )
 
 
 def _middle_of_best(curve: np.ndarray) -> int:

@@ -140,9 +140,11 @@ def irn_terms(edge: Tensor, displacement: Tensor, labels: PairLabels, radius: in
     # Two pixels of one object point to the same middle: what they say differs by the way between them.
     way = torch.tensor(towards, dtype=apart.dtype, device=apart.device).T[None, :, :, None]
     return IrnTerms(
-        same, different, _mean((apart - way).abs(), labels.foreground[:, None].expand_as(apart)),
+        same,
+        different,
+        _mean((apart - way).abs(), labels.foreground[:, None].expand_as(apart)),
         _mean(apart.abs(), labels.background[:, None].expand_as(apart)),
-    )  # fmt: skip
+    )
 
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:

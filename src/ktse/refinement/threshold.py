@@ -72,8 +72,8 @@ def _neighbours(length: int) -> tuple[np.ndarray, np.ndarray]:
 def explained_share(regions: np.ndarray, scores: np.ndarray, bins: int = BINS) -> np.ndarray:
     """How well the colours of an image explain what is object and what background, for all thresholds in one pass.
 
-    Objects and background differ in colour, so that a mask that is right can be told from the colours of regions better
-    than one that cuts through both. This is the mutual information of mask and colour, divided by nearly the mask's
+    Objects and background differ in colour, so that the colours of regions predict a mask that is right better than one
+    that cuts through both. This is the mutual information of mask and colour, divided by nearly the mask's
     entropy: undivided it favours masks of half the image, entirely divided those of a few pixels.
 
     Args:

@@ -1,17 +1,29 @@
-"""Small charts: numbers in, inline SVG out. Colours come from the page's style sheet, so they follow light and dark."""
+"""Small charts: numbers in, SVG out. This module computes places; charts.svg.j2 draws.
+
+On a page, colours come from its style sheet, so they follow light and dark; a figure has its own style.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from markupsafe import Markup
 
+from ktse.reporting.templates import environment
+
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 34
-CHARACTER = 6.4
-HOVERS = 120
+"""Margins of a line chart, in pixels."""
+
+CHARACTER_WIDTH = 6.4
+LEGEND_ROW = 16
+CHART_ROW = 32
+FIGURE_MARGIN = 24
+
+MOST_HOVERS = 120
+"""Points of a curve that show their value when hovered."""
 
 
 @dataclass(frozen=True)
@@ -53,22 +65,74 @@ class Dot:
     style: str = "series-1"
     hollow: bool = False
 
+    @property
+    def shape(self) -> str:
+        """CSS class of its shape."""
+        return "ring" if self.hollow else "disc"
+
 
 @dataclass(frozen=True)
-class _Frame:
-    """From values to places on the canvas."""
+class Mark:
+    """A mean with its spread in a row.
 
-    width: float
-    height: float
-    x: tuple[float, float]
-    y: tuple[float, float]
-    top: float
+    Attributes:
+        mean: where the disc is.
+        deviation: how far the bar reaches on either side.
+        values: single values, drawn small.
+        style: CSS class that gives its colour, series-1 to series-4.
+    """
 
-    def place(self, x: float, y: float) -> tuple[str, str]:
-        right, bottom = self.width - RIGHT, self.height - BOTTOM
-        across = LEFT + (x - self.x[0]) / (self.x[1] - self.x[0]) * (right - LEFT)
-        down = bottom - (y - self.y[0]) / (self.y[1] - self.y[0]) * (bottom - self.top)
-        return f"{across:.1f}", f"{down:.1f}"
+    mean: float
+    deviation: float
+    values: Sequence[float]
+    style: str
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Where its bar ends."""
+        return self.mean - self.deviation, self.mean + self.deviation
+
+
+@dataclass(frozen=True)
+class ChartRow:
+    """One named row.
+
+    Attributes:
+        name: at the left.
+        marks: what is drawn, one above another.
+        note: what stands there instead.
+    """
+
+    name: str
+    marks: Sequence[Mark]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart under a heading.
+
+    Attributes:
+        heading: above it.
+        words: one line that says how to read it.
+        drawing: an SVG element with width and height.
+    """
+
+    heading: str
+    words: str
+    drawing: Markup
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """From values to places on the canvas, in pixels with one decimal."""
+
+    values: tuple[float, float]
+    places: tuple[float, float]
+
+    def __call__(self, value: float) -> str:
+        share = (value - self.values[0]) / (self.values[1] - self.values[0])
+        return f"{self.places[0] + share * (self.places[1] - self.places[0]):.1f}"
 
 
 def line_chart(
@@ -101,33 +165,86 @@ def line_chart(
     Returns:
         An SVG element; empty if there is no finite point.
     """
-    points = [point for line in lines for point in line.points()] + [(dot.x, dot.y) for dot in dots]
+    curves = [(line, line.points()) for line in sorted(lines, key=lambda line: not line.faint)]
+    points = [point for _, found in curves for point in found] + [(dot.x, dot.y) for dot in dots]
     if not points:
         return Markup("")
-    legend = _legend(lines, dots, width)
-    across = _widened(*(x_range or (min(x for x, _ in points), max(x for x, _ in points))))
-    low, high = min(y for _, y in points), max(y for _, y in points)
-    y_ticks = ticks(0.0 if 0 < low < high / 2 else low, high, around=True)
-    frame = _Frame(width, height, across, (y_ticks[0], y_ticks[-1]), TOP + 16 * len(legend) + (10 if begin else 0))
-    parts = [*_rows(legend), *_axes(frame, y_ticks, x_label, unit)]
-    if begin is not None:
-        parts += _begin(frame, *begin)
-    for line in sorted(lines, key=lambda line: not line.faint):
-        parts += _curve(frame, line, x_label, y_label, unit)
-    parts += [_dot(frame, dot) for dot in dots]
-    return Markup(
-        f'<svg class="chart" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        f'aria-label="{escape(title)}">{"".join(parts)}</svg>'
+    named = [(line.name, line.style, "line") for line in lines if not line.faint]
+    named = [*named, *((dot.name, dot.style, dot.shape) for dot in dots)] if len(named) > 1 or dots else []
+    legend = _legend(named, LEFT, width - RIGHT)
+    top = TOP + (legend[-1][1] + LEGEND_ROW / 2 if legend else 0) + (10 if begin else 0)
+    xs, ys = zip(*points, strict=True)
+    x_ends = _widened(*(x_range or (min(xs), max(xs))))
+    y_ticks = ticks(0.0 if 0 < min(ys) < max(ys) / 2 else min(ys), max(ys), around=True)
+    return _drawn(
+        "line_chart",
+        x=_Scale(x_ends, (LEFT, width - RIGHT)),
+        y=_Scale((y_ticks[0], y_ticks[-1]), (height - BOTTOM, top)),
+        x_ticks=ticks(*x_ends, aim=5),
+        y_ticks=y_ticks,
+        box={"left": LEFT, "right": width - RIGHT, "top": top, "bottom": height - BOTTOM},
+        curves=[(line, found, max(1, math.ceil(len(found) / MOST_HOVERS))) for line, found in curves if found],
+        **{"title": title, "x_label": x_label, "y_label": y_label, "unit": unit, "dots": dots, "begin": begin},
+        **{"legend": legend, "width": width, "height": height},
     )
 
 
-def bar(value: float, style: str) -> Markup:
-    """Draw a small bar for a value in 0..100."""
-    length = min(max(value, 0.0), 100.0)
-    return Markup(
-        '<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
-        '<rect class="track" width="100" height="6"/>'
-        f'<rect class="{escape(style)}" width="{length:.1f}" height="6"/></svg>'
+def row_chart(
+    rows: Sequence[ChartRow],
+    *,
+    title: str,
+    x_label: str,
+    legend: Sequence[tuple[str, str]] = (),
+    reference: float | None = None,
+    width: int = 760,
+) -> Markup:
+    """Draw named rows over one axis.
+
+    Args:
+        rows: from top to bottom.
+        title: what a screen reader says.
+        x_label: what the axis shows.
+        legend: name and CSS class of each colour.
+        reference: value that all rows are to be compared with, drawn as a dashed line.
+        width: of the canvas.
+
+    Returns:
+        An SVG element; empty if there is nothing to draw.
+    """
+    reach = [value for row in rows for mark in row.marks for value in (*mark.ends, *mark.values)]
+    if not reach:
+        return Markup("")
+    reach += [] if reference is None else [reference]
+    x_ticks = ticks(min(reach), max(reach), around=True, aim=6)
+    left, right = 20 + CHARACTER_WIDTH * max(len(row.name) for row in rows), width - RIGHT - 8
+    top = 24 if legend else 6
+    bottom = top + CHART_ROW * len(rows) + 4
+    return _drawn(
+        "row_chart",
+        x=_Scale((x_ticks[0], x_ticks[-1]), (left, right)),
+        x_ticks=x_ticks,
+        box={"left": left, "right": right, "top": top, "bottom": bottom},
+        rows=[(row, top + CHART_ROW * (number + 0.5)) for number, row in enumerate(rows)],
+        legend=_legend([(name, style, "disc") for name, style in legend], left, math.inf),
+        **{"title": title, "x_label": x_label, "reference": reference, "width": width, "height": bottom + 40},
+    )
+
+
+def figure(charts: Sequence[Chart], title: str) -> str:
+    """Put charts under one another in an SVG file that needs no style sheet.
+
+    Args:
+        charts: from top to bottom; those without a drawing are left out.
+        title: what a screen reader says.
+    """
+    placed, down, width = [], float(FIGURE_MARGIN), 400.0
+    for chart in charts:
+        if size := re.search(r'width="(\d+)" height="(\d+)"', chart.drawing):
+            placed.append((chart, down))
+            down += 48 + int(size[2]) + FIGURE_MARGIN
+            width = max(width, int(size[1]), CHARACTER_WIDTH * len(chart.words))
+    return _drawn(
+        "figure", charts=placed, title=title, left=FIGURE_MARGIN, width=width + 2 * FIGURE_MARGIN, height=down
     )
 
 
@@ -136,13 +253,11 @@ def ticks(low: float, high: float, *, around: bool = False, aim: int = 4) -> lis
     low, high = _widened(low, high)
     step = 10.0 ** math.floor(math.log10((high - low) / aim))
     step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= aim + 0.5)
-    first, last = (math.floor, math.ceil) if around else (math.ceil, math.floor)
-    return [
-        index * step
-        for index in range(
-            first(low / step + (1e-9 if around else -1e-9)), last(high / step + (-1e-9 if around else 1e-9)) + 1
-        )
-    ]
+    if around:
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    else:
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [index * step for index in range(first, last + 1)]
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
@@ -152,95 +267,20 @@ def _widened(low: float, high: float) -> tuple[float, float]:
     return low - reach, high + reach
 
 
-def _write(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def _axes(frame: _Frame, y_ticks: list[float], x_label: str, unit: str) -> list[str]:
-    right, bottom = frame.width - RIGHT, frame.height - BOTTOM
-    parts = []
-    for value in y_ticks:
-        _, down = frame.place(frame.x[0], value)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{down}" y2="{down}"/>')
-        parts.append(
-            f'<text class="tick" x="{LEFT - 6}" y="{down}" dy="0.35em" text-anchor="end">{_write(value)}{unit}</text>'
-        )
-    for value in ticks(*frame.x, aim=5):
-        place, _ = frame.place(value, frame.y[0])
-        parts.append(f'<text class="tick" x="{place}" y="{bottom + 14}" text-anchor="middle">{_write(value)}</text>')
-    parts.append(
-        f'<text class="tick" x="{right}" y="{frame.height - 4}" text-anchor="end">{escape(x_label)}</text>'
-        f'<line class="axis" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>'
-    )
-    return parts
-
-
-def _begin(frame: _Frame, x: float, name: str) -> list[str]:
-    place, _ = frame.place(x, frame.y[0])
-    anchor = "start" if float(place) < frame.width / 2 else "end"
-    shift = 4 if anchor == "start" else -4
-    return [
-        f'<line class="begin" x1="{place}" x2="{place}" y1="{frame.top - 8:.0f}" y2="{frame.height - BOTTOM}"/>',
-        f'<text class="tick" x="{float(place) + shift:.1f}" y="{frame.top - 2:.0f}" text-anchor="{anchor}">'
-        f"{escape(name)}</text>",
-    ]
-
-
-def _curve(frame: _Frame, line: Line, x_label: str, y_label: str, unit: str) -> list[str]:
-    points = line.points()
-    places = [frame.place(x, y) for x, y in points]
-    style = f"{escape(line.style)}{' faint' if line.faint else ''}"
-    if len(points) == 1:
-        parts = [f'<circle class="{style}" cx="{places[0][0]}" cy="{places[0][1]}" r="3"/>']
-    else:
-        parts = [f'<polyline class="{style}" points="{" ".join(map(",".join, places))}"/>']
-    stride = max(1, math.ceil(len(points) / HOVERS))
-    for (x, y), (across, down) in list(zip(points, places, strict=True))[::stride]:
-        what = f"{line.name}: {y_label} {y:.1f}{unit}" if y_label else f"{line.name}: {y:.4g}"
-        where = f"{x_label} {x:.2f}".rstrip("0").rstrip(".")
-        hover = escape(f"{what} at {where}")
-        parts.append(f'<circle class="hover" cx="{across}" cy="{down}" r="6"><title>{hover}</title></circle>')
-    return parts
-
-
-def _dot(frame: _Frame, dot: Dot) -> str:
-    across, down = frame.place(dot.x, dot.y)
-    style = f"{escape(dot.style)} {'ring' if dot.hollow else 'disc'}"
-    return f'<circle class="{style}" cx="{across}" cy="{down}" r="5"><title>{escape(dot.name)}</title></circle>'
-
-
-def _legend(lines: Sequence[Line], dots: Sequence[Dot], width: float) -> list[list[tuple[str, str]]]:
-    """Rows of (drawing, name) that fit the width; none where there is only one curve and nothing else."""
-    entries = [
-        (f'<line class="{escape(line.style)}" x1="0" x2="16" y1="0" y2="0"/>', line.name)
-        for line in lines
-        if not line.faint
-    ]
-    if len(entries) < 2 and not dots:
-        return []
-    for dot in dots:
-        shape = "ring" if dot.hollow else "disc"
-        entries.append((f'<circle class="{escape(dot.style)} {shape}" cx="8" cy="0" r="4.5"/>', dot.name))
-    rows: list[list[tuple[str, str]]] = [[]]
-    room = width - LEFT - RIGHT
+def _legend(
+    entries: Sequence[tuple[str, str, str]], left: float, right: float
+) -> list[tuple[float, int, tuple[str, str, str]]]:
+    """Places of entries (name, colour, shape), in rows that fit the width."""
+    places, across, row = [], left, 0
     for entry in entries:
-        need = 34 + CHARACTER * len(entry[1])
-        if rows[-1] and need > room:
-            rows.append([])
-            room = width - LEFT - RIGHT
-        rows[-1].append(entry)
-        room -= need
-    return rows
+        need = 34 + CHARACTER_WIDTH * len(entry[0])
+        if across > left and across + need > right:
+            across, row = left, row + 1
+        places.append((across, LEGEND_ROW * row + LEGEND_ROW // 2, entry))
+        across += need
+    return places
 
 
-def _rows(legend: list[list[tuple[str, str]]]) -> list[str]:
-    parts = []
-    for number, row in enumerate(legend):
-        across = float(LEFT)
-        for drawing, name in row:
-            parts.append(
-                f'<g transform="translate({across:.1f} {8 + 16 * number})">{drawing}'
-                f'<text class="key" x="21" y="0" dy="0.35em">{escape(name)}</text></g>'
-            )
-            across += 34 + CHARACTER * len(name)
-    return parts
+def _drawn(macro: str, **values: object) -> Markup:
+    drawing = getattr(environment(html=True).get_template("charts.svg.j2").module, macro)
+    return Markup(drawing(values))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-SPREAD = (0.5, 0.1, 0.9, 0.3, 0.7)
+PLACES_IN_ORDER = (0.5, 0.1, 0.9, 0.3, 0.7)
 """Places in the order of confidence, 0..1, of the images to draw: neither all easy nor all hard."""
 
 
@@ -94,7 +94,7 @@ def to_draw(tags: np.ndarray, score: np.ndarray, usable: np.ndarray, count: int 
             seen[:] = False
             continue
         best = np.flatnonzero(gain == gain.max())
-        image = int(best[np.abs(place[best] - SPREAD[len(chosen) % len(SPREAD)]).argmin()])
+        image = int(best[np.abs(place[best] - PLACES_IN_ORDER[len(chosen) % len(PLACES_IN_ORDER)]).argmin()])
         chosen.append(image)
         left[image] = False
         seen |= tags[image]

@@ -10,16 +10,16 @@ import numpy as np
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
-from ktse.quality.verdict import Verdict
+from ktse.quality.verdict import Level, Verdict
 from ktse.recipe import Recipe
 from ktse.reporting import judgement, scores
 from ktse.reporting.wording import clip, plural
 from ktse.run_folder import RunFolder
 
-NOTES = 40
+MOST_NOTES = 40
 """Warnings that are shown; of more, the number."""
 
-NOTE = 600
+LONGEST_NOTE = 600
 """Characters of a warning that are shown."""
 
 
@@ -60,9 +60,14 @@ class Facts:
         return shlex.quote(str(self.run.root))
 
     @property
-    def usable(self) -> bool:
-        """Whether nothing says that the results must not be used."""
-        return self.verdict is None or self.verdict.run != "do-not-use"
+    def masks_usable(self) -> bool:
+        """Whether nothing says that the masks must not be used."""
+        return self.verdict is None or self.verdict.masks != "do-not-use"
+
+    @property
+    def model_usable(self) -> bool:
+        """Whether nothing says that the segmentation model must not be used."""
+        return self.verdict is None or self.verdict.model != "do-not-use"
 
     @property
     def has_truth(self) -> np.ndarray:
@@ -76,6 +81,21 @@ class Facts:
         return f"true masks: {self.has_truth.sum():,} of {plural(len(self.data), 'image')}"
 
     @property
+    def levels(self) -> dict[str, Level]:
+        """The verdict on each class; empty if the run was not judged yet."""
+        return self.verdict.classes if self.verdict else {}
+
+    @property
+    def judgement(self) -> judgement.Judgement:
+        """The verdict, ready to be shown."""
+        return judgement.show(self.verdict, self.root)
+
+    @property
+    def kept_out(self) -> bool:
+        """Whether images kept out of training were measured."""
+        return any(row.split("validation") is not None for row in self.stages)
+
+    @property
     def stages(self) -> list[scores.StageScore]:
         """The measured stages, in order."""
         return scores.stages(self.evaluation)
@@ -83,13 +103,11 @@ class Facts:
     @property
     def versions(self) -> dict[str, list[str]]:
         """Versions by package; more than one where stages ran with different ones."""
-        versions: dict[str, list[str]] = {}
+        versions: dict[str, dict[str, None]] = {}
         for entry in self.manifest.values():
-            listed = entry.get("versions")
-            for package, version in listed.items() if isinstance(listed, dict) else ():
-                if str(version) not in versions.setdefault(str(package), []):
-                    versions[str(package)].append(str(version))
-        return versions
+            for package, version in (entry.get("versions") or {}).items():
+                versions.setdefault(package, {})[version] = None
+        return {package: list(found) for package, found in versions.items()}
 
 
 def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Facts:
@@ -103,27 +121,15 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Facts:
     Raises:
         RunError: a file of the run is damaged.
     """
-    entries = run.manifest().items()
-    manifest = {stage: dict(entry) for stage, entry in entries if isinstance(entry, dict) and stage != "report"}
+    manifest = {stage: entry for stage, entry in run.manifest().items() if stage != "report"}
     check, evaluation, masks, model = run.checked(), run.evaluation(), run.summary("masks"), run.summary("segment")
     verdict = judgement.read(run)
     signs = {sign.text.rstrip(".") for sign in verdict.signs} if verdict else set()
-    found = [*_failures(manifest), *(note for part in (check, masks, model, evaluation) for note in _warnings(part))]
+    failed = {stage: entry.get("message") for stage, entry in manifest.items() if entry.get("state") == "failed"}
+    found = [f"The stage {stage} failed: {message or 'no reason is known'}" for stage, message in failed.items()]
+    found += [note for part in (check, masks, model, evaluation) for note in part.get("warnings") or ()]
     found += scores.notes(evaluation)
-    notes = [clip(note, NOTE) for note in dict.fromkeys(found) if note.rstrip(".") not in signs]
-    if len(notes) > NOTES:
-        notes[NOTES:] = [f"{len(notes) - NOTES:,} more warnings are in check.json and evaluation.json"]
+    notes = [clip(note, LONGEST_NOTE) for note in dict.fromkeys(found) if note.rstrip(".") not in signs]
+    if len(notes) > MOST_NOTES:
+        notes[MOST_NOTES:] = [f"{len(notes) - MOST_NOTES:,} more warnings are in check.json and evaluation.json"]
     return Facts(run, data, truth, run.read_recipe(), manifest, evaluation, masks, model, verdict, notes)
-
-
-def _failures(manifest: dict[str, dict[str, Any]]) -> list[str]:
-    return [
-        f"The stage {stage} failed: {entry.get('message') or 'no reason is known'}"
-        for stage, entry in manifest.items()
-        if entry.get("state") == "failed"
-    ]
-
-
-def _warnings(part: dict[str, Any]) -> list[str]:
-    listed = part.get("warnings")
-    return [str(text) for text in listed] if isinstance(listed, list) else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -12,26 +13,25 @@ from ktse.files import read_table
 from ktse.quality.verdict import LEVELS
 from ktse.reporting.choice import one_per_class, to_draw, to_look_at
 from ktse.reporting.facts import Facts
-from ktse.reporting.pictures import Painter, Picture, colour, data_uri
+from ktse.reporting.pictures import Painter, Picture, colour
 from ktse.reporting.wording import clip
 from ktse.run_folder import RunFolder
 
-ROWS, LOOK, DRAW = 20, 6, 5
-"""Rows by class, images that need a look, and images to draw."""
+MOST_CLASS_ROWS, MOST_TO_LOOK_AT, MOST_TO_DRAW = 20, 6, 5
+"""Images that are shown by class, that need a look, and that are to be drawn."""
 
-KINDS = 6
-"""Pictures in a row."""
+PICTURES_IN_A_ROW = 6
 
-LIST = 1_000_000
+LIST_CHARACTERS = 1_000_000
 """Characters that the list of all images may take, without its pictures."""
 
-THUMBS, EACH, PIXELS = 800_000, 3_500, 400_000_000
+SMALL_CHARACTERS, SMALL_LEAST, SMALL_PIXELS = 800_000, 3_500, 400_000_000
 """Characters of all small pictures and the fewest that one needs; pixels that are decoded for them."""
 
-PICTURES, LARGE = 1_900_000, 45_000
+ROW_CHARACTERS, LARGEST_PICTURE = 1_900_000, 45_000
 """Characters of all pictures in rows, and of one of them at most."""
 
-TAGS = 20
+MOST_TAGS = 20
 """Tags of an image that are named."""
 
 
@@ -45,7 +45,7 @@ class Shown:
         level: verdict on that class, or empty.
         why: why it was chosen, in words.
         split: "training" or "validation".
-        tags: names of its tagged classes, each with its colour as "#rrggbb"; at most TAGS.
+        tags: names of its tagged classes, each with its colour as "#rrggbb"; at most MOST_TAGS.
         confidence: of its mask, 0..1, if known.
         iou: its mean IoU by stage, in percent, where it was measured.
         pictures: photo first; in the list of all images at most one.
@@ -63,42 +63,10 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """The images of the page.
-
-    Attributes:
-        classes: a typical image of each class, the worst classes first.
-        untagged: classes that no image has.
-        left: number of classes without a row of their own.
-        look: images that need a look.
-        draw: images to draw a mask of, with their photos.
-        drawn: names of the classes that these show.
-        images: all images, the least confident first, as far as there is space.
-        total: number of images.
-        confident: the images are ordered by confidence.
-        measured: stage whose IoU the list gives; empty if none was measured.
-        legend: name and colour of the classes in the pictures.
-        undecided: some picture shows undecided pixels.
-    """
-
-    classes: list[Shown]
-    untagged: list[str]
-    left: int
-    look: list[Shown]
-    draw: list[Shown]
-    drawn: list[str]
-    images: list[Shown]
-    total: int
-    confident: bool
-    measured: str
-    legend: list[tuple[str, str]]
-    undecided: bool
-
-
-@dataclass(frozen=True)
-class _Table:
+class _Known:
     """What is known of each image, in the order of the data: confidence and IoU by stage, NaN where unknown."""
 
+    facts: Facts
     confidence: np.ndarray
     iou: dict[str, np.ndarray]
 
@@ -109,50 +77,86 @@ class _Table:
         return next(found, "")
 
     @property
+    def confident(self) -> bool:
+        """Whether images have a confidence."""
+        return bool(np.isfinite(self.confidence).any())
+
+    @property
     def order(self) -> np.ndarray:
         """(N,) what images are ordered by: confidence, else IoU."""
-        if np.isfinite(self.confidence).any() or not self.measured:
-            return self.confidence
-        return self.iou[self.measured]
+        return self.confidence if self.confident or not self.measured else self.iou[self.measured]
+
+    def shown(self, index: int, pictures: list[Picture], about: int | None = None, why: str = "") -> Shown:
+        """An image with its pictures; about: the class 0..C-1 that it stands for."""
+        data = self.facts.data
+        tags = np.flatnonzero(data.tags[index]).tolist()[:MOST_TAGS]
+        confidence = float(self.confidence[index])
+        return Shown(
+            image_id=clip(data.ids[index], 160),
+            about="" if about is None else clip(data.classes[about]),
+            level="" if about is None else self.facts.levels.get(data.classes[about], ""),
+            why=why,
+            split="validation" if data.validation[index] else "training",
+            tags=[(clip(data.classes[k]), colour(k + 1)) for k in tags],
+            confidence=confidence if np.isfinite(confidence) else None,
+            iou={key: float(values[index]) for key, values in self.iou.items() if np.isfinite(values[index])},
+            pictures=pictures,
+        )
 
 
-def gallery(facts: Facts) -> Gallery:
+def gallery(facts: Facts) -> dict[str, Any]:
     """Choose images and draw them; whatever the run, the pictures stay within their budgets.
+
+    Returns:
+        classes: a typical image of each class, the worst classes first;
+        untagged: classes that no image has; left: number of classes without a row of their own;
+        look: images that need a look;
+        draw: images to draw a mask of, with their photos; drawn: names of the classes that these show;
+        images: all images, the least confident first, as far as there is space; total: their number;
+        confident: the images are ordered by confidence;
+        measured: stage whose IoU the list gives, empty if none was measured;
+        legend: name and colour of the classes in the pictures; undecided: some picture shows undecided pixels.
 
     Raises:
         RunError: a file of the run is damaged.
     """
-    data, table = facts.data, _table(facts)
+    data = facts.data
+    confidence = _column(read_table(facts.run.path("masks", "confidence.csv")), "confidence", data.ids)
+    known = _Known(facts, confidence, image_scores(facts.run, data.ids))
     painter = Painter(facts.run, data, facts.truth)
-    score = table.iou[table.measured] if table.measured else table.order
-    chosen = one_per_class(data.tags, score, facts.has_truth, _worst_first(facts), ROWS)
-    look = to_look_at(data.tags, table.order, {index for _, index in chosen}, LOOK)
-    allowance = min(LARGE, PICTURES // (KINDS * max(1, len(chosen) + len(look)) + DRAW))
-    basis = "IoU" if table.measured else "confidence"
-    classes = [
-        _shown(facts, table, index, painter.row(index, allowance), k, _place(data.tags[:, k], score, index, basis))
-        for k, index in chosen
-    ]
-    looked = [_shown(facts, table, index, painter.row(index, allowance)) for index in look]
-    legend = [(clip(data.classes[label - 1]), colour(label)) for label in sorted(painter.shown)[:60]]
-    calibrated = (facts.masks.get("calibration") or {}).get("images") or []
-    free = ~facts.has_truth if (~facts.has_truth & data.tags.any(axis=1)).sum() >= DRAW else np.ones(len(data), bool)
-    draw = to_draw(data.tags, table.order, free & ~np.isin(data.ids, calibrated), DRAW)
-    without = data.tags.sum(axis=0) == 0
-    return Gallery(
-        classes=classes,
-        untagged=[clip(name) for name, none in zip(data.classes, without, strict=True) if none][:ROWS],
-        left=len(data.classes) - len(chosen) - int(without.sum()),
-        look=looked,
-        draw=[_shown(facts, table, index, _photo(painter, index, allowance)) for index in draw],
-        drawn=[name for k, name in enumerate(data.classes) if data.tags[draw, k].any()],
-        images=_all_images(facts, table, painter),
-        total=len(data),
-        confident=bool(np.isfinite(table.confidence).any()),
-        measured=table.measured,
-        legend=legend,
-        undecided=painter.undecided,
+    score, basis = (known.iou[known.measured], "IoU") if known.measured else (known.order, "confidence")
+    worst_first = sorted(
+        range(len(data.classes)), key=lambda k: -LEVELS.index(facts.levels.get(data.classes[k], "good"))
     )
+    chosen = one_per_class(data.tags, score, facts.has_truth, worst_first, MOST_CLASS_ROWS)
+    look = to_look_at(data.tags, known.order, {index for _, index in chosen}, MOST_TO_LOOK_AT)
+    pictures = PICTURES_IN_A_ROW * max(1, len(chosen) + len(look)) + MOST_TO_DRAW
+    allowance = min(LARGEST_PICTURE, ROW_CHARACTERS // pictures)
+    calibrated = (facts.masks.get("calibration") or {}).get("images") or []
+    without_truth = ~facts.has_truth & data.tags.any(axis=1)
+    free = ~facts.has_truth if without_truth.sum() >= MOST_TO_DRAW else np.ones(len(data), bool)
+    draw = to_draw(data.tags, known.order, free & ~np.isin(data.ids, calibrated), MOST_TO_DRAW)
+    untagged = [clip(name) for name, count in zip(data.classes, data.tags.sum(axis=0), strict=True) if count == 0]
+    found = {
+        "classes": [
+            known.shown(index, painter.row(index, allowance), k, _place(data.tags[:, k], score, index, basis))
+            for k, index in chosen
+        ],
+        "look": [known.shown(index, painter.row(index, allowance)) for index in look],
+    }
+    return {
+        **found,
+        "legend": [(clip(data.classes[label - 1]), colour(label)) for label in sorted(painter.shown)[:60]],
+        "undecided": painter.undecided,
+        "untagged": untagged[:MOST_CLASS_ROWS],
+        "left": len(data.classes) - len(chosen) - len(untagged),
+        "draw": [known.shown(index, [painter.photo_picture(index, allowance // 2)]) for index in draw],
+        "drawn": [name for k, name in enumerate(data.classes) if data.tags[draw, k].any()],
+        "images": _all_images(known, painter),
+        "total": len(data),
+        "confident": known.confident,
+        "measured": known.measured,
+    }
 
 
 def image_scores(run: RunFolder, ids: Sequence[str]) -> dict[str, np.ndarray]:
@@ -163,12 +167,6 @@ def image_scores(run: RunFolder, ids: Sequence[str]) -> dict[str, np.ndarray]:
     """
     rows = read_table(run.path("evaluation_images.csv"))
     return {key: _column(rows, key, ids) for key in ("seed", "mask", "fused", "prediction")}
-
-
-def _table(facts: Facts) -> _Table:
-    ids = facts.data.ids
-    confidence = _column(read_table(facts.run.path("masks", "confidence.csv")), "confidence", ids)
-    return _Table(confidence, image_scores(facts.run, ids))
 
 
 def _column(rows: list[dict[str, str]], name: str, ids: Sequence[str]) -> np.ndarray:
@@ -184,13 +182,6 @@ def _column(rows: list[dict[str, str]], name: str, ids: Sequence[str]) -> np.nda
     return found
 
 
-def _worst_first(facts: Facts) -> list[int]:
-    """Classes, those with the worst verdict first, then in their own order."""
-    levels = facts.verdict.classes if facts.verdict else {}
-    names = facts.data.classes
-    return sorted(range(len(names)), key=lambda k: -LEVELS.index(levels.get(names[k], "good")))
-
-
 def _place(tagged: np.ndarray, score: np.ndarray, index: int, basis: str) -> str:
     """Where an image is among those with a tag, in words."""
     known = score[tagged & np.isfinite(score)]
@@ -199,45 +190,20 @@ def _place(tagged: np.ndarray, score: np.ndarray, index: int, basis: str) -> str
     return f"typical: place {1 + int((known > score[index]).sum()):,} of {len(known):,} by {basis}"
 
 
-def _shown(
-    facts: Facts, table: _Table, index: int, pictures: list[Picture], about: int | None = None, why: str = ""
-) -> Shown:
-    levels = facts.verdict.classes if facts.verdict else {}
-    data = facts.data
-    tags = np.flatnonzero(data.tags[index]).tolist()[:TAGS]
-    return Shown(
-        image_id=clip(data.ids[index], 160),
-        about="" if about is None else clip(data.classes[about]),
-        level="" if about is None else levels.get(data.classes[about], ""),
-        why=why,
-        split="validation" if data.validation[index] else "training",
-        tags=[(clip(data.classes[k]), colour(k + 1)) for k in tags],
-        confidence=float(table.confidence[index]) if np.isfinite(table.confidence[index]) else None,
-        iou={key: float(values[index]) for key, values in table.iou.items() if np.isfinite(values[index])},
-        pictures=pictures,
-    )
-
-
-def _photo(painter: Painter, index: int, allowance: int) -> list[Picture]:
-    photo, problem = painter.photo(index)
-    words = problem or f"Photo {clip(painter.data.ids[index])}"
-    return [Picture("photo", "Photo", data_uri(photo, allowance // 2) if photo is not None else "", words)]
-
-
-def _all_images(facts: Facts, table: _Table, painter: Painter) -> list[Shown]:
+def _all_images(known: _Known, painter: Painter) -> list[Shown]:
     """As many images as there is space for, the least confident first; pictures of the first of them."""
-    data, order = facts.data, np.argsort(table.order, kind="stable")  # NaN comes last
-    count = min(len(order), THUMBS // EACH)
-    allowance = min(LARGE, THUMBS // max(1, count))
+    order = np.argsort(known.order, kind="stable").tolist()  # NaN comes last
+    count = min(len(order), SMALL_CHARACTERS // SMALL_LEAST)
+    allowance = min(LARGEST_PICTURE, SMALL_CHARACTERS // max(1, count))
+    has_masks = painter.run.path("masks").is_dir()
     found: list[Shown] = []
-    space, pixels = LIST, PIXELS
-    for place, index in enumerate(order.tolist()):
-        pictures = []
-        if place < count and pixels > 0 and facts.run.path("masks").is_dir():
-            source, decoded = painter.small(index, allowance)
-            words = f"Mask of {clip(data.ids[index])}"
-            pictures, pixels = [Picture("mask", "Mask", source, words)] if source else [], pixels - decoded
-        row = _shown(facts, table, index, pictures)
+    space, pixels = LIST_CHARACTERS, SMALL_PIXELS
+    for place, index in enumerate(order):
+        pictures: list[Picture] = []
+        if place < count and pixels > 0 and has_masks:
+            pictures, decoded = painter.small(index, allowance)
+            pixels -= decoded
+        row = known.shown(index, pictures)
         space -= 220 + len(escape(row.image_id)) + sum(8 + len(escape(name)) for name, _ in row.tags)
         if space < 0:
             break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ktse.errors import RunError
@@ -11,18 +11,18 @@ from ktse.quality.verdict import LEVELS, WORDS, Level, Sign, Verdict, read_verdi
 from ktse.reporting.wording import clip
 from ktse.run_folder import RunFolder
 
-SHOWN = 40
+MOST_SIGNS = 40
 """Signs that are shown; of more, the number."""
 
-NAMES = 200
+MOST_NAMES = 200
 """Classes of a level that are named; of more, the number."""
 
-TEXT = 600
+LONGEST_TEXT = 600
 """Characters of a sign that are shown."""
 
-VALUE = r"""(?:'[^']*'|"[^"]*"|[^\s"'`]*[^\s"'`.,;])"""
+WORD = r"""(?:'[^']*'|"[^"]*"|[^\s"'`]*[^\s"'`.,;])"""
 # A command between backticks, or "ktse VERB", what it is about, and its options; not the words after that.
-STEPS = re.compile(rf"`([^`]+)`|(?<![\w./-])(ktse [a-z]+ {VALUE}(?: --[\w.-]+(?:[ =]{VALUE})?| [A-Z]{{2,}}\b)*)")
+COMMANDS = re.compile(rf"`([^`]+)`|(?<![\w./-])(ktse [a-z]+ {WORD}(?: --[\w.-]+(?:[ =]{WORD})?| [A-Z]{{2,}}\b)*)")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Judgement:
 
     Attributes:
         level: of the run; empty if it was not judged yet.
-        head: the verdict in at most three words.
+        head: the verdict in a few words.
         words: the rest of its sentence.
         groups: signs by their next step, the worst first.
         more: number of signs that are left out.
@@ -86,15 +86,14 @@ def read(run: RunFolder) -> Verdict | None:
     """
     try:
         verdict = read_verdict(run)
-        levels = () if verdict is None else (verdict.run, *verdict.classes.values(), *(s.level for s in verdict.signs))
+        levels = [*verdict.classes.values(), *(sign.level for sign in verdict.signs)] if verdict else []
+        levels += [verdict.run, verdict.masks, verdict.model] if verdict else []
         wrong = [str(level) for level in levels if level not in LEVELS]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         wrong = [f"{type(error).__name__} {error}"]
     if wrong:
-        raise RunError(
-            f"the verdict in {run.path('evaluation.json')} is damaged", where=wrong[0],
-            hint=f"Judge the run again: ktse evaluate {run.root}",
-        )  # fmt: skip
+        hint = f"Judge the run again: ktse evaluate {run.root}"
+        raise RunError(f"the verdict in {run.path('evaluation.json')} is damaged", where=wrong[0], hint=hint)
     return verdict
 
 
@@ -114,23 +113,23 @@ def show(verdict: Verdict | None, root: str) -> Judgement:
     if verdict is None:
         return Judgement("", head(""), "", [], 0, [])
     by_next: dict[str, list[Sign]] = {}
-    for sign in verdict.signs[:SHOWN]:
-        by_next.setdefault(sign.next, []).append(Sign(sign.level, sign.about, clip(sign.text, TEXT), ""))
-    groups = [Group(signs, steps(clip(text, TEXT), root)) for text, signs in by_next.items()]
+    for sign in verdict.signs[:MOST_SIGNS]:
+        by_next.setdefault(sign.next, []).append(replace(sign, text=clip(sign.text, LONGEST_TEXT), next=""))
+    groups = [Group(signs, steps(clip(text, LONGEST_TEXT), root)) for text, signs in by_next.items()]
     classes: list[tuple[Level, int, list[str]]] = []
     for level in reversed(LEVELS):
         names = [name for name, found in verdict.classes.items() if found == level]
         if names:
-            classes.append((level, len(names), names[:NAMES]))
-    words = verdict.sentence.partition(": ")[2]
-    return Judgement(verdict.run, head(verdict.run), words, groups, max(0, len(verdict.signs) - SHOWN), classes)
+            classes.append((level, len(names), names[:MOST_NAMES]))
+    first, _, words = verdict.sentence.partition(": ")
+    return Judgement(verdict.run, first.capitalize(), words, groups, max(0, len(verdict.signs) - MOST_SIGNS), classes)
 
 
 def steps(text: str, root: str) -> list[Step]:
     """Split what to do next into words and commands."""
     found: list[Step] = []
     end = 0
-    for match in STEPS.finditer(text):
+    for match in COMMANDS.finditer(text):
         code = (match[1] or match[2]).strip()
         command = code.startswith(("ktse ", "pip ", "python "))
         # A function, since a path may hold what a replacement would read as a reference.

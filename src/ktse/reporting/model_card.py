@@ -9,13 +9,12 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth, open_corrections
 from ktse.errors import DataError
 from ktse.recipe import Recipe
-from ktse.reporting import judgement, scores
+from ktse.reporting import scores
 from ktse.reporting.facts import Facts, gather
 from ktse.reporting.templates import environment, write
-from ktse.reporting.wording import plain
 from ktse.run_folder import RunFolder
 
-RARE = 20
+FEW_IMAGES = 20
 """Training images below which a class is named among the limits."""
 
 MOST_CLASSES = 300
@@ -43,31 +42,29 @@ def write_model_card(run: RunFolder, data: TaggedImages, truth: Truth | None) ->
 def content(facts: Facts) -> dict[str, Any]:
     """What the template shows beside the facts, by name."""
     run, data, recipe = facts.run, facts.data, facts.recipe
-    levels = facts.verdict.classes if facts.verdict else {}
+    levels = facts.verdict.model_classes if facts.verdict else {}
     counts = [data.tags[chosen].sum(axis=0).tolist() for chosen in (~data.validation, data.validation)]
     classes = [
         {"name": name, "level": levels.get(name, ""), "training": trained, "validation": apart}
         for name, trained, apart in zip(data.classes, *counts, strict=True)
     ]
     prediction = facts.evaluation.get("prediction") or {}
-    rare = [entry for entry in classes if entry["training"] < RARE]
     return {
         "facts": facts,
         "recipe": recipe,
-        "judgement": judgement.show(facts.verdict, facts.root),
+        "judgement": facts.judgement,
         "classes": classes[:MOST_CLASSES],
+        "rare": [entry for entry in classes if entry["training"] < FEW_IMAGES][:MOST_CLASSES],
         "trained": run.path("segment", "model.safetensors").is_file(),
         "epochs": recipe.segment.passes(len(data.training)),
-        "training": int((~data.validation).sum()),
         "validation": int(data.validation.sum()),
-        "untagged": int((data.tags.sum(axis=1) == 0).sum()),
+        "untagged": int((~data.tags.any(axis=1)).sum()),
         "corrections": corrected(data, recipe),
         "prediction": prediction,
-        "kept_out": any(row.split("validation") is not None for row in facts.stages),
         "class_iou": list((prediction.get("iou") or {}).items())[:MOST_CLASSES],
         "tag_parts": scores.tag_splits(facts.evaluation),
-        "rare": rare[:MOST_CLASSES],
-        "licences": licences(run, recipe),
+        "licences": licences(recipe),
+        "noted_licence": _noted_licence(run.path("segment", "model.safetensors")),
     }
 
 
@@ -83,31 +80,16 @@ def corrected(data: TaggedImages, recipe: Recipe) -> int:
     return sum(data.ids[index] in known for index in data.training)
 
 
-def licences(run: RunFolder, recipe: Recipe) -> list[tuple[str, str]]:
-    """What is known of the licences of the initial weights, by part of the pipeline."""
-    segment = recipe.segment.weights
+def licences(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """Each part that starts from weights: its name, its network, and where its weights are from."""
     parts = [("classification network", recipe.classify.backbone, recipe.classify.weights)]
-    if segment != "classify":
-        parts.append(("segmentation model", recipe.segment.encoder, segment))
+    parts.append(("segmentation model", recipe.segment.encoder, recipe.segment.weights))
     if "irn" in recipe.refine.method:
         parts.append(("boundary network", recipe.affinity.backbone, recipe.affinity.weights))
-    noted = _noted_licence(run.path("segment", "model.safetensors"))
-    found = []
-    for part, network, weights in parts:
-        if weights == "none":
-            text = "none, training started from random numbers."
-        elif weights == "hub":
-            known = (
-                f"timm says {noted}" if noted and network == recipe.segment.encoder else "see the page of the weights"
-            )
-            text = f"{network}, downloaded by timm; their licence is not ktse's: {known}. ImageNet, on which most such "
-            text += "weights were trained, has terms of its own."
-        else:
-            text = f"{network}, from the file {plain(Path(weights).name)}, whose licence ktse does not know."
-        found.append((part, text))
-    if segment == "classify":
-        found.append(("segmentation model", "those that the classification network has ended with."))
-    return found
+    return [
+        (part, network, weights if weights in ("none", "hub", "classify") else Path(weights).name)
+        for part, network, weights in parts
+    ]
 
 
 def _noted_licence(path: Path) -> str:

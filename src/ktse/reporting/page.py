@@ -13,14 +13,13 @@ from markupsafe import Markup
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
 from ktse.recipe.load import to_dict
-from ktse.reporting import judgement, scores
-from ktse.reporting.charts import bar
+from ktse.reporting import scores
 from ktse.reporting.curves import training
 from ktse.reporting.facts import Facts, gather
 from ktse.reporting.gallery import gallery
 from ktse.reporting.pictures import colour
 from ktse.reporting.templates import environment, write
-from ktse.reporting.wording import clip
+from ktse.reporting.wording import clip, is_number
 from ktse.run_folder import RunFolder
 
 MANY_CLASSES = 30
@@ -29,7 +28,7 @@ MANY_CLASSES = 30
 MOST_CLASSES = 300
 """Rows of a table by class; of more classes, those with the lowest IoU."""
 
-RECIPE = 40_000
+MOST_RECIPE = 40_000
 """Characters of the recipe that are shown."""
 
 
@@ -47,13 +46,13 @@ def write_report(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Pat
     Raises:
         RunError: a file of the run is damaged.
     """
-    found = environment(html=True)
-    found.globals["bar"] = bar
     script = Path(__file__).with_name("report.js").read_text(encoding="utf-8")
     # The hash allows this script and no other.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = found.get_template("report.html.j2").render(
-        **content(gather(run, data, truth)), script=Markup(script), script_hash=digest
+    page = (
+        environment(html=True)
+        .get_template("report.html.j2")
+        .render(**content(gather(run, data, truth)), script=Markup(script), script_hash=digest)
     )
     return write(run.path("report.html"), page)
 
@@ -67,43 +66,34 @@ def content(facts: Facts) -> dict[str, Any]:
     run, data, evaluation = facts.run, facts.data, facts.evaluation
     tagged = dict(zip(data.classes, data.tags.sum(axis=0).tolist(), strict=True))
     images = gallery(facts)
-    measured = evaluation.get("mask") or {}
     class_rows = scores.classes(evaluation, tagged)
     tag_parts = scores.tag_splits(evaluation)
     recipe = yaml.safe_dump(to_dict(facts.recipe), sort_keys=False, allow_unicode=True)
     return {
         "facts": facts,
-        "judgement": judgement.show(facts.verdict, facts.root),
-        "levels": facts.verdict.classes if facts.verdict else {},
+        "judgement": facts.judgement,
         "gallery": images,
-        "thumbs": any(shown.pictures for shown in images.images),
+        "thumbs": any(shown.pictures for shown in images["images"]),
         "list_classes": [clip(name) for name in data.classes[:MOST_CLASSES]],
-        "correlation": measured.get("confidence_correlation"),
-        "correlated": measured.get("confidence_images") or 0,
-        "left_out": evaluation.get("calibration_left_out") or 0,
-        "kept_out": any(row.split("validation") is not None for row in facts.stages),
         "class_rows": _lowest(class_rows),
         "class_count": len(class_rows),
         "colours": {name: colour(index + 1) for index, name in enumerate(data.classes)},
-        "conditions": scores.conditions,
         "threshold_chart": scores.threshold_chart(evaluation),
         "tag_parts": tag_parts,
-        "tag_rows": scores.tag_classes(data.classes, tag_parts)[:MOST_CLASSES] if tag_parts else [],
+        "tag_names": list(data.classes[:MOST_CLASSES]),
         "classify": training(run.steps("classify"), facts.recipe.classify.objective.weights),
         "segment": training(run.steps("segment")),
-        "recipe": recipe if len(recipe) <= RECIPE else f"{recipe[:RECIPE]}\n... the rest is in recipe.yaml",
+        "recipe": recipe if len(recipe) <= MOST_RECIPE else f"{recipe[:MOST_RECIPE]}\n... the rest is in recipe.yaml",
         "many": MANY_CLASSES,
     }
 
 
-def _lowest(rows: list[scores.ClassScore]) -> list[scores.ClassScore]:
+def _lowest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows in their order; of very many, those with the lowest IoU in the last measured stage."""
-    if len(rows) <= MOST_CLASSES:
-        return rows
 
-    def last(row: scores.ClassScore) -> float:
-        value = list(row.iou.values())[-1]
-        return 101.0 if value is None else value
+    def last(row: dict[str, Any]) -> float:
+        value = list(row["iou"].values())[-1]
+        return value if is_number(value) else 101.0
 
-    kept = {row.name for row in sorted(rows, key=last)[:MOST_CLASSES]}
-    return [row for row in rows if row.name in kept]
+    kept = {row["name"] for row in sorted(rows, key=last)[:MOST_CLASSES]}
+    return [row for row in rows if row["name"] in kept]

@@ -17,13 +17,13 @@ from ktse.reporting.wording import clip, listing
 from ktse.run_folder import RunFolder
 from ktse.visual import class_scores_overlay, colours, overlay
 
-SIDES = (480, 400, 336, 280, 224, 176, 128, 96, 64)
+LONG_SIDES = (480, 400, 336, 280, 224, 176, 128, 96, 64)
 """Long sides that are tried, in pixels, until a picture is small enough."""
 
-WORDS = 12
+MOST_CLASSES_IN_WORDS = 12
 """Classes that the words of a picture name."""
 
-TYPE = "data:image/jpeg;base64,"
+JPEG_URI = "data:image/jpeg;base64,"
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class Painter:
         """
         name = self.data.ids[index]
         self.shown |= set((np.flatnonzero(self.data.tags[index]) + 1).tolist())
-        photo, problem = self.photo(index)
-        if photo is None:
-            return [Picture("photo", "Photo", "", problem)]
-        pictures = [Picture("photo", "Photo", data_uri(photo, allowance), f"Photo {clip(name)}")]
+        pictures = [self.photo_picture(index, allowance)]
+        photo = self._photo(index)
+        if isinstance(photo, str):
+            return pictures
         if self.run.path("seeds").is_dir():
             pictures.append(self._cam(name, photo, allowance))
         labels = {
@@ -92,28 +92,36 @@ class Painter:
                 pictures.append(Picture(kind, title, "", "none for this image"))
         return pictures
 
-    def photo(self, index: int) -> tuple[Image.Image | None, str]:
-        """The photo, at most as large as the largest picture; or None and why it cannot be read."""
-        try:
-            photo = self.data.read(index, long_side=SIDES[0])
-        except DataError as error:
-            return None, f"The photo cannot be read: {error.what}"
-        photo.thumbnail((SIDES[0], SIDES[0]), Image.Resampling.LANCZOS)
-        return photo, ""
+    def photo_picture(self, index: int, allowance: int) -> Picture:
+        """The photo of an image, or why it cannot be read."""
+        photo = self._photo(index)
+        if isinstance(photo, str):
+            return Picture("photo", "Photo", "", photo)
+        return Picture("photo", "Photo", data_uri(photo, allowance), f"Photo {clip(self.data.ids[index])}")
 
-    def small(self, index: int, allowance: int) -> tuple[str, int]:
-        """The photo under its fused mask, or else its mask, as a data URI, and how many pixels were decoded for it.
+    def small(self, index: int, allowance: int) -> tuple[list[Picture], int]:
+        """The photo under its fused mask, or else its mask, and how many pixels were decoded for it.
 
-        The data URI is empty if the photo cannot be read, or if there is no space.
+        There is no picture if the photo cannot be read, or if there is no space.
         """
         name = self.data.ids[index]
         path = next((path for path in (self.run.fused_path(name), self.run.mask_path(name)) if path.is_file()), None)
-        photo, _ = self.photo(index)
-        if photo is None or path is None:
-            return "", 0
+        photo = self._photo(index)
+        if isinstance(photo, str) or path is None:
+            return [], 0
         label = read_label_map(path)
-        photo.thumbnail((SIDES[2], SIDES[2]), Image.Resampling.LANCZOS)
-        return data_uri(overlay(photo, label), allowance), label.size
+        photo.thumbnail((LONG_SIDES[2], LONG_SIDES[2]), Image.Resampling.LANCZOS)
+        source = data_uri(overlay(photo, label), allowance)
+        return [Picture("mask", "Mask", source, f"Mask of {clip(name)}")] if source else [], label.size
+
+    def _photo(self, index: int) -> Image.Image | str:
+        """The photo, at most as large as the largest picture; or why it cannot be read."""
+        try:
+            photo = self.data.read(index, long_side=LONG_SIDES[0])
+        except DataError as error:
+            return f"The photo cannot be read: {error.what}"
+        photo.thumbnail((LONG_SIDES[0], LONG_SIDES[0]), Image.Resampling.LANCZOS)
+        return photo
 
     def _cam(self, name: str, photo: Image.Image, allowance: int) -> Picture:
         path = self.run.seed_path(name)
@@ -136,8 +144,8 @@ class Painter:
             elif 1 <= value <= len(self.data.classes):
                 self.shown.add(value)
                 words.append(f"{clip(self.data.classes[value - 1])} {part}")
-        more = len(words) - WORDS
-        return listing([*words[:WORDS], *([f"{more} more"] if more > 0 else [])]) or "background only"
+        more = len(words) - MOST_CLASSES_IN_WORDS
+        return listing([*words[:MOST_CLASSES_IN_WORDS], *([f"{more} more"] if more > 0 else [])]) or "background only"
 
 
 def colour(label: int) -> str:
@@ -157,15 +165,11 @@ def data_uri(image: Image.Image, allowance: int) -> str:
         the data URI; empty if even the smallest does not fit.
     """
     image = image.convert("RGB")
-    for side in SIDES:
+    for side in LONG_SIDES:
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
-        source = _encoded(image)
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=80, optimize=True)
+        source = JPEG_URI + base64.b64encode(buffer.getvalue()).decode("ascii")
         if len(source) <= allowance:
             return source
     return ""
-
-
-def _encoded(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80, optimize=True)
-    return TYPE + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,6 +11,7 @@ from ktse.files import atomic
 from ktse.reporting import judgement, wording
 
 
+@lru_cache
 def environment(*, html: bool) -> Environment:
     """The templates of this package.
 

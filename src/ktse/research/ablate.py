@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ktse._version import __version__
+from ktse.checking.extras import require_extras
 from ktse.errors import RecipeError, RunError
-from ktse.pipeline import require_extras, stages_of
+from ktse.pipeline import stages_of
 from ktse.recipe.load import given_recipe
+from ktse.research.ablation_tables import Summary, write_all
 from ktse.research.arms import NAMES, all_arms, choose
 from ktse.research.results import read_result
 from ktse.research.runs import ArmRun, do_runs, make_runs
-from ktse.research.writing import Summary, write_all
 from ktse.runtime.device import Device, on_device
 from ktse.runtime.lock import locked, refuse_locked
 from ktse.runtime.log import recording
@@ -65,10 +66,8 @@ def ablate(
     if seeds < 1:
         raise RecipeError(f"seeds is {seeds}, but must be 1 or more")
     if base.classify.warmup >= base.classify.epochs:
-        raise RecipeError(
-            "classify.warmup equals classify.epochs: all arms would be the same",
-            hint="Leave epochs after the warm-up, or give another --recipe.",
-        )
+        hint = "Leave epochs after the warm-up, or give another --recipe."
+        raise RecipeError("classify.warmup equals classify.epochs: all arms would be the same", hint=hint)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not (folder / "runs").is_dir():
         raise RunError(f"{folder} exists and holds no ablation", hint="Give another --out, or remove it.")
     chosen = choose([name.strip() for name in tables.split(",") if name.strip()], base.classify)

@@ -60,6 +60,11 @@ class Table:
     reference: str
     arms: tuple[Arm, ...]
 
+    @property
+    def reference_arm(self) -> Arm:
+        """The arm that the others are compared with."""
+        return next(arm for arm in self.arms if arm.name == self.reference)
+
 
 def _only(*terms: str) -> dict[str, Any]:
     """Every term of the objective off, but these and the classification loss."""
@@ -75,7 +80,9 @@ WITH_SSR = Arm("ssr", "SSR", _only(*SSR), 57.4)
 WITH_BOTH = Arm("sie-ssr", "SIE + SSR", _only(*SIE, *SSR, *STITCHED), 63.8)
 
 ALIGNMENT = Table(
-    "alignment", "MGA against ACoL and AEFT", "plain",
+    "alignment",
+    "MGA against ACoL and AEFT",
+    "plain",
     (
         PLAIN,
         Arm("acol", "ACoL", {**_only(), **ACOL}),
@@ -83,9 +90,11 @@ ALIGNMENT = Table(
         Arm("mga-global", "MGA, global alone", _only("global_alignment"), 58.7),
         Arm("mga", "MGA, global and local", _only(*MGA), 60.2),
     ),
-)  # fmt: skip
+)
 RIVALS = Table(
-    "sie", "SIE against CutMix", "plain",
+    "sie",
+    "SIE against CutMix",
+    "plain",
     (
         PLAIN,
         Arm("cutmix", "CutMix", {**_only(), **CUTMIX}),
@@ -93,7 +102,7 @@ RIVALS = Table(
         Arm("cutmix-ssr", "CutMix + SSR", {**_only(*SSR), **CUTMIX}),
         WITH_BOTH,
     ),
-)  # fmt: skip
+)
 NAMES = ("elements", "alignment", "sie", "sensitivity")
 
 
@@ -118,31 +127,24 @@ def sensitivity(objective: ObjectiveRecipe) -> Table:
 
     Background scores that are found in the CAMs are no numbers of the recipe, so that they have no rows.
     """
-    low, high = objective.background_low, objective.background_high
-    inter, pairs = objective.weights.inter_class, objective.pairs
-    scores: list[tuple[str, str, float | str, list[float | str]]] = [
+    low, high, inter = objective.background_low, objective.background_high, objective.weights.inter_class
+    erase, pairs = objective.erase_above, objective.pairs
+    varied: list[tuple[str, str, float | str, list[float] | list[str]]] = [
         ("background_high", "beta_h", high, [max(low, high - STEP), min(0.95, high + STEP)]),
         ("background_low", "beta_l", low, [max(low / 2, low - STEP), min(high, low + STEP)]),
-    ]
-    varied: list[tuple[str, str, float | str, list[float | str]]] = [
-        *(scores if objective.background == "fixed" else []),
         ("weights.inter_class", "lambda_inter", inter, [0.0, inter / 5, inter * 5]),
-        ("erase_above", "erasing threshold", objective.erase_above,
-         [max(0.05, objective.erase_above - STEP), min(0.95, objective.erase_above + STEP)]),
+        ("erase_above", "erasing threshold", erase, [max(0.05, erase - STEP), min(0.95, erase + STEP)]),
         ("pairs", "share of the batch that is paired", pairs, [pairs / 4, pairs / 2, min(1.0, 2 * pairs)]),
-        ("stitch", "stitching axis", objective.stitch, ["height", "width", "random"]),
-        ("partner", "paired image", objective.partner, ["same-tag", "random"]),
-    ]  # fmt: skip
+        ("stitch", "stitching axis", objective.stitch, ["height", "random", "width"]),
+        ("partner", "paired image", objective.partner, ["random", "same-tag"]),
+    ]
     arms = []
-    for key, words, base, values in varied:
-        for value in sorted({round(v, 6) if isinstance(v, float) else v for v in values} - {base}, key=_order):
+    for key, words, base, values in varied if objective.background == "fixed" else varied[2:]:
+        for value in dict.fromkeys(round(v, 6) if isinstance(v, float) else v for v in values):
             shown = f"{value:g}" if isinstance(value, float) else value
-            arms.append(Arm(f"{key.rpartition('.')[2]}={shown}", f"{words} {shown}", {f"{OBJECTIVE}{key}": value}))
+            if value != base:
+                arms.append(Arm(f"{key.rpartition('.')[2]}={shown}", f"{words} {shown}", {f"{OBJECTIVE}{key}": value}))
     return Table("sensitivity", "Sensitivity: one change at a time", "ktse", (KTSE, PLAIN, *arms))
-
-
-def _order(value: float | str) -> tuple[float, str]:
-    return (value, "") if isinstance(value, float) else (0.0, value)
 
 
 def own_table(path: Path) -> Table:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ktse.research.results import spread
 
 if TYPE_CHECKING:
     from ktse.research.couples import Activations
 
 CONDITIONS = {
-    "same": "an image with the same class", "other": "an image without common tags", "blank": "the mean colour",
+    "same": "an image with the same class",
+    "other": "an image without common tags",
+    "blank": "the mean colour",
     "itself": "the anchor again",
-}  # fmt: skip
+}
 """What is stitched to the anchor, in the order of the columns of Activations."""
 
 
@@ -42,13 +47,11 @@ def class_means(values: np.ndarray, keys: np.ndarray) -> np.ndarray:
 
 def estimate(values: np.ndarray) -> dict[str, Any]:
     """Mean of the finite values and its standard error, in percent, and their number; None where undefined."""
-    known = values[np.isfinite(values)]
-    error = known.std(ddof=1) / np.sqrt(len(known)) if len(known) > 1 else None
-    return {
-        "change": round(100 * float(known.mean()), 3) if len(known) else None,
-        "error": None if error is None else round(100 * float(error), 3),
-        "count": len(known),
-    }  # fmt: skip
+    found = spread(values[np.isfinite(values)].tolist())
+    if found is None:
+        return {"change": None, "error": None, "count": 0}
+    error = None if found.deviation is None else round(100 * found.deviation / sqrt(found.count), 3)
+    return {"change": round(100 * found.mean, 3), "error": error, "count": found.count}
 
 
 def summarise(found: Activations, keys: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -18,12 +18,10 @@ from ktse.method.erasing import max_normalise, stitch
 from ktse.models.cam_head import CamNetwork
 from ktse.models.weights import load_into, load_tensors
 from ktse.recipe import ClassifyRecipe
+from ktse.research.changes import CONDITIONS
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import track
 from ktse.stages.classify import KEPT, WARMUP, load_network
-
-CONDITIONS = ("same", "other", "blank", "itself")
-"""What is stitched to the anchor: an image with the same class, one without common tags, the mean colour, itself."""
 
 AREA_ABOVE = 0.3
 """Max-normalised activation from which a pixel counts as covered: the high background score of the paper."""
@@ -111,9 +109,13 @@ def kept_network(run: RunFolder, name: str) -> CamNetwork:
 
 
 def measure(
-    network: CamNetwork, data: TaggedImages, couples: Sequence[Couple], recipe: ClassifyRecipe, fabric: Fabric,
+    network: CamNetwork,
+    data: TaggedImages,
+    couples: Sequence[Couple],
+    recipe: ClassifyRecipe,
+    fabric: Fabric,
     label: str,
-) -> Activations:  # fmt: skip
+) -> Activations:
     """Measure every couple under every condition.
 
     Args:
@@ -144,7 +146,7 @@ def measure(
         stacked = [np.stack(values, axis=1) for values in zip(*columns, strict=True)]
         lacking = np.array([couple.other < 0 for couple in chunk])
         for values in stacked:
-            values[lacking, 1 + CONDITIONS.index("other")] = np.nan
+            values[lacking, 1 + list(CONDITIONS).index("other")] = np.nan
         parts.append(tuple(stacked))
     return Activations(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 

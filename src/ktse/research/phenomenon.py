@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ktse.errors import DataError, RecipeError, RunError
-from ktse.files import atomic, write_json
+from ktse.files import write_json
 from ktse.job import Job
 from ktse.pipeline import CHECK, CLASSIFY
+from ktse.reporting.templates import write
 from ktse.research.changes import CONDITIONS, relative_changes, summarise
 from ktse.research.phenomenon_figure import picture
 from ktse.run_folder import RunFolder
@@ -69,22 +70,19 @@ def _measure_all(folder: RunFolder, place: Path, images: int) -> Path:
         entries.append({"network": name, "epoch": epoch, **summarise(found, keys, data.classes)})
         changes = relative_changes(found.mean, keys)[:, 0]
     warmup = next((entry["epoch"] for entry in entries if entry["network"] == "warmup.safetensors"), None)
-    result = {
-        "unit": "percent", "anchors": len(couples), "axis": axis_of(recipe), "size": recipe.crop,
-        "area_above": AREA_ABOVE, "conditions": CONDITIONS, "networks": entries,
-    }  # fmt: skip
+    result = {"unit": "percent", "anchors": len(couples), "axis": axis_of(recipe), "size": recipe.crop}
+    result |= {"area_above": AREA_ABOVE, "conditions": CONDITIONS, "networks": entries}
     write_json(place / "phenomenon.json", result)
-    with atomic(place / "phenomenon.svg") as part:
-        part.write_text(picture(entries, warmup), encoding="utf-8")
+    write(place / "phenomenon.svg", picture(entries, warmup))
     write_pictures(place / "phenomenon.png", network, data, couples, changes, recipe, fabric)
     for condition, entry in entries[-1]["conditions"].items():
-        say(f"phenomenon: stitched to {CONDITIONS[condition]}: {_said(entry['activation'])} activation")
+        say(f"phenomenon: stitched to {CONDITIONS[condition]}: {_text(entry['activation'])} activation")
     for condition, entry in entries[-1]["same_minus"].items():
-        say(f"phenomenon: the same class minus {CONDITIONS[condition]}: {_said(entry)}")
+        say(f"phenomenon: the same class minus {CONDITIONS[condition]}: {_text(entry)}")
     return place / "phenomenon.json"
 
 
-def _said(entry: dict[str, Any]) -> str:
+def _text(entry: dict[str, Any]) -> str:
     if entry["change"] is None:
         return "unknown"
     error = "" if entry["error"] is None else f" ± {entry['error']:.1f}"

@@ -28,9 +28,14 @@ COLUMNS = 3
 
 
 def write_pictures(
-    path: Path, network: CamNetwork, data: TaggedImages, couples: Sequence[Couple], changes: np.ndarray,
-    recipe: ClassifyRecipe, fabric: Fabric,
-) -> None:  # fmt: skip
+    path: Path,
+    network: CamNetwork,
+    data: TaggedImages,
+    couples: Sequence[Couple],
+    changes: np.ndarray,
+    recipe: ClassifyRecipe,
+    fabric: Fabric,
+) -> None:
     """Draw the couples at the QUANTILES of the change that the image with the same class makes.
 
     Args:
@@ -79,10 +84,8 @@ def _panel(
         draw.text((left, 20), name, "#5a646e", font)
         panel.paste(picture, (left, CAPTION))
         across, down = left + shown.width // 2, CAPTION + shown.height // 2
-        seam = (
-            (left, down, left + shown.width - 1, down) if axis == "height" else (across, CAPTION, across, panel.height)
-        )
-        draw.line(seam, "white")
+        ends = {"height": (left, down, left + shown.width - 1, down), "width": (across, CAPTION, across, panel.height)}
+        draw.line(ends[axis], "white")
     return panel
 
 

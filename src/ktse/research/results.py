@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
-from typing import Any
 
 from ktse.pipeline import CLASSIFY, REFINE
 from ktse.research.runs import ArmRun
@@ -58,11 +57,12 @@ class Spread:
     count: int
 
 
-def spread(values: Sequence[float]) -> Spread | None:
+def spread(values: Iterable[float]) -> Spread | None:
     """Mean and deviation; None without any value."""
-    if not values:
+    known = list(values)
+    if not known:
         return None
-    return Spread(mean(values), stdev(values) if len(values) > 1 else None, len(values))
+    return Spread(mean(known), stdev(known) if len(known) > 1 else None, len(known))
 
 
 def by_seed(results: Sequence[Result], arm: str, measure: str) -> dict[int, float]:
@@ -71,34 +71,37 @@ def by_seed(results: Sequence[Result], arm: str, measure: str) -> dict[int, floa
     return {seed: value for seed, value in found.items() if value is not None}
 
 
+def differences(values: dict[int, float], reference: dict[int, float]) -> list[float]:
+    """Differences to a reference with the same seed."""
+    return [values[seed] - reference[seed] for seed in sorted(values.keys() & reference.keys())]
+
+
 def paired(values: dict[int, float], reference: dict[int, float]) -> Spread | None:
-    """Differences to a reference with the same seed: their mean and their deviation, not that of the two arms."""
-    return spread([values[seed] - reference[seed] for seed in sorted(values.keys() & reference.keys())])
+    """Mean and deviation of the differences, which is not the deviation of the two arms."""
+    return spread(differences(values, reference))
 
 
 def read_result(run: ArmRun) -> Result:
     """What a finished run has left in its folder."""
     from ktse.stages.classify import WENT_BACK  # loads torch
 
-    collapsed = run.collapse(CLASSIFY)
-    if collapsed:
+    if collapsed := run.collapse(CLASSIFY):
         return Result(run.arm.name, run.seed, collapsed=collapsed)
-    evaluation = run.job.run.evaluation()
-    seed, mask = evaluation["seed"], evaluation.get("mask") or {}
-    tags: dict[str, Any] = evaluation["tags"]
-    oracle, mask_oracle = seed["oracle"] or {}, mask.get("oracle") or {}
-    events = [str(line.get("event", "")) for line in run.job.run.steps("classify")]
-    return Result(
-        run.arm.name,
-        run.seed,
-        {
-            "oracle": oracle.get("miou"), "oracle_threshold": oracle.get("threshold"),
-            "miou": seed["miou"], "threshold": seed["threshold"],
-            "tag_f1": tags["train"]["f1"], "tag_f1_validation": tags.get("validation", {}).get("f1"),
-            "mask": mask.get("miou"), "mask_oracle": mask_oracle.get("miou"),
-            "seconds": run.job.run.manifest()["classify"]["seconds"],
-        },
-        dict(oracle.get("iou", {})),
-        masks_collapsed=run.collapse(REFINE),
-        retries=sum(WENT_BACK in event for event in events),
-    )  # fmt: skip
+    folder = run.job.run
+    evaluation = folder.evaluation()
+    seed, mask, tags = evaluation["seed"], evaluation.get("mask") or {}, evaluation["tags"]
+    oracle = seed["oracle"] or {}
+    values = {
+        "oracle": oracle.get("miou"),
+        "oracle_threshold": oracle.get("threshold"),
+        "miou": seed["miou"],
+        "threshold": seed["threshold"],
+        "tag_f1": tags["train"]["f1"],
+        "tag_f1_validation": tags.get("validation", {}).get("f1"),
+        "mask": mask.get("miou"),
+        "mask_oracle": (mask.get("oracle") or {}).get("miou"),
+        "seconds": folder.manifest()["classify"]["seconds"],
+    }
+    retries = sum(WENT_BACK in str(line.get("event", "")) for line in folder.steps("classify"))
+    iou = dict(oracle.get("iou", {}))
+    return Result(run.arm.name, run.seed, values, iou, masks_collapsed=run.collapse(REFINE), retries=retries)

@@ -1,7 +1,7 @@
 """What a person sees: progress and messages on standard error, results on standard output.
 
 On a terminal, progress is a bar. In a pipe or a file it is a line for each stage and epoch, without control characters.
-Everything that is said is also in the log of the verb (ktse.runtime.log).
+All messages are also in the log of the verb (ktse.runtime.log).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def say(text: str) -> None:
 
 
 def say_once(text: str) -> None:
-    """The same, unless the verb that is being done has said it already; nothing outside of a verb."""
+    """The same, once for each call of a verb; nothing outside of a verb."""
     log = current_log()
     if log is not None and text not in log.once:
         log.once.add(text)

@@ -104,7 +104,7 @@ def _create(path: Path, mine: Holder) -> bool:
 
 
 def _read(path: Path) -> Holder | None:
-    """Who holds a lock; None if there is none, or if nobody can be told from it."""
+    """Who holds a lock; None if there is no lock, or if the lock names nobody."""
     until = time.monotonic() + HALF_WRITTEN
     while True:
         try:

@@ -27,7 +27,7 @@ class Log:
         self._path: Path | None = None
 
     def keep(self, path: Path) -> None:
-        """Write to this file from now on, after what was said so far; only the first process does."""
+        """Write to this file from now on, after all messages so far; only the first process does."""
         if rank() == 0:
             self._path = path
             self._flush()
@@ -69,7 +69,7 @@ def current_log() -> Log | None:
 
 @contextmanager
 def recording(command: str = "a call from Python") -> Iterator[Log]:
-    """Within the block, everything that is said goes to a log, and at last how the block failed, if it did.
+    """Within the block, all messages go to a log, and at last how the block failed, if it failed.
 
     A block inside another one has the log of that one.
 

@@ -14,8 +14,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 LAUNCHED = (
-    "RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT",
-)  # fmt: skip
+    "RANK",
+    "LOCAL_RANK",
+    "GROUP_RANK",
+    "WORLD_SIZE",
+    "TORCHELASTIC_RUN_ID",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)
 """What torchrun tells each process of its part in one run; how many share the machine is true of runs apart, too."""
 
 
@@ -43,7 +49,7 @@ def my_share(items: Sequence[T]) -> Sequence[T]:
 def alone() -> Iterator[None]:
     """Within the block, each process works for itself on a device of its own and waits for no other.
 
-    What torchrun has told the process is forgotten meanwhile. Enter it before the first use of a GPU.
+    The settings of torchrun are removed from the environment meanwhile. Enter it before the first use of a GPU.
     """
     before = dict(os.environ)
     if world_size() > 1:

@@ -92,8 +92,8 @@ def paste(scene: Scene, online: Tensor | None, sure: Tensor | None, ignored: int
         open_to = picked & (trust < CERTAIN)  # neither a person's nor outside of the image
         label = torch.where(open_to, online, label)
         trust = torch.where(open_to, torch.where(sure, TRUSTED, DOUBTFUL).to(trust.dtype), trust)
-        told = torch.where(trust == CERTAIN, scene.label, torch.where(sure, online, ignored))
-        source = torch.where(trust > CERTAIN, ignored, told)
+        known = torch.where(trust == CERTAIN, scene.label, torch.where(sure, online, ignored))
+        source = torch.where(trust > CERTAIN, ignored, known)
     partner = torch.arange(batch).roll(batch // 2)
     pasted = torch.stack(
         [

@@ -1,4 +1,4 @@
-"""Whether a segmentation model has learned, told from the model, its images and its masks, without truth."""
+"""Whether a segmentation model has learned, judged by the model, its images and its masks, without truth."""
 
 from __future__ import annotations
 

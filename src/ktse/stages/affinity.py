@@ -28,7 +28,8 @@ from ktse.runtime.fabric import make_fabric
 from ktse.runtime.workers import in_processes
 from ktse.stages.masked_images import MaskBatch, MaskedImages, collate
 from ktse.training.batches import make_loader
-from ktse.training.loop import EpochEnd, EpochPlan, State, fit, parameter_groups, poly
+from ktse.training.loop import fit
+from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
 
 HALF = 0.5
 """Published weight of each loss term."""
@@ -139,10 +140,14 @@ class AffinityTask:
         if state.epoch >= recipe.epochs:
             return None
         return EpochPlan(
-            phase="affinity", batch_size=recipe.batch_size, weights=lambda _: dict.fromkeys(IrnTerms._fields, HALF),
+            phase="affinity",
+            batch_size=recipe.batch_size,
+            weights=lambda _: dict.fromkeys(IrnTerms._fields, HALF),
             lr=lambda progress: poly((state.epoch + progress) / recipe.epochs),
-            momentum=recipe.momentum, loader=partial(self._loader, state.epoch), epochs=recipe.epochs,
-        )  # fmt: skip
+            momentum=recipe.momentum,
+            loader=partial(self._loader, state.epoch),
+            epochs=recipe.epochs,
+        )
 
     def _loader(self, epoch: int, batches: list[list[int]]) -> DataLoader[Any]:
         dataset = MaskedImages(self.run.affinity_label_path, self.data, self.transform, self.compute.random_seed, epoch)
@@ -188,9 +193,11 @@ def affinity(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe, compute
     task = AffinityTask(run, data, recipe, network, compute)
     fit(task, branches + backbone, fabric, folder, seed=compute.random_seed, label="affinity")
     header = {
-        "backbone": recipe.backbone, "output_stride": OUTPUT_STRIDE, "mean": network.mean.tolist(),
+        "backbone": recipe.backbone,
+        "output_stride": OUTPUT_STRIDE,
+        "mean": network.mean.tolist(),
         "std": network.std.tolist(),
-    }  # fmt: skip
+    }
     if fabric.global_rank == 0:
         save_model(folder / "model.safetensors", network.state_dict(), header)
     fabric.barrier()

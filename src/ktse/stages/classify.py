@@ -26,7 +26,8 @@ from ktse.runtime.fabric import make_fabric
 from ktse.stages.background import around, background_threshold
 from ktse.stages.paired_images import PairedImages, collate
 from ktse.training.batches import make_loader
-from ktse.training.loop import EpochEnd, EpochPlan, State, fit_with_retries, parameter_groups, poly
+from ktse.training.loop import fit_with_retries
+from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
 
 COLLAPSED = 0.8
 """Share of the warm-up's F1 of the tags below which training has collapsed."""
@@ -119,10 +120,13 @@ class ClassifyTask:
             kept = slice(None) if batch.mixed is None else (batch.mixed == batch.tags).all(dim=1)
             said, true, strongest = (value[kept] for value in (terms.logits > 0, batch.tags > 0, terms.strongest))
             counts = {
-                "right": (said & true).sum(), "said": said.sum(), "true": true.sum(),
-                "exact": (said == true).all(dim=1).sum(), "images": torch.tensor(len(true)),
+                "right": (said & true).sum(),
+                "said": said.sum(),
+                "true": true.sum(),
+                "exact": (said == true).all(dim=1).sum(),
+                "images": torch.tensor(len(true)),
                 "empty": (true & (strongest <= 0)).sum(),
-            }  # fmt: skip
+            }
             for name, value in counts.items():
                 state.totals[name] = state.totals.get(name, 0.0) + float(value)
         return dict(terms.losses)
@@ -199,14 +203,28 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe, compute
     task = ClassifyTask(data, recipe, network, compute)
     groups = parameter_groups(network.backbone, network.head, recipe.lr, recipe.head_lr, recipe.weight_decay)
     fit_with_retries(
-        task, groups, fabric, folder, retries=recipe.retries, kept=WARMUP, back=WENT_BACK, label="classify",
-        seed=compute.random_seed, rule=recipe.optimizer,
-    )  # fmt: skip
+        task,
+        groups,
+        fabric,
+        folder,
+        retries=recipe.retries,
+        kept=WARMUP,
+        back=WENT_BACK,
+        label="classify",
+        seed=compute.random_seed,
+        rule=recipe.optimizer,
+    )
     header = {
-        "classes": list(data.classes), "backbone": recipe.backbone, "output_stride": recipe.output_stride,
-        "levels": recipe.levels, "hidden": HIDDEN, "pooling": recipe.pooling,
-        "mean": network.mean.tolist(), "std": network.std.tolist(), "long_side": list(recipe.long_side),
-    }  # fmt: skip
+        "classes": list(data.classes),
+        "backbone": recipe.backbone,
+        "output_stride": recipe.output_stride,
+        "levels": recipe.levels,
+        "hidden": HIDDEN,
+        "pooling": recipe.pooling,
+        "mean": network.mean.tolist(),
+        "std": network.std.tolist(),
+        "long_side": list(recipe.long_side),
+    }
     if fabric.global_rank == 0:
         save_model(folder / "model.safetensors", network.state_dict(), header)
     fabric.barrier()

@@ -21,8 +21,12 @@ def effort(recipe: Recipe, images: int, training: int, stages: tuple[str, ...]) 
         stages: the stages of the run, in order.
     """
     classify, segment, affinity, seed, predict = (
-        recipe.classify, recipe.segment, recipe.affinity, recipe.seed, recipe.predict,
-    )  # fmt: skip
+        recipe.classify,
+        recipe.segment,
+        recipe.affinity,
+        recipe.seed,
+        recipe.predict,
+    )
     passes = {
         "classify": training * classify.epochs * _square(classify.crop),
         "affinity": training * affinity.epochs * _square(affinity.crop),

@@ -132,8 +132,9 @@ def _confidence_correlation(said: dict[str, float], measured: dict[str, float]) 
     names = [name for name, value in measured.items() if name in said and not np.isnan(value)]
     found = rank_correlation(np.array([said[name] for name in names]), np.array([measured[name] for name in names]))
     return {
-        "confidence_correlation": None if found is None else round(found, 3), "confidence_images": len(names),
-    }  # fmt: skip
+        "confidence_correlation": None if found is None else round(found, 3),
+        "confidence_images": len(names),
+    }
 
 
 def _tags(run: RunFolder, data: TaggedImages) -> dict[str, Any]:
@@ -235,8 +236,9 @@ def _entry(measure: Measure, classes: tuple[str, ...], threshold: float | None, 
             "iou": {name: percent(value) for name, value in zip(names, iou, strict=True)},
         }
         entry["curve"] = {
-            "thresholds": THRESHOLDS.tolist(), "miou": [percent(value) for value in measure.sweep.miou],
-        }  # fmt: skip
+            "thresholds": THRESHOLDS.tolist(),
+            "miou": [percent(value) for value in measure.sweep.miou],
+        }
     return entry
 
 

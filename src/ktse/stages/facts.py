@@ -24,7 +24,7 @@ UNSEEN = 5
 """Images kept out of training that must have a tag for these to say how well it is known."""
 
 FULL = 0.5
-"""Share of an image from which on a mask is said to cover most of it."""
+"""Share of an image above which a mask covers most of the image."""
 
 
 class MaskFacts:
@@ -97,7 +97,6 @@ def gather(
         threshold=summary.get("threshold"),
         threshold_kind=summary.get("threshold_kind", "recipe"),
         explained=max(summary.get("explained", []), default=None),
-        covered=_median(looked.covered),
         full=_share([value > FULL for value in looked.covered]),
         empty=_share([value == 0 for value in looked.covered]),
         miou={
@@ -109,7 +108,8 @@ def gather(
         measured=mask.get("images", 0),
         correlation=mask.get("confidence_correlation"),
         confidences=_confidences(run, data),
-        complaints=(*run.summary("segment").get("warnings", []), *doubts),
+        complaints=tuple(doubts),
+        model_complaints=tuple(run.summary("segment").get("warnings", [])),
     )
 
 
@@ -162,7 +162,6 @@ def _class_facts(
         agreement=_iou(both, first, second) if looked.predictions else None,
         seed_agreement=_iou(*looked.seeds[:, index]),
         iou=stage.get("iou", {}).get(name),
-        prediction_iou=result.get("prediction", {}).get("iou", {}).get(name),
         true_masks=shown,
         calibrated_iou=None if calibrated is None else 100 * calibrated,
         calibrating=calibration.get("shown", [0] * (index + 2))[index + 1],

@@ -44,9 +44,15 @@ class FusedMask:
     """
 
     def __init__(
-        self, run: RunFolder, corrections: Corrections, name: str, size: tuple[int, int], threshold: float,
-        weight: float, classes: int,
-    ) -> None:  # fmt: skip
+        self,
+        run: RunFolder,
+        corrections: Corrections,
+        name: str,
+        size: tuple[int, int],
+        threshold: float,
+        weight: float,
+        classes: int,
+    ) -> None:
         stored = run.scores(name)
         self.keys, self.scores, self.threshold, self.weight = stored.keys, stored.scores, threshold, weight
         self.path = run.fused_path(name)

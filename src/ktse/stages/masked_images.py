@@ -80,7 +80,7 @@ class NoisyMasks(Dataset[NoisySample]):
         corrections: masks that a person has corrected.
         transform: augmentation.
         seed: with the epoch and the index, it decides every random choice.
-        views: how often an image is seen at once; with two, doubtful pixels are told from others.
+        views: copies of an image that are seen at once; with two, doubtful pixels are marked.
     """
 
     def __init__(

@@ -50,9 +50,15 @@ class PairedImages(Dataset[Sample]):
     """
 
     def __init__(
-        self, data: TaggedImages, transform: TrainingTransform, seed: int, epoch: int, recipe: ObjectiveRecipe,
-        anchors: Collection[int], mix: bool,
-    ) -> None:  # fmt: skip
+        self,
+        data: TaggedImages,
+        transform: TrainingTransform,
+        seed: int,
+        epoch: int,
+        recipe: ObjectiveRecipe,
+        anchors: Collection[int],
+        mix: bool,
+    ) -> None:
         self.data, self.transform, self.seed, self.epoch, self.anchors = data, transform, seed, epoch, anchors
         self.cutmix = recipe.cutmix if mix else 0.0
         self.training = training = data.training

@@ -192,9 +192,12 @@ def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, comput
         small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
         contrast, explained = boundary_contrast(small, scores), explained_labels(colour_regions(small), scores)
         write_npz(
-            path(data.ids[index]), keys=seed.keys, scores=_stored(scores), contrast=contrast.astype(np.float32),
+            path(data.ids[index]),
+            keys=seed.keys,
+            scores=_stored(scores),
+            contrast=contrast.astype(np.float32),
             explained=explained.astype(np.float32),
-        )  # fmt: skip
+        )
     wait_for_all()
     total = np.zeros(BINS)
     for name in data.ids:

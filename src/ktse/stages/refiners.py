@@ -79,9 +79,12 @@ def _flow(image: Image.Image, scores: Tensor, size: tuple[int, int], recipe: Ref
 def _walk(image: Image.Image, scores: Tensor, network: AffinityNetwork, fabric: Fabric, recipe: RefineRecipe) -> Tensor:
     edge = boundary(network, image, fabric)
     walked = random_walk(
-        _resized(scores, (edge.shape[0], edge.shape[1])), edge, radius=recipe.walk_radius, beta=recipe.walk_power,
+        _resized(scores, (edge.shape[0], edge.shape[1])),
+        edge,
+        radius=recipe.walk_radius,
+        beta=recipe.walk_power,
         steps=recipe.walk_steps,
-    )  # fmt: skip
+    )
     return walk_scores(walked, (image.height, image.width))
 
 

@@ -33,7 +33,8 @@ from ktse.segmentation.learner import Learner
 from ktse.segmentation.soundness import LEAST_CONTRAST, Agreement, contrast
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
 from ktse.training.batches import epoch_batches, make_loader
-from ktse.training.loop import EpochEnd, EpochPlan, State, fit_with_retries, parameter_groups, poly
+from ktse.training.loop import fit_with_retries
+from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
 
 COMPARED = 64
 """Crops of training images on which the model is compared with the masks that it has learned from."""
@@ -98,9 +99,10 @@ class SegmentTask:
             batch_size=recipe.batch_size,
             weights=lambda _: {"cross_entropy": 1.0, **({"agreement": 1.0} if beco else {})},
             lr=lambda progress: scale * (end + (1 - end) * poly((state.epoch + progress) / epochs)),
-            momentum=MOMENTUM, loader=partial(self._loader, state.epoch),
+            momentum=MOMENTUM,
+            loader=partial(self._loader, state.epoch),
             epochs=epochs,
-        )  # fmt: skip
+        )
 
     def _online(self, state: State) -> bool:
         return state.epoch >= self.recipe.beco.warmup
@@ -199,9 +201,18 @@ def segment(
     groups = parameter_groups(encoders, rest, recipe.lr, recipe.head_lr, recipe.weight_decay)
     task = SegmentTask(run, data, recipe, learner, corrections, compute)
     repeated = fit_with_retries(
-        task, groups, fabric, folder, retries=recipe.retries, kept=START, back=WENT_BACK, label="segment",
-        seed=compute.random_seed, clip=recipe.clip, start=START if recipe.retries else "",
-    )  # fmt: skip
+        task,
+        groups,
+        fabric,
+        folder,
+        retries=recipe.retries,
+        kept=START,
+        back=WENT_BACK,
+        label="segment",
+        seed=compute.random_seed,
+        clip=recipe.clip,
+        start=START if recipe.retries else "",
+    )
     result = learner.result()
     require_finite(result.state_dict())
     if fabric.global_rank == 0:

@@ -20,7 +20,7 @@ class Layout(DefaultHelpFormatter):
 
 
 def plain_notes(text: str) -> str:
-    """A help text whose notes are words; nothing is said of a default that is none."""
+    """A help text whose notes are words; a missing default is not mentioned."""
     notes = NOTES.search(text)
     if notes is None:
         return re.sub(r" \(default: (null|False)\)$", "", text)

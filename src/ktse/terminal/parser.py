@@ -125,9 +125,11 @@ def settings_parser(name: str, groups: Sequence[str], defaults: Recipe, source: 
         source: what that recipe is called.
     """
     parser = ArgumentParser(
-        prog="ktse", usage=f"ktse {name} ... --{groups[0]}.SETTING VALUE", formatter_class=Layout,
+        prog="ktse",
+        usage=f"ktse {name} ... --{groups[0]}.SETTING VALUE",
+        formatter_class=Layout,
         description=f"Settings that change the recipe. The defaults are those of {source}.",
-    )  # fmt: skip
+    )
     _add_settings(parser, groups)
     for group in groups:
         values = flat(to_dict(getattr(defaults, group)), group)

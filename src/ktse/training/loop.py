@@ -7,130 +7,40 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from ktse.errors import CollapseError
-from ktse.models.weights import load_tensors, require_finite, save_tensors
+from ktse.models.weights import load_tensors, require_finite
 from ktse.runtime.console import say, time_left, track
 from ktse.training.batches import epoch_batches, share_of
+from ktse.training.checkpoint import go_back, load_checkpoint, save_checkpoint, truncate_log
+from ktse.training.task import EpochPlan, State, Task
 
 CHECKPOINT_SECONDS = 120.0
-
-POWER = 0.9
-"""Published exponent of the learning rate's decay."""
 
 WATCH_STEPS = 100
 """Steps after which the task looks whether training is still sound, as an epoch over much data is too late for that."""
 
 
-@dataclass(frozen=True)
-class EpochPlan:
-    """How one epoch is trained.
-
-    Attributes:
-        phase: name of the phase, for the log.
-        batch_size: images in a batch, over all devices together.
-        weights: weight of each loss term by name, given the progress 0..1 within the epoch.
-        lr: factor on every group's learning rate, given the progress 0..1 within the epoch.
-        momentum: SGD momentum.
-        loader: makes the loader of the epoch, given the images of each batch.
-        epochs: how many epochs there will be in all, for the user.
-    """
-
-    phase: str
-    batch_size: int
-    weights: Callable[[float], Mapping[str, float]]
-    lr: Callable[[float], float]
-    momentum: float
-    loader: Callable[[list[list[int]]], DataLoader[Any]]
-    epochs: int = 1
-
-
-@dataclass
-class State:
-    """Where training stands; everything that a resume needs besides tensors.
-
-    Attributes:
-        epoch: epochs finished.
-        step: batches finished within the epoch.
-        lines: lines of the log written so far.
-        totals: sums over the current epoch that the task keeps.
-        memory: what the task remembers over epochs (JSON values).
-    """
-
-    epoch: int = 0
-    step: int = 0
-    lines: int = 0
-    totals: dict[str, float] = field(default_factory=dict)
-    memory: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class EpochEnd:
-    """What to do after an epoch.
-
-    Attributes:
-        remark: line for the log and the user, or empty.
-        keep: name under which this epoch's checkpoint is kept as well, or empty.
-    """
-
-    remark: str = ""
-    keep: str = ""
-
-
-class Task(Protocol):
-    """What is trained: network, data, losses, and the plan of each epoch."""
-
-    module: nn.Module
-
-    def plan(self, state: State) -> EpochPlan | None:
-        """The next epoch, or None when training has ended."""
-
-    def images(self) -> list[int]:
-        """Indices of the images to train on."""
-
-    def losses(self, module: nn.Module, batch: Any, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
-        """Unweighted loss terms by name; may add to state.totals."""
-
-    def watch(self, state: State) -> None:
-        """Now and then within an epoch and at its end: raise CollapseError if training is no longer sound."""
-
-    def end_epoch(self, state: State) -> EpochEnd:
-        """After an epoch: judge it and remember in state.memory."""
-
-
-def parameter_groups(
-    backbone: nn.Module, head: nn.Module, lr: float, head_lr: float, weight_decay: float
-) -> list[dict[str, Any]]:
-    """Four groups: backbone and head, each with (matrices) and without (biases, batch norm) weight decay."""
-    groups = []
-    for module, rate in ((backbone, lr), (head, lr * head_lr)):
-        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        matrices = [parameter for parameter in trained if parameter.dim() > 1]
-        vectors = [parameter for parameter in trained if parameter.dim() <= 1]
-        groups.append({"params": matrices, "lr": rate, "weight_decay": weight_decay})
-        groups.append({"params": vectors, "lr": rate, "weight_decay": 0.0})
-    return [{**group, "base_lr": group["lr"]} for group in groups if group["params"]]
-
-
-def poly(progress: float) -> float:
-    """Polynomial decay from 1 to 0: (1 - progress) ** POWER, progress clipped to 0..1."""
-    return float((1 - min(1.0, max(0.0, progress))) ** POWER)
-
-
 def fit(
-    task: Task, groups: list[dict[str, Any]], fabric: Fabric, folder: Path, *, seed: int, clip: float = 0.0,
-    label: str = "train", rule: Literal["sgd", "adamw"] = "sgd", start: str = "",
-) -> State:  # fmt: skip
+    task: Task,
+    groups: list[dict[str, Any]],
+    fabric: Fabric,
+    folder: Path,
+    *,
+    seed: int,
+    clip: float = 0.0,
+    label: str = "train",
+    rule: Literal["sgd", "adamw"] = "sgd",
+    start: str = "",
+) -> State:
     """Train until the task's plan ends; continue from `folder/checkpoint.safetensors` if there is one.
 
     Writes `folder/metrics.jsonl` and checkpoints, at every epoch's end, every two minutes, and when interrupted.
@@ -160,12 +70,12 @@ def fit(
     task.module.to(memory_format=torch.channels_last)
     module, optimizer = fabric.setup(task.module, optimizer)
     if path.is_file():
-        state = _load(path, task.module, optimizer, fabric)
+        state = load_checkpoint(path, task.module, optimizer)
     elif start:
         for name in (folder / start, path):  # before the first step
-            _save(name, task.module, optimizer, state, fabric)
+            save_checkpoint(name, task.module, optimizer, state, fabric)
     if fabric.global_rank == 0:
-        _truncate(log, state.lines)
+        truncate_log(log, state.lines)
     saved = time.monotonic()
     with _stop_between_steps() as stop:
         while (plan := task.plan(state)) is not None:
@@ -183,7 +93,7 @@ def fit(
                 if state.step % WATCH_STEPS == 0:
                     task.watch(_over_all_devices(state, fabric))
                 if stop.is_set() or time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    _save(path, task.module, optimizer, state, fabric)
+                    save_checkpoint(path, task.module, optimizer, state, fabric)
                     saved = time.monotonic()
                 if stop.is_set():
                     raise KeyboardInterrupt
@@ -196,9 +106,9 @@ def fit(
                 say(f"{label}: {end.remark}{time_left()}")
                 _log(log, {"epoch": state.epoch, "event": end.remark}, state, fabric)
             state.totals = {}
-            _save(path, task.module, optimizer, state, fabric)
+            save_checkpoint(path, task.module, optimizer, state, fabric)
             if end.keep:
-                _save(folder / end.keep, task.module, optimizer, state, fabric)
+                save_checkpoint(folder / end.keep, task.module, optimizer, state, fabric)
             saved = time.monotonic()
     return state
 
@@ -229,26 +139,18 @@ def _stop_between_steps() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def go_back(kept: Path, folder: Path, memory: Mapping[str, Any], text: str, fabric: Fabric) -> None:
-    """Make a kept checkpoint the one that training goes on from, with changes to the task's memory.
-
-    The log keeps what is given up: it is what a too large step looks like.
-    """
-    if fabric.global_rank == 0:
-        tensors, header = load_tensors(kept)
-        header["state"]["memory"] |= memory
-        log = folder / "metrics.jsonl"
-        with log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"epoch": header["state"]["epoch"], "event": text}) + "\n")
-        header["state"]["lines"] = len(log.read_text(encoding="utf-8").splitlines())
-        save_tensors(folder / "checkpoint.safetensors", tensors, header)
-    fabric.barrier()
-
-
 def fit_with_retries(
-    task: Task, groups: list[dict[str, Any]], fabric: Fabric, folder: Path, *, retries: int, kept: str, back: str,
-    label: str, **how: Any,
-) -> int:  # fmt: skip
+    task: Task,
+    groups: list[dict[str, Any]],
+    fabric: Fabric,
+    folder: Path,
+    *,
+    retries: int,
+    kept: str,
+    back: str,
+    label: str,
+    **how: Any,
+) -> int:
     """Train; a collapse sends training back to a kept checkpoint, each time with a quarter of the learning rate.
 
     The factor is in the task's memory as `lr_scale`. An interrupted training remembers how often it went back.
@@ -287,9 +189,16 @@ def fit_with_retries(
 
 
 def _step(
-    task: Task, module: nn.Module, optimizer: Any, fabric: Fabric, batch: Any, plan: EpochPlan, progress: float,
-    clip: float, state: State,
-) -> dict[str, Any]:  # fmt: skip
+    task: Task,
+    module: nn.Module,
+    optimizer: Any,
+    fabric: Fabric,
+    batch: Any,
+    plan: EpochPlan,
+    progress: float,
+    clip: float,
+    state: State,
+) -> dict[str, Any]:
     weights = plan.weights(progress)
     factor = plan.lr(progress)
     for group in optimizer.param_groups:
@@ -310,9 +219,10 @@ def _step(
         fabric.clip_gradients(module, optimizer, max_norm=clip)
     optimizer.step()
     return {
-        "lr": optimizer.param_groups[0]["lr"], "total": round(total.item(), 6),
+        "lr": optimizer.param_groups[0]["lr"],
+        "total": round(total.item(), 6),
         "terms": {name: round(value.item(), 6) for name, value in terms.items()},
-    }  # fmt: skip
+    }
 
 
 def _everywhere(fine: Tensor, fabric: Fabric) -> bool:
@@ -337,33 +247,3 @@ def _log(log: Path, entry: dict[str, Any], state: State, fabric: Fabric) -> None
         with log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
     state.lines += 1
-
-
-def _truncate(log: Path, lines: int) -> None:
-    """Drop what was logged after the checkpoint, so that a resumed run logs every step once."""
-    kept = log.read_text(encoding="utf-8").splitlines(keepends=True)[:lines] if log.is_file() else []
-    log.write_text("".join(kept), encoding="utf-8")
-
-
-def _save(path: Path, module: nn.Module, optimizer: Any, state: State, fabric: Fabric) -> None:
-    if fabric.global_rank != 0:
-        return
-    tensors = {f"model/{key}": value for key, value in module.state_dict().items()}
-    for index, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{key}": value for key, value in values.items() if isinstance(value, Tensor)}
-    tensors["random"] = torch.get_rng_state()
-    save_tensors(path, tensors, {"state": vars(state)})
-
-
-def _load(path: Path, module: nn.Module, optimizer: Any, fabric: Fabric) -> State:
-    tensors, header = load_tensors(path)
-    module.load_state_dict({key[6:]: value for key, value in tensors.items() if key.startswith("model/")})
-    buffers: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer/"):
-            _, index, name = key.split("/")
-            buffers.setdefault(int(index), {})[name] = value  # the optimiser knows which of them belong on the device
-    content = optimizer.state_dict()
-    optimizer.load_state_dict({**content, "state": buffers})
-    torch.set_rng_state(tensors["random"])
-    return State(**header["state"])

@@ -13,7 +13,7 @@ from ktse.quality.verdict import Verdict, read_verdict
 from ktse.run_folder import RunFolder
 from ktse.runtime.lock import holder
 from ktse.staleness import Stage, gone, overtaken
-from ktse.verbs.using import moved_error, run_again
+from ktse.verbs.moved import moved_error, run_again
 
 State = Literal["done", "stale", "running", "unfinished", "failed", "missing"]
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drawn import read_tags
 from fakes import touch
 from ktse.cli import main
 from ktse.data.open import open_data
 from ktse.data.readers.cells import bit, words
-from ktse.data.readers.columns import Columns
-from ktse.data.readers.folder import find_table, read_tags
+from ktse.data.readers.table import find_table
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 
@@ -52,7 +52,7 @@ def test_a_table_comes_back_as_a_spreadsheet_saves_it(
     path = tmp_path_factory.mktemp("sheet") / ("t.tsv" if delimiter == "\t" else "t.csv")
     path.write_bytes(written(rows, delimiter, ends, end).encode(encoding))
     expected = {f"{number}.jpg": tuple(row) for number, row in enumerate(tags)}
-    assert read_tags(path, Columns(separator=between)) == expected
+    assert read_tags(path, DataRecipe(separator=between)) == expected
 
 
 @given(tags=tables)
@@ -71,7 +71,7 @@ def test_json_says_the_same_as_csv(tmp_path_factory: pytest.TempPathFactory, tag
     }
     for name, content in forms.items():
         (folder / name).write_text(content, encoding="utf-8")
-        found = read_tags(folder / name, Columns())
+        found = read_tags(folder / name, DataRecipe())
         assert found == {str(number): tuple(row) for number, row in enumerate(tags)}, name
 
 
@@ -109,7 +109,7 @@ def test_columns_of_zero_and_one_as_a_spreadsheet_saves_them(tmp_path: Path) -> 
     images = touch(tmp_path / "images", "a.jpg", "b.jpg", "c.jpg")
     content = "\ufeff\r\nfilename; dog; cat \r\na.jpg;1,0;0,0\r\nb.jpg;;1\r\nc.jpg\r\n;;\r\n\r\n"
     (tmp_path / "t.csv").write_text(content, encoding="utf-8", newline="")
-    found = find_table(images, tmp_path / "t.csv")
+    found = find_table(images, tmp_path / "t.csv", DataRecipe())
     assert found.classes == ("dog", "cat")
     assert dict(zip(found.files, found.tags, strict=True)) == {"a.jpg": ("dog",), "b.jpg": ("cat",), "c.jpg": ()}
     assert any(note.startswith("3 empty cells in the columns of 0 and 1") for note in found.notes)
@@ -118,7 +118,7 @@ def test_columns_of_zero_and_one_as_a_spreadsheet_saves_them(tmp_path: Path) -> 
 def test_a_surplus_cell_that_is_not_empty_is_refused_with_a_hint(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image,tags,\na.jpg,dog,cat\nb.jpg,dog,\n")
     with pytest.raises(DataError, match=r"row 2: it has another number of cells .*3, not 2.* in quotes"):
-        read_tags(tmp_path / "t.csv", Columns())
+        read_tags(tmp_path / "t.csv", DataRecipe())
 
 
 LONG = "image,label,xmin\n" + "".join(f"{name}.jpg,{tag},1\n" for name, tag in ("ax", "ay", "ax", "bx", "cy"))
@@ -141,7 +141,7 @@ LONG = "image,label,xmin\n" + "".join(f"{name}.jpg,{tag},1\n" for name, tag in (
 )  # fmt: skip
 def test_one_row_per_tag(tmp_path: Path, content: str, rows: str, expected: object) -> None:
     (tmp_path / "t.csv").write_text(content)
-    columns = Columns(rows=rows)  # type: ignore[arg-type]
+    columns = DataRecipe(rows=rows)  # type: ignore[arg-type]
     if isinstance(expected, str):
         with pytest.raises(DataError, match=expected):
             read_tags(tmp_path / "t.csv", columns)

@@ -15,13 +15,13 @@ from pycocotools.coco import COCO
 
 import drawn
 from fakes import coco
+from ktse.data.classes import COCO_CLASSES, SAME_AS_VOC, VOC_CLASSES
 from ktse.data.masks import open_truth
 from ktse.data.open import open_data
-from ktse.data.readers.coco import COCO_CLASSES, EIGHTY
-from ktse.data.readers.found import SAME_AS_VOC, VOC_CLASSES
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 
+EIGHTY = {number: index for index, number in enumerate(COCO_CLASSES)}
 MISSING = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 """Numbers up to 90 that COCO never released; 91 is the eleventh."""
 

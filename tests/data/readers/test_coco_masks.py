@@ -17,12 +17,14 @@ from drawn import SEVERAL, label_map, tagged, write_json
 from drawn import coco as drawn_coco
 from fakes import coco
 from ktse.cli import main
+from ktse.data.classes import COCO_CLASSES
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import open_corrections, open_truth
 from ktse.data.open import open_data
-from ktse.data.readers.coco import EIGHTY
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
+
+EIGHTY = {number: index for index, number in enumerate(COCO_CLASSES)}
 
 
 def opened(path: Path) -> COCO:

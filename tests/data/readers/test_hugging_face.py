@@ -115,7 +115,7 @@ def test_a_column_without_images_is_a_message(tmp_path: Path, datasets: Any) -> 
     features = datasets.Features({"image": datasets.Value("int64"), "label": datasets.Value("string")})
     content = {"image": [1, 2], "label": ["dog", "cat"]}
     datasets.Dataset.from_dict(content, features=features).save_to_disk(str(tmp_path / "saved"))
-    with pytest.raises(DataError, match=r"the column of images in .* cannot be told"):
+    with pytest.raises(DataError, match=r"the column of images in .* is not clear"):
         open_data(DataRecipe(images=str(tmp_path / "saved")))
     with pytest.raises(DataError, match=r"the column 'image' of .* holds no images"):
         open_data(DataRecipe(images=str(tmp_path / "saved"), image_column="image"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drawn import ALONE, SEVERAL, label_map, masks, save, tagged, white
+from drawn import ALONE, SEVERAL, label_map, masks, open_folder, save, tagged, white
 from ktse.data.masks import Corrections, Truth, open_calibration, open_corrections, open_truth
 from ktse.errors import DataError
 from ktse.files import write_label_map
@@ -106,8 +106,6 @@ def test_with_one_class_white_is_this_class_and_1_is_a_class_number(tmp_path: Pa
         root = tmp_path / str(number)
         tagged(root, tags)
         (root / "classes.txt").write_text("dog\n")
-        from ktse.data.readers.folder import open_folder
-
         data = open_folder(root / "photos", root / "tags.csv")
         folder = masks(root / "masks", tags, change)
         save(folder / "1.png", change(label_map(("cat",), 1)))  # an object that the tags lack

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from drawn import read_tags
 from fakes import touch
 from ktse.data.open import open_data
-from ktse.data.readers.columns import FOUND_OUT, Columns
-from ktse.data.readers.folder import find_table, read_tags
+from ktse.data.readers.table import find_table
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 
+FOUND_OUT = DataRecipe()
+GIVEN = DataRecipe(image_column="f", tag_column="dog,big cat")
+OTHER = DataRecipe(tag_column="other", separator="/")
 EXPECTED = {"a.jpg": ("dog", "big cat"), "b c.png": (), "x/d.jpg": ("dog",)}
 
 
@@ -35,8 +38,16 @@ BITS = (
         ("t.tsv", "filename\twidth\ttags\na.jpg\t3\tdog,big cat\nb c.png\t3\t\nx/d.jpg\t3\tdog\n", FOUND_OUT),
         ("t.csv", "photo,what\na.jpg,dog;big cat\nb c.png,\nx/d.jpg,dog\n", FOUND_OUT),
         ("t.csv", "dog,photo,big cat\n1,a.jpg,1\n0,b c.png,0\n1.0,x/d.jpg,False\n", FOUND_OUT),
-        ("t.csv", "n,f,dog,big cat\n7,a.jpg,1,1\n8,b c.png,0,0\n9,x/d.jpg,1,0\n", Columns("f", "dog,big cat")),
-        ("t.csv", "image,tags,other\na.jpg,no,dog/big cat\nb c.png,no,\nx/d.jpg,no,dog\n", Columns("", "other", "/")),
+        (
+            "t.csv",
+            "n,f,dog,big cat\n7,a.jpg,1,1\n8,b c.png,0,0\n9,x/d.jpg,1,0\n",
+            GIVEN,
+        ),
+        (
+            "t.csv",
+            "image,tags,other\na.jpg,no,dog/big cat\nb c.png,no,\nx/d.jpg,no,dog\n",
+            OTHER,
+        ),
         ("t.json", '{"a.jpg": ["dog", "big cat"], "b c.png": [], "x/d.jpg": "dog"}', FOUND_OUT),
         ("t.json", f"[{','.join(RECORDS)}]", FOUND_OUT),
         ("t.json", f"[{','.join(BITS)}]", FOUND_OUT),
@@ -53,7 +64,7 @@ BITS = (
         ("t.csv", 'image,tags\na.jpg,"[""dog"", ""big cat""]"\nb c.png,\nx/d.jpg,"[""dog""]"\n', FOUND_OUT),
     ],
 )
-def test_a_table_in_any_form_says_the_same(tmp_path: Path, name: str, content: str, columns: Columns) -> None:
+def test_a_table_in_any_form_says_the_same(tmp_path: Path, name: str, content: str, columns: DataRecipe) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8", newline="")
     found = read_tags(tmp_path / name, columns)
     assert {image: set(tags) for image, tags in found.items()} == {key: set(value) for key, value in EXPECTED.items()}
@@ -68,7 +79,7 @@ def test_a_list_splits_at_spaces_but_not_inside_the_name(tmp_path: Path) -> None
 def test_a_space_separates_only_when_asked_to(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image,tags\na.jpg,clear primary\n")
     assert read_tags(tmp_path / "t.csv", FOUND_OUT) == {"a.jpg": ("clear primary",)}
-    assert read_tags(tmp_path / "t.csv", Columns(separator=" ")) == {"a.jpg": ("clear", "primary")}
+    assert read_tags(tmp_path / "t.csv", DataRecipe(separator=" ")) == {"a.jpg": ("clear", "primary")}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +158,7 @@ def test_rows_files_and_damage_are_reported_together(tmp_path: Path) -> None:
     touch(tmp_path / "images", "a.jpg", "b.jpg", "c.jpg", "x/a.jpg")
     (tmp_path / "t.csv").write_text("image,tags\na.jpg,x\nA.JPG,x\nb.jpg,x,y\ngone.jpg,x\n")
     with pytest.raises(DataError) as error:
-        find_table(tmp_path / "images", tmp_path / "t.csv")
+        find_table(tmp_path / "images", tmp_path / "t.csv", FOUND_OUT)
     text = str(error.value)
     for part in ("row 3: 'A.JPG' is the file of row 2", "row 4: it has another", "row 5: 'gone.jpg'"):
         assert part in text

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from fakes import TAGS, voc
+from ktse.data.classes import VOC_CLASSES
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import open_truth
 from ktse.data.open import open_data
-from ktse.data.readers.found import VOC_CLASSES
 from ktse.data.readers.voc import voc_root
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe

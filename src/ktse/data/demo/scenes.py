@@ -17,7 +17,6 @@ final size. A scene is planned completely, which fixes its mask, before any pixe
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,22 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from ktse.data.demo.toys import (
-    CLASSES,
-    CREAM,
-    GROUNDS,
-    INK,
-    KINDS,
-    LIMBS,
-    LOOKS,
-    TOY_COLOURS,
-    Colour,
-    Field,
-    Ground,
-    Points,
-    Shape,
-    superellipse,
-)
+from ktse.data.demo import toys as kit
+from ktse.data.demo.toys import CLASSES
 
 __all__ = ["CLASSES", "make_scenes"]
 
@@ -59,47 +44,48 @@ _AT_HOME, _AWAY, _ROAMING = 10.0, 0.4, 1.8  # odds of a class on its home ground
 
 class _Toy(NamedTuple):  # in pixels of the supersampled canvas
     label: int
-    body: list[Points]
-    part: list[Shape]
-    centre: Points
-    axes: Points  # (2, 2), from the toy's frame to pixels
+    body: list[kit.Points]
+    part: list[kit.Shape]
+    centre: kit.Points
+    axes: kit.Points  # (2, 2), from the toy's frame to pixels
     look: str
-    colours: tuple[Colour, Colour]
+    colours: tuple[kit.Colour, kit.Colour]
 
 
-def _toy(rng: np.random.Generator, label: int, centre: Points, side: float, ground: Ground) -> _Toy:
-    kind = KINDS[label - 1]
+def _toy(rng: np.random.Generator, label: int, centre: kit.Points, side: float, ground: kit.Ground) -> _Toy:
+    kind = kit.KINDS[label - 1]
     aspect, power, taper = kind.outline * rng.uniform((0.85, 0.85, 1.0), (1.18, 1.2, 1.0))
-    trunk = superellipse(0.0, 0.0, 1.0, 1.0, power)
+    trunk = kit.superellipse(0.0, 0.0, 1.0, 1.0, power)
     swell = np.sin(3.0 * np.arctan2(trunk[:, 1], trunk[:, 0]) + rng.uniform(0.0, 2.0 * np.pi))
     trunk[:, 0] *= 1.0 + (taper + rng.uniform(-0.08, 0.08)) * trunk[:, 1]
     trunk *= 1.0 + rng.uniform(0.0, 0.05) * swell[:, None]
-    body = [trunk, *(points for limb in kind.limbs if rng.random() < 0.6 for points in LIMBS[limb])]
+    body = [trunk, *(points for limb in kind.limbs.split() if rng.random() < 0.6 for points in kit.LIMBS[limb])]
     half = 0.42 * np.array([aspect**0.5, aspect**-0.5])
     turn, flip = rng.uniform(-0.3, 0.3), rng.choice([-1.0, 1.0])
     axes = side * np.array([[flip * np.cos(turn), -np.sin(turn)], [flip * np.sin(turn), np.cos(turn)]])
 
-    def place(points: Points) -> Points:
-        placed: Points = np.rint(points @ axes.T + centre)  # whole pixels: the mask must not hang on the last bit
+    def place(points: kit.Points) -> kit.Points:
+        placed: kit.Points = np.rint(points @ axes.T + centre)  # whole pixels: the mask must not hang on the last bit
         return placed
 
-    base = _mix(TOY_COLOURS[rng.integers(len(TOY_COLOURS))], ground.near, rng.uniform(0.0, 0.45))
-    accent = _mix(base, CREAM if rng.random() < 0.6 else INK, rng.uniform(0.35, 0.6))
+    base = _mix(kit.TOY_COLOURS[rng.integers(len(kit.TOY_COLOURS))], ground.near, rng.uniform(0.0, 0.45))
+    accent = _mix(base, kit.CREAM if rng.random() < 0.6 else kit.INK, rng.uniform(0.35, 0.6))
     part = [(place(0.42 * kind.reach * points + half * kind.anchor), colour) for points, colour in kind.part]
-    look = kind.looks[rng.integers(len(kind.looks))]
+    looks = kind.looks.split()
+    look = looks[rng.integers(len(looks))]
     return _Toy(label, [place(points * half) for points in body], part, centre, axes, look, (base, accent))
 
 
-def _plan(rng: np.random.Generator, size: _Size) -> tuple[Ground, list[_Toy]]:
+def _plan(rng: np.random.Generator, size: _Size) -> tuple[kit.Ground, list[_Toy]]:
     """Choose the ground and place the toys on a canvas of ``size`` pixels, the farthest toy first."""
-    name = rng.choice(list(GROUNDS), p=[ground.share for ground in GROUNDS.values()])
-    ground = GROUNDS[name]
+    name = rng.choice(list(kit.GROUNDS), p=[ground.share for ground in kit.GROUNDS.values()])
+    ground = kit.GROUNDS[name]
     if rng.random() < _EMPTY:
         return ground, []
     count = int(rng.choice(list(_SIDES), p=[0.24, 0.36, 0.27, 0.13]))
     classes = min(count, int(rng.choice([1, 2, 3], p=[0.2, 0.45, 0.35])))
-    odds = np.array([_AT_HOME if kind.home == name else _AWAY if kind.home else _ROAMING for kind in KINDS])
-    labels = rng.choice(len(KINDS), size=classes, replace=False, p=odds / odds.sum()) + 1
+    odds = np.array([_AT_HOME if kind.home == name else _AWAY if kind.home else _ROAMING for kind in kit.KINDS])
+    labels = rng.choice(len(kit.KINDS), size=classes, replace=False, p=odds / odds.sum()) + 1
     toys: list[_Toy] = []
     for label in [*labels, *rng.choice(labels, size=count - classes)]:
         side = rng.uniform(*_SIDES[count]) * min(size)
@@ -111,7 +97,7 @@ def _plan(rng: np.random.Generator, size: _Size) -> tuple[Ground, list[_Toy]]:
     return ground, sorted(toys, key=lambda toy: float(toy.centre[1]))
 
 
-def _stencil(size: _Size, polygons: Sequence[Points]) -> Image.Image:
+def _stencil(size: _Size, polygons: Sequence[kit.Points]) -> Image.Image:
     """Union of polygons as a mask image of 0 and 255."""
     stencil = Image.new("L", size)
     draw = ImageDraw.Draw(stencil)
@@ -136,12 +122,12 @@ def _visible(toys: Sequence[_Toy], size: _Size) -> tuple[list[_Toy], NDArray[np.
     return kept[::-1], mask
 
 
-def _mix(one: Colour, other: Colour, share: float) -> Colour:
+def _mix(one: kit.Colour, other: kit.Colour, share: float) -> kit.Colour:
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
     return red, green, blue
 
 
-def _noise(rng: np.random.Generator, size: _Size, cells: int) -> Field:
+def _noise(rng: np.random.Generator, size: _Size, cells: int) -> kit.Field:
     """Smooth noise of about ``cells`` bumps a row, (height, width), about -1..1."""
     grid = rng.uniform(-1.0, 1.0, (cells * size[1] // size[0] + 2, cells)).astype(np.float32)
     return np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.BICUBIC))
@@ -151,7 +137,7 @@ def _to_image(pixels: NDArray[np.floating]) -> Image.Image:
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
 
 
-def _paint_ground(rng: np.random.Generator, ground: Ground, size: _Size) -> Image.Image:
+def _paint_ground(rng: np.random.Generator, ground: kit.Ground, size: _Size) -> Image.Image:
     """Paint a far strip, the near ground with its marks, and debris in the colours of the toys."""
     (width, height), unit = size, min(size)
     top = int(height * rng.uniform(0.1, 0.32))
@@ -161,17 +147,17 @@ def _paint_ground(rng: np.random.Generator, ground: Ground, size: _Size) -> Imag
     canvas = _to_image(pixels + rng.uniform(-10.0, 10.0, 3))
     draw = ImageDraw.Draw(canvas)
     for x, y, a, b, tone in rng.random((ground.marks, 5)):
-        fill = _mix(_mix(ground.near, INK, 0.3), ground.accent, tone)
+        fill = _mix(_mix(ground.near, kit.INK, 0.3), ground.accent, tone)
         ground.mark(draw, x * 1.2 * width - 0.1 * width, top + 2 + y * (height - top), a, b, fill)
     for _ in range(rng.integers(8, 22)):
         x, y = rng.uniform((0, top), size)
-        fill = _mix(TOY_COLOURS[rng.integers(len(TOY_COLOURS))], ground.near, rng.uniform(0.0, 0.45))
+        fill = _mix(kit.TOY_COLOURS[rng.integers(len(kit.TOY_COLOURS))], ground.near, rng.uniform(0.0, 0.45))
         if rng.random() < 0.4:
             dx, dy = rng.uniform(-0.13, 0.13, 2) * unit
             draw.line((x, y, x + dx, y + dy), fill, width=int(rng.integers(3, 8)))
         else:
             rx, ry = rng.uniform(0.015, 0.075, 2) * unit
-            draw.polygon(superellipse(x, y, rx, ry, rng.uniform(1.2, 5.0)).ravel().tolist(), fill)
+            draw.polygon(kit.superellipse(x, y, rx, ry, rng.uniform(1.2, 5.0)).ravel().tolist(), fill)
     return canvas
 
 
@@ -187,7 +173,7 @@ def _paint_toy(canvas: Image.Image, toy: _Toy) -> None:
     u, v = np.tensordot(np.linalg.inv(toy.axes), np.stack([x, y]), axes=1).astype(np.float32)
     base, accent = np.array(toy.colours, dtype=np.float32)
     shade = (1.04 - 0.36 * v - 0.5 * u * u)[:, :, None]
-    pixels = (base + (accent - base) * LOOKS[toy.look](u, v)[:, :, None]) * shade
+    pixels = (base + (accent - base) * kit.LOOKS[toy.look](u, v)[:, :, None]) * shade
     canvas.paste(_to_image(pixels), box[:2], body.crop(box))
     draw = ImageDraw.Draw(canvas)
     for points, colour in toy.part:
@@ -217,7 +203,7 @@ def _scene(seed: int, index: int, size: _Size) -> tuple[Image.Image, Image.Image
     for toy in toys:
         _paint_toy(canvas, toy)
     mask = Image.fromarray(labels)
-    mask.putpalette([0, 0, 0, *sum(TOY_COLOURS, ())])
+    mask.putpalette([0, 0, 0, *sum(kit.TOY_COLOURS, ())])
     return _light(rng, canvas), mask, [CLASSES[label - 1] for label in sorted({toy.label for toy in toys})]
 
 
@@ -271,17 +257,16 @@ def make_scenes(
         build = Path(temporary) / "scenes"  # within, as the temporary folder is private to its user
         for name in ("images", "masks"):
             (build / name).mkdir(parents=True)
-        rows = [("image", "tags")]
+        rows = ["image,tags"]
         for index in range(images):
             image, mask, tags = _scene(seed, index, size)
             image.save(build / "images" / f"{index:04d}.jpg", quality=92)
             mask.save(build / "masks" / f"{index:04d}.png")
-            rows.append((f"{index:04d}.jpg", ";".join(tags)))
+            rows.append(f"{index:04d}.jpg,{';'.join(tags)}")
             if progress is not None:
                 progress(index + 1)
-        with (build / "tags.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
-        for file_name, text in (("classes.txt", "\n".join(CLASSES)), ("scenes.json", wanted)):
+        for file_name, lines in (("tags.csv", rows), ("classes.txt", CLASSES), ("scenes.json", [wanted])):
+            text = "\n".join(lines)
             (build / file_name).write_text(f"{text}\n", encoding="utf-8", newline="\n")
         try:
             if folder.exists():

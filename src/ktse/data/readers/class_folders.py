@@ -9,19 +9,19 @@ import numpy as np
 
 from ktse.data.image_files import Listing, list_folder
 from ktse.data.readers.found import Found
+from ktse.data.text import words_of
 from ktse.errors import DataError
 
 TRAINING = ("train", "training")
 VALIDATION = ("val", "valid", "validation")
 SPLITS = (*TRAINING, *VALIDATION, "test")
 
-CONTAINERS = frozenset((
-    "images", "image", "imgs", "img", "photos", "pictures", "pics", "jpegimages", "jpegs", "jpg", "png", "rgb", "data",
-    "dataset", "inputs", "masks", "mask", "labels", "label", "labels_png", "annotations", "annotation", "annots", "ann",
-    "anns", "segmentationclass", "segmentationclassaug", "segmentationobject", "segmentation", "segmentations", "segs",
-    "groundtruth", "ground_truth", "gt", "targets", "target", "depth", "thumbnails", "thumbs", "splits", "imagesets",
-    "train_images", "test_images", "val_images", "train_masks", "trainimages", "testimages",
-))  # fmt: skip
+CONTAINERS = words_of(
+    """images image imgs img photos pictures pics jpegimages jpegs jpg png rgb data dataset inputs masks mask labels
+    label labels_png annotations annotation annots ann anns segmentationclass segmentationclassaug segmentationobject
+    segmentation segmentations segs groundtruth ground_truth gt targets target depth thumbnails thumbs splits imagesets
+    train_images test_images val_images train_masks trainimages testimages"""
+)
 """Names, lower-case, of folders that hold images or masks of any class: such a folder is no class."""
 
 MASKS = ("masks", "mask", "segmentationclass", "gt", "groundtruth", "ground_truth", "labels", "annotations")
@@ -36,7 +36,7 @@ def find_subfolders(images: Path, *, sure: bool = False) -> Found:
 
     Args:
         images: the folder.
-        sure: the user has said that each subfolder is a class, whatever its name.
+        sure: the user gave this form: each subfolder is a class, whatever its name.
 
     Raises:
         DataError: no images, images outside of class folders, or folders that are no classes by their names.
@@ -46,8 +46,7 @@ def find_subfolders(images: Path, *, sure: bool = False) -> Found:
     split = bool(top) and all(name.lower() in SPLITS for name in top) and bool(top & {*TRAINING, *VALIDATION})
     tags: dict[str, dict[str, None]] = {}
     stray, notes, test = [], list(listing.notes), 0
-    pairs = [(name, name) for name in listing.files] + list(listing.links.items())
-    for place, file in pairs:
+    for place, file in [*((file, file) for file in listing.files), *listing.links.items()]:
         parts = place.split("/")[1 if split else 0 :]
         if len(parts) < 2:
             stray.append(place)
@@ -58,13 +57,14 @@ def find_subfolders(images: Path, *, sure: bool = False) -> Found:
     if not sure:
         _refuse_containers(images, listing, list(dict.fromkeys(tag for row in tags.values() for tag in row)))
     if stray:
-        raise DataError(
-            f"{len(stray)} images in {images} have no tags: they are in no class folder", where=stray,
-            hint="Give a file of tags with --tags, or put each image into a subfolder named like its class."
-            + (f" {_what_to_give(images)}" if _tables(images) else "")
-            + (" Or is it a VOC tree? Give the folder above." if images.name == "JPEGImages" else ""),
-        )  # fmt: skip
-    notes += [f"the class {name!r} is called like a part of a data set: is that right?" for name in _parts(top, split)]
+        hint = "Give a file of tags with --tags, or put each image into a subfolder named like its class."
+        hint += f" {_what_to_give(images)}" if _tables(images) else ""
+        hint += " Or is it a VOC tree? Give the folder above." if images.name == "JPEGImages" else ""
+        text = f"{len(stray)} images in {images} have no tags: they are in no class folder"
+        raise DataError(text, where=stray, hint=hint)
+    # A train may be a railway train, so that this is no error.
+    parts = [] if split else sorted(name for name in top if name.lower() in SPLITS)
+    notes += [f"the class {name!r} is called like a part of a data set: is that right?" for name in parts]
     if len(top) == 1 and not split:
         notes.append(f"{images} has one subfolder, {next(iter(top))!r}, and this is taken for a class: is that right?")
     if not tags:
@@ -72,24 +72,13 @@ def find_subfolders(images: Path, *, sure: bool = False) -> Found:
     if test:
         notes.append(f"{test} images under test are left out")
     files = sorted(tags)
-    validation = np.array([file.split("/")[0].lower() in VALIDATION for file in files])
-    return Found(
-        images, images, files, [tuple(tags[file]) for file in files],
-        validation=validation if split and validation.any() else None, notes=notes,
-    )  # fmt: skip
-
-
-def _parts(top: set[str], split: bool) -> list[str]:
-    """Classes that are called train, test and so on. A train may be a railway train, so that this is no error."""
-    return [] if split else sorted(name for name in top if name.lower() in SPLITS)
+    validation = np.array([split and file.split("/")[0].lower() in VALIDATION for file in files])
+    chosen = validation if validation.any() else None
+    return Found(images, images, files, [tuple(tags[file]) for file in files], validation=chosen, notes=notes)
 
 
 def _refuse_containers(images: Path, listing: Listing, classes: list[str]) -> None:
-    """Refuse class folders whose names say that they hold images or masks of any class.
-
-    Raises:
-        DataError: there are such folders; it says what to give instead.
-    """
+    """Raise a DataError if names of class folders say that they hold images or masks of any class."""
     parts = [name for name in classes if name.lower() in SPLITS]
     # train/dog/1.jpg: a part of a data set holds folders, a class holds images.
     deep = {file.split("/")[0] for file in listing.files if file.count("/") > 1}
@@ -97,17 +86,12 @@ def _refuse_containers(images: Path, listing: Listing, classes: list[str]) -> No
     wrong += [name for name in parts if len(parts) > 1 or name in deep]
     if not wrong:
         return
+    yolo = (images / "data.yaml").is_file() or (images / "labels").is_dir()
     raise DataError(
         f"{images} has no folder per class: {', '.join(map(repr, wrong[:5]))} hold images or masks of any class",
-        where=_what_is_there(images),
+        where="it looks like a data set for YOLO: convert its labels to COCO, or write a table of tags" if yolo else (),
         hint=f"{_what_to_give(images)} If these are classes: --data.form folders.",
     )
-
-
-def _what_is_there(images: Path) -> list[str]:
-    if (images / "data.yaml").is_file() or (images / "labels").is_dir():
-        return ["it looks like a data set for YOLO: convert its labels to COCO, or write a table of tags"]
-    return []
 
 
 def _what_to_give(images: Path) -> str:
@@ -116,8 +100,8 @@ def _what_to_give(images: Path) -> str:
     photos = next((folders[name] for name in PHOTOS if name in folders), None)
     masks = next((folders[name] for name in MASKS if name in folders and folders[name] != photos), None)
     tables = _tables(images)
-    place, table = photos or images, tables[0] if tables else "FILE"
-    text = f"Give the folder of the images and the file of the tags: {place} --tags {table}"
+    text = "Give the folder of the images and the file of the tags: "
+    text += f"{photos or images} --tags {tables[0] if tables else 'FILE'}"
     if photos and not tables and any(path.is_dir() for path in photos.iterdir()):
         text = f"Give {photos}, if its subfolders are the classes, or also a file of tags with --tags"
     return f"{text} (and to measure, --masks {masks})." if masks else f"{text}."
@@ -127,7 +111,6 @@ def _tables(images: Path) -> list[Path]:
     """Files in a folder, or one below it, that may be tables of tags, the likeliest first."""
     near = [path for pattern in ("*.*", "*/*.*") for path in islice(images.glob(pattern), 10_000)]
     other = ("classes.txt", "readme.txt", "license.txt", "recipe.yaml", "manifest.json")
-    tables = [
-        path for path in near if path.is_file() and path.suffix.lower() in TABLES and path.name.lower() not in other
-    ]
+    tables = [path for path in near if path.suffix.lower() in TABLES and path.name.lower() not in other]
+    tables = [path for path in tables if path.is_file()]
     return sorted(tables, key=lambda path: (len(path.parts), TABLES.index(path.suffix.lower()), path.name))

@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ktse.data.image_files import Names, left_out, list_folder
-from ktse.data.readers.folder import some
+from ktse.data.classes import COCO_CLASSES
+from ktse.data.image_files import list_folder
+from ktse.data.name_matching import Names
 from ktse.data.readers.found import Found
-from ktse.data.readers.records import load_json
-from ktse.data.text import clean
+from ktse.data.text import clean, listed
+from ktse.data.text_files import read_json
 from ktse.errors import DataError
 
-# fmt: off
-COCO_CLASSES = {
-    1: "person", 2: "bicycle", 3: "car", 4: "motorcycle", 5: "airplane", 6: "bus", 7: "train", 8: "truck", 9: "boat",
-    10: "traffic light", 11: "fire hydrant", 13: "stop sign", 14: "parking meter", 15: "bench", 16: "bird", 17: "cat",
-    18: "dog", 19: "horse", 20: "sheep", 21: "cow", 22: "elephant", 23: "bear", 24: "zebra", 25: "giraffe",
-    27: "backpack", 28: "umbrella", 31: "handbag", 32: "tie", 33: "suitcase", 34: "frisbee", 35: "skis",
-    36: "snowboard", 37: "sports ball", 38: "kite", 39: "baseball bat", 40: "baseball glove", 41: "skateboard",
-    42: "surfboard", 43: "tennis racket", 44: "bottle", 46: "wine glass", 47: "cup", 48: "fork", 49: "knife",
-    50: "spoon", 51: "bowl", 52: "banana", 53: "apple", 54: "sandwich", 55: "orange", 56: "broccoli", 57: "carrot",
-    58: "hot dog", 59: "pizza", 60: "donut", 61: "cake", 62: "chair", 63: "couch", 64: "potted plant", 65: "bed",
-    67: "dining table", 70: "toilet", 72: "tv", 73: "laptop", 74: "mouse", 75: "remote", 76: "keyboard",
-    77: "cell phone", 78: "microwave", 79: "oven", 80: "toaster", 81: "sink", 82: "refrigerator", 84: "book",
-    85: "clock", 86: "vase", 87: "scissors", 88: "teddy bear", 89: "hair drier", 90: "toothbrush",
-}
-# fmt: on
-"""The 80 categories of COCO by their published numbers 1..90 (91 counts the eleven that were never released)."""
-
-EIGHTY = {number: index for index, number in enumerate(COCO_CLASSES)}
-"""COCO's category numbers to class indices 0..79."""
+LISTS = ("images", "annotations", "categories")
 
 
 @dataclass(frozen=True)
@@ -75,7 +58,7 @@ def looks_like_coco(path: Path) -> bool:
     """Whether a file has the words of COCO's lists in it; half a gigabyte of JSON is not parsed to find out."""
     if path.suffix.lower() != ".json" or not path.is_file():
         return False
-    words, end = {b'"images"', b'"annotations"', b'"categories"'}, b""
+    words, end = {f'"{name}"'.encode() for name in LISTS}, b""
     with path.open("rb") as file:
         while words and (block := file.read(1 << 22)):
             words = {word for word in words if word not in end + block}
@@ -89,48 +72,60 @@ def read_instances(path: Path) -> Instances:
     Raises:
         DataError: it cannot be read, or entries are damaged; all are listed.
     """
-    content = load_json(path)
-    lists = ("images", "annotations", "categories")
-    lacks = [key for key in lists if not isinstance(content, dict) or not isinstance(content.get(key), list)]
-    if lacks:
-        raise DataError(
-            f"{path} is no COCO file", where=f"it has no list {', '.join(lacks)}",
-            hint="It needs the lists images, annotations and categories.",
-        )  # fmt: skip
+    content = read_json(path)
+    if lacks := [key for key in LISTS if not isinstance(content, dict) or not isinstance(content.get(key), list)]:
+        where, hint = f"it has no list {', '.join(lacks)}", f"It needs the lists {', '.join(LISTS)}."
+        raise DataError(f"{path} is no COCO file", where=where, hint=hint)
     problems: list[str] = []
-    categories = _entries(content, "categories", {"id": int, "name": str}, problems)
-    images = _entries(content, "images", {"id": int, "file_name": str}, problems)
+    categories = _by_id(content, "categories", "name", problems)
+    images = _by_id(content, "images", "file_name", problems)
     annotations: dict[int, list[dict[str, Any]]] = {number: [] for number in images}
-    for place, entry in enumerate(content["annotations"]):
-        where = f"annotations[{place}]"
-        if not isinstance(entry, dict):
-            problems.append(f"{where} is not an object")
-        elif not _whole(entry.get("image_id")) or entry["image_id"] not in images:
-            problems.append(f"{where}: image_id {entry.get('image_id')!r} is no image")
-        elif not _whole(entry.get("category_id")) or entry["category_id"] not in categories:
-            problems.append(f"{where}: category_id {entry.get('category_id')!r} is no category")
+    for where, entry in _objects(content, "annotations", problems):
+        image, category = entry.get("image_id"), entry.get("category_id")
+        if not _whole(image) or image not in images:
+            problems.append(f"{where}: image_id {image!r} is no image")
+        elif not _whole(category) or category not in categories:
+            problems.append(f"{where}: category_id {category!r} is no category")
         else:
-            annotations[entry["image_id"]].append(entry)
+            annotations[image].append(entry)
     names = {number: clean(entry["name"]) for number, entry in categories.items()}
-    roots = _roots(categories, {one["category_id"] for mine in annotations.values() for one in mine})
+    above = {number: str(entry.get("supercategory") or "").strip() for number, entry in categories.items()}
+    unused = names.keys() - {one["category_id"] for mine in annotations.values() for one in mine}
+    groups = set(above.values())
+    roots = frozenset(number for number in unused if above[number] != names[number] and names[number] in groups)
     counts = Counter(name for number, name in names.items() if number not in roots)
     problems += [f"categories: the name {name!r} is there twice" for name, count in sorted(counts.items()) if count > 1]
     if problems or not images or not names:
-        raise DataError(
-            f"{path} cannot be used as it is", where=problems or "it has no images or no categories",
-            hint="Fix or remove these entries.",
-        )  # fmt: skip
+        places = problems or ["it has no images or no categories"]
+        raise DataError(f"{path} cannot be used as it is", where=places, hint="Fix or remove these entries.")
     return Instances(path, names, roots, images, annotations)
 
 
-def _roots(categories: dict[int, dict[str, Any]], used: set[int]) -> frozenset[int]:
-    """Categories that only group others."""
-    groups = {number: str(entry.get("supercategory") or "").strip() for number, entry in categories.items()}
-    counts = Counter(groups.values())
-    names = {number: clean(entry["name"]) for number, entry in categories.items()}
-    return frozenset(
-        number for number in categories.keys() - used if groups[number] != names[number] and counts[names[number]]
-    )
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _objects(content: dict[str, Any], key: str, problems: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for place, entry in enumerate(content[key]):
+        if isinstance(entry, dict):
+            yield f"{key}[{place}]", entry
+        else:
+            problems.append(f"{key}[{place}] is not an object")
+
+
+def _by_id(content: dict[str, Any], key: str, text: str, problems: list[str]) -> dict[int, Any]:
+    """The entries of a list by their ids; those without an id or a text under a key are problems."""
+    found: dict[int, Any] = {}
+    for where, entry in _objects(content, key, problems):
+        named = isinstance(entry.get(text), str) and entry[text]
+        wrong = [name for name, fine in (("id", _whole(entry.get("id"))), (text, named)) if not fine]
+        if wrong:
+            problems.append(f"{where}: {', '.join(f'{name} is {entry.get(name)!r}' for name in wrong)}")
+        elif entry["id"] in found:
+            problems.append(f"{where}: the id {entry['id']} is there twice")
+        else:
+            found[entry["id"]] = entry
+    return found
 
 
 def classes_of(files: list[Instances]) -> tuple[tuple[str, ...], dict[int, int], list[str]]:
@@ -153,10 +148,9 @@ def classes_of(files: list[Instances]) -> tuple[tuple[str, ...], dict[int, int],
         "supercategory of others"
         for number in sorted(roots)
     ]
-    if all(COCO_CLASSES.get(number) == name for number, name in named.items()):
-        return tuple(COCO_CLASSES.values()), EIGHTY, notes
-    order = sorted(named)
-    return tuple(named[number] for number in order), {number: index for index, number in enumerate(order)}, notes
+    published = all(COCO_CLASSES.get(number) == name for number, name in named.items())
+    order = COCO_CLASSES if published else dict(sorted(named.items()))
+    return tuple(order.values()), {number: index for index, number in enumerate(order)}, notes
 
 
 def entries_by_file(
@@ -188,32 +182,6 @@ def entries_by_file(
     return found, unfit, problems
 
 
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _entries(content: dict[str, Any], key: str, needs: dict[str, type], problems: list[str]) -> dict[int, Any]:
-    found: dict[int, Any] = {}
-    for place, entry in enumerate(content[key]):
-        where = f"{key}[{place}]"
-        if not isinstance(entry, dict):
-            problems.append(f"{where} is not an object")
-            continue
-        values = {name: entry.get(name) for name in needs}
-        wrong = [
-            name
-            for name, value in values.items()
-            if value == "" or isinstance(value, bool) or not isinstance(value, needs[name])
-        ]
-        if wrong:
-            problems.append(f"{where}: {', '.join(f'{name} is {entry.get(name)!r}' for name in wrong)}")
-        elif entry["id"] in found:
-            problems.append(f"{where}: the id {entry['id']} is there twice")
-        else:
-            found[entry["id"]] = entry
-    return found
-
-
 def find_coco(images: Path, files: list[Path]) -> Found:
     """Read images and tags from COCO files; a class is a tag of an image if any annotation says so, crowds included.
 
@@ -227,7 +195,7 @@ def find_coco(images: Path, files: list[Path]) -> Found:
     listing = list_folder(images)
     names = Names(listing)
     found: dict[str, tuple[str, ...]] = {}
-    validation: list[bool] = []
+    held_out: set[str] = set()
     problems: list[str] = []
     parts = [read_instances(path) for path in files]
     classes, index, left = classes_of(parts)
@@ -241,16 +209,16 @@ def find_coco(images: Path, files: list[Path]) -> Found:
                 continue
             present = sorted({index[one["category_id"]] for one in entry.annotations})
             found[file] = tuple(classes[number] for number in present)
-            validation.append("val" in path.stem)
-        problems += some(wrong)
+            held_out |= {file} if "val" in path.stem else set()
+        problems += listed(wrong)
     if problems:
-        raise DataError(
-            f"{', '.join(map(str, files))} and the folder {images} do not fit", where=problems,
-            hint="IMAGES is the folder of the images (train2014), or the one above it.",
-        )  # fmt: skip
-    split = np.array(validation, dtype=bool)
-    notes = [*listing.notes, *left, *left_out(listing, found, ", ".join(file.name for file in files))]
-    chosen = split if split.any() and not split.all() else None
+        hint = "IMAGES is the folder of the images (train2014), or the one above it."
+        text = f"{', '.join(map(str, files))} and the folder {images} do not fit"
+        raise DataError(text, where=problems, hint=hint)
+    notes = [*listing.notes, *left]
+    if rest := len(listing.files) - len(found):
+        notes.append(f"{rest} images in {images} are not named by {', '.join(file.name for file in files)}: left out")
+    chosen = np.array([file in held_out for file in found]) if 0 < len(held_out) < len(found) else None
     return Found(images, files[0], list(found), list(found.values()), classes, chosen, notes)
 
 

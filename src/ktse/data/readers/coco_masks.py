@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ktse.data.classes import SAME_AS_VOC
 from ktse.data.dataset import TaggedImages
-from ktse.data.image import image_size
 from ktse.data.readers.coco import Entry, Instances, entries_by_file, read_instances
-from ktse.data.readers.found import SAME_AS_VOC
-from ktse.data.readers.found_masks import Images, Reading, examples, many
+from ktse.data.readers.found_masks import Drawing, Images, Reading
+from ktse.data.text import examples, many
 from ktse.errors import DataError
 from ktse.files import label_type
 
@@ -24,26 +24,18 @@ class Segmented:
     """A mask that is drawn from segmentations.
 
     Attributes:
-        path: the COCO file.
+        files: the COCO file.
         size: width and height.
         shapes: annotations with the label of their class.
         kind: type of the labels, uint8 or uint16.
+        key: nothing else that the drawing depends on.
     """
 
-    path: Path
+    files: tuple[Path]
     size: tuple[int, int]
     shapes: tuple[tuple[int, Annotation], ...]
     kind: type[np.unsignedinteger]
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The file that it is drawn from."""
-        return (self.path,)
-
-    @property
-    def key(self) -> str:
-        """What else the drawing depends on."""
-        return ""
+    key: str = ""
 
     def draw(self) -> np.ndarray:
         """Draw the mask: crowds as undecided first, then objects, the larger ones first.
@@ -79,9 +71,8 @@ class Segmented:
                 runs = {**shape, "size": [height, width]}
             return np.asarray(coco.decode(runs), dtype=bool)
         except Exception as error:  # damaged runs make pycocotools raise whatever its C code stumbles over
-            raise DataError(
-                f"{self.path}: the segmentation of annotation {annotation.get('id')} is damaged: {error}"
-            ) from error
+            where = f"{self.files[0]}: the segmentation of annotation {annotation.get('id')}"
+            raise DataError(f"{where} is damaged: {error}") from error
 
 
 def read_coco(path: Path, data: TaggedImages) -> Reading:
@@ -100,55 +91,41 @@ def read_coco(path: Path, data: TaggedImages) -> Reading:
     instances = read_instances(path)
     labels = _labels(instances, data)
     images, found = Images(data), Reading()
-    entries, unfit, found.problems = entries_by_file(instances, lambda name: _file(images, data, name))
+    entries, unfit, found.problems = entries_by_file(instances, images.file)
     found.unfit = {name: name for name in unfit.values()}
-    index = {file: number for number, file in enumerate(data.files)}
-    fitting = {index[file]: entry for file, entry in entries.items()}
     shapes = {
-        number: tuple((labels[one["category_id"]], one) for one in entry.annotations if one["category_id"] in labels)
-        for number, entry in fitting.items()
+        file: tuple((labels[one["category_id"]], one) for one in entry.annotations if one["category_id"] in labels)
+        for file, entry in entries.items()
     }
     _require_segmentations(path, [one for mine in shapes.values() for _, one in mine])
-    for number, entry in fitting.items():
-        _add(found, path, data, number, entry, shapes[number])
-    if not _covers_a_pixel(found):
+    for file, entry in entries.items():
+        _add(found, path, images, images.files[file], entry, shapes[file])
+    classes = [found.drawn[name] for name, shown in found.shown.items() if shown]
+    if classes and not any(map(_covers_a_pixel, classes)):  # the first mask that does so answers
         found.problems.append(f"{path}: its segmentations cover no pixel: must be in pixels, not in shares of the size")
     return found
 
 
 def _labels(instances: Instances, data: TaggedImages) -> dict[int, int]:
     """Category number to label 1..C."""
-    number = {name: label for label, name in enumerate(data.classes, start=1)}
-    named = {category: SAME_AS_VOC.get(name, name) for category, name in instances.names.items()}
-    labels = {
-        category: number.get(name) or number.get(named[category], 0) for category, name in instances.names.items()
-    }
+    known = {name: label for label, name in enumerate(data.classes, start=1)}
+    names = instances.names.items()
+    labels = {number: known.get(name) or known.get(SAME_AS_VOC.get(name, name), 0) for number, name in names}
     if not any(labels.values()):
-        raise DataError(
-            f"no category of {instances.path} is one of the classes",
-            where=[f"categories: {examples(instances.names.values())}", f"classes: {examples(data.classes)}"],
-            hint="Names must be the same, letter by letter.",
-        )  # fmt: skip
+        where = [f"categories: {examples(instances.names.values())}", f"classes: {examples(data.classes)}"]
+        text = f"no category of {instances.path} is one of the classes"
+        raise DataError(text, where=where, hint="Names must be the same, letter by letter.")
     return {category: label for category, label in labels.items() if label}
 
 
-def _file(images: Images, data: TaggedImages, name: str) -> str | None:
-    index = images.find(name)
-    return None if index is None else data.files[index]
-
-
 def _require_segmentations(path: Path, annotations: list[Annotation]) -> None:
-    total, blank = len(annotations), sum(_blank(one) for one in annotations)
-    if total and blank == total:
-        raise DataError(
-            f"{path} holds boxes, but no segmentation: {blank} of {many(total, 'annotation')} have none",
-            hint="Export masks or polygons: boxes do not say which pixels belong to an object.",
-        )
-    if total and all(one.get("iscrowd") for one in annotations):
-        raise DataError(
-            f"all {many(total, 'annotation')} in {path} are crowds (iscrowd 1), whose pixels are undecided",
-            hint="Set iscrowd to 0 if each of them is an object.",
-        )
+    total, blank = many(len(annotations), "annotation"), sum(map(_blank, annotations))
+    if annotations and blank == len(annotations):
+        hint = "Export masks or polygons: boxes do not say which pixels belong to an object."
+        raise DataError(f"{path} holds boxes, but no segmentation: {blank} of {total} have none", hint=hint)
+    if annotations and all(one.get("iscrowd") for one in annotations):
+        text = f"all {total} in {path} are crowds (iscrowd 1), whose pixels are undecided"
+        raise DataError(text, hint="Set iscrowd to 0 if each of them is an object.")
 
 
 def _blank(annotation: Annotation) -> bool:
@@ -160,53 +137,36 @@ def _blank(annotation: Annotation) -> bool:
 
 
 def _add(
-    found: Reading, path: Path, data: TaggedImages, index: int, entry: Entry, shapes: tuple[tuple[int, Annotation], ...]
+    found: Reading, path: Path, images: Images, index: int, entry: Entry, shapes: tuple[tuple[int, Annotation], ...]
 ) -> None:
-    size, wrong = _size(entry)
-    if wrong or size is None:
+    if wrong := ", ".join(filter(None, map(_side_problem, ("width", "height"), entry.size))):
         found.problems.append(f"{path}: image {entry.number}: {wrong}")
         return
-    file, image_id = data.files[index], data.ids[index]
-    real, blank = _real_size(data, index), sum(_blank(one) for _, one in shapes)
-    if real not in (None, size):
-        found.skipped[file] = f"has {'x'.join(map(str, real or ()))} pixels, not {size[0]}x{size[1]}"
+    file, image_id = images.data.files[index], images.data.ids[index]
+    size = (int(entry.size[0]), int(entry.size[1]))
+    real, blank = images.size(index) or size, sum(_blank(one) for _, one in shapes)
+    if real != size:
+        found.skipped[file] = f"has {real[0]}x{real[1]} pixels, not {size[0]}x{size[1]}"
     elif blank:
         found.skipped[file] = f"has {many(len(shapes), 'annotation')}, {blank} of them without segmentation"
     else:
         found.paths[image_id] = path
-        found.drawn[image_id] = Segmented(path, size, shapes, label_type(len(data.classes)))
+        found.drawn[image_id] = Segmented((path,), size, shapes, label_type(len(images.data.classes)))
         found.shown[image_id] = frozenset(label for label, one in shapes if not one.get("iscrowd"))
 
 
-def _size(entry: Entry) -> tuple[tuple[int, int] | None, str]:
-    """Width and height, or what is wrong with them; 64.0, as some tools write it, is 64."""
-    wrong = []
-    for name, value in zip(("width", "height"), entry.size, strict=True):
-        if value is None:
-            wrong.append(f"{name} is missing")
-        elif isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-            wrong.append(f"{name} is {value!r}, not a whole number")
-        elif value < 1:
-            wrong.append(f"{name} is {value!r}, but must be 1 or more")
-    return (None, ", ".join(wrong)) if wrong else ((int(entry.size[0]), int(entry.size[1])), "")
+def _side_problem(name: str, value: Any) -> str:
+    """What is wrong with a width or height, or nothing; 64.0, as some tools write it, is 64."""
+    if value is None:
+        return f"{name} is missing"
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        return f"{name} is {value!r}, not a whole number"
+    return f"{name} is {value!r}, but must be 1 or more" if value < 1 else ""
 
 
-def _real_size(data: TaggedImages, index: int) -> tuple[int, int] | None:
+def _covers_a_pixel(mask: Drawing) -> bool:
     try:
-        return image_size(data.source(index))
-    except DataError:  # check says it, and knows whether to skip the image
-        return None
-
-
-def _covers_a_pixel(found: Reading) -> bool:
-    """Whether any mask that should show a class does; the first that does answers."""
-    names = [name for name, shown in found.shown.items() if shown]
-    return not names or any(_any_class(found, name) for name in names)
-
-
-def _any_class(found: Reading, name: str) -> bool:
-    try:
-        label = found.drawn[name].draw()
+        label = mask.draw()
     except DataError:  # check lists all of these
         return True
     return bool(((label > 0) & (label < np.iinfo(label.dtype).max)).any())

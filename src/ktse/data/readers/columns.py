@@ -2,90 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ktse.data.image_files import endings
-from ktse.data.path_ends import ending
+from ktse.data.file_kinds import ending, endings
 from ktse.data.readers.cells import bit, is_empty
-from ktse.data.text import clean, short
+from ktse.data.text import clean, examples, short, words_of
 from ktse.errors import DataError
+from ktse.recipe import DataRecipe
 
-IMAGE_COLUMNS = (
-    "image", "images", "file", "filename", "file_name", "file name", "filepath", "file_path", "path", "image_path",
-    "imagepath", "image_name", "imagename", "image_file", "image_id", "imageid", "img", "img_path", "name", "id",
-)  # fmt: skip
-TAG_COLUMNS = (
-    "tags", "tag", "labels", "label", "classes", "class", "categories", "category", "label_name", "labelname",
-    "class_name", "classname", "category_name", "choices", "choice", "class_id", "classid",
-)  # fmt: skip
+IMAGE_COLUMNS = words_of(
+    "image,images,file,filename,file_name,file name,filepath,file_path,path,image_path,imagepath,image_name,imagename,"
+    "image_file,image_id,imageid,img,img_path,name,id",
+    ",",
+)
+TAG_COLUMNS = words_of(
+    "tags,tag,labels,label,classes,class,categories,category,label_name,labelname,class_name,classname,category_name,"
+    "choices,choice,class_id,classid",
+    ",",
+)
+"""Names of columns, lower-case; the first that a table has is taken."""
 
 NAMED = 20
 """Columns that a message lists."""
 
 
-@dataclass(frozen=True)
-class Columns:
-    """How a table is read; what is empty is found out.
-
-    Attributes:
-        image: column of image names.
-        tags: column of tags, or several, joined by commas, of which each is a class with 0 or 1 in its cells.
-        separator: what stands between tags in a cell.
-        rows: what a row is: an image, or a tag, of which an image may have several; "auto": found out.
-    """
-
-    image: str = ""
-    tags: str = ""
-    separator: str = ""
-    rows: Literal["auto", "image", "tag"] = "auto"
-
-
-FOUND_OUT = Columns()
-
-
-def choose_columns(path: Path, names: list[str], columns: Columns, rows: Iterable[Any]) -> tuple[int, list[int], bool]:
+def choose_columns(path: Path, names: list[str], recipe: DataRecipe, rows: list[Any]) -> tuple[int, list[int], bool]:
     """Find the column of image names and those of the tags.
 
     Args:
         path: the file, for messages.
         names: names of all columns, without blanks around them.
-        columns: what the user gave.
+        recipe: what the user gave.
         rows: the first rows, as lists of cells.
 
     Returns:
         index of the image column, indices of the tag columns, and whether these hold 0 and 1.
 
     Raises:
-        DataError: a column is missing, is there twice, or cannot be told.
+        DataError: a column is missing, is there twice, or is not clear.
     """
-    given, wanted = clean(columns.image), wanted_columns(columns.tags, names)
-    missing = [name for name in [given, *wanted] if name and name not in names]
-    found = columns_found(names)
-    hint = (
-        "The first line names the columns, for example image,tags; "
-        "or name them: --data.image_column NAME --data.tag_column NAME (or NAME,NAME,... with 0 and 1)."
-    )
-    if missing:
-        text = " and no column ".join(map(short, missing[:NAMED]))
-        raise DataError(f"the tag file {path} has no column {text}", where=found, hint=hint)
+    given, wanted = clean(recipe.image_column), wanted_columns(recipe.tag_column, names)
+    called = f"the tag file {path}"
+
+    def wrong(text: str, hint: str = "") -> DataError:
+        usual = "The first line names the columns, for example image,tags; or name them: --data.image_column NAME "
+        usual += "--data.tag_column NAME (or NAME,NAME,... with 0 and 1)."
+        return DataError(text, where=columns_found(names), hint=hint or usual)
+
+    if missing := [name for name in [given, *wanted] if name and name not in names]:
+        raise wrong(f"{called} has no column {examples(map(short, missing), NAMED, ' and no column ')}")
     if not given and any(map(_is_image, names)):
-        raise DataError(
-            f"the first line of the tag file {path} is no line of column names", where=found,
-            hint="Write a first line with the columns' names above it, for example image,tags.",
-        )  # fmt: skip
-    doubled = sorted({short(name) for name in names if names.count(name) > 1 and not _unnamed(name)})
-    if doubled:
-        text = " and two columns ".join(doubled[:NAMED])
-        raise DataError(f"the tag file {path} has two columns {text}", where=found, hint="Rename or remove one.")
+        hint = "Write a first line with the columns' names above it, for example image,tags."
+        raise wrong(f"the first line of {called} is no line of column names", hint)
+    if doubled := sorted({short(name) for name in names if names.count(name) > 1 and not _unnamed(name)}):
+        twice = examples(doubled, NAMED, " and two columns ")
+        raise wrong(f"{called} has two columns {twice}", "Rename or remove one.")
     rows = [row for row in rows if len(row) == len(names)]
     image = names.index(given) if given else _named(names, IMAGE_COLUMNS)
     if image is None:
         files = [number for number in range(len(names)) if rows and all(_is_image(row[number]) for row in rows)]
         if len(files) != 1:
-            raise DataError(f"the tag file {path} has no column that holds image names", where=found, hint=hint)
+            raise wrong(f"{called} has no column that holds image names")
         image = files[0]
     if wanted:
         chosen = [names.index(name) for name in wanted]
@@ -95,7 +73,7 @@ def choose_columns(path: Path, names: list[str], columns: Columns, rows: Iterabl
         return image, [tags], False
     rest = [number for number in range(len(names)) if number != image and not _unnamed(names[number])]
     if not rest:
-        raise DataError(f"the tag file {path} has no column of tags", where=found, hint=hint)
+        raise wrong(f"{called} has no column of tags")
     return image, rest, len(rest) > 1 or all_bits(rows, rest)
 
 

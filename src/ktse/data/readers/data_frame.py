@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,27 +63,21 @@ def tags_as_file(tags: Any, path: Path) -> Iterator[Any]:
     try:
         yield path
     except BaseException as error:
-        if former is not None:
-            path.write_bytes(former) if text != former else None
-        else:
+        if former is None:
             path.unlink(missing_ok=True)
+        elif text != former:
+            path.write_bytes(former)
         for folder in made:
-            if not any(folder.iterdir()):
+            with suppress(OSError):  # others may have put something there
                 folder.rmdir()
         if isinstance(error, KtseError):
-            raise _renamed(error, path) from error
+            # Words for a file that the user has never seen; the longer path first, as the other one may be its end.
+            what, *where, hint = (
+                one.replace(str(path.absolute()), "made of the table").replace(str(path), "made of the table")
+                for one in (error.what, *error.where, error.hint)
+            )
+            raise type(error)(what, where=where, hint=hint) from error
         raise
-
-
-def _renamed(error: KtseError, path: Path) -> KtseError:
-    """The error with words for a file that the user has never seen."""
-    texts = (error.what, *error.where, error.hint)
-    # The longer path first, as the other one may be its end.
-    what, *where, hint = (
-        text.replace(str(path.absolute()), "made of the table").replace(str(path), "made of the table")
-        for text in texts
-    )
-    return type(error)(what, where=where, hint=hint)
 
 
 def _cell(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -10,10 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from ktse.data.dataset import TaggedImages
-from ktse.data.image_files import Listing, Names
-
-NAMED = 3
-"""Names that a line of text gives as examples."""
+from ktse.data.image import image_size
+from ktse.data.image_files import Listing
+from ktse.data.name_matching import Names
+from ktse.errors import DataError
 
 
 class Drawing(Protocol):
@@ -57,41 +56,39 @@ class Reading:
     skipped: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def incomplete(self) -> list[str]:
+        """The images whose mask is not complete, each with the reason."""
+        return [f"{file} {why}" for file, why in self.skipped.items()]
+
 
 class Images:
     """Finds the image that a mask is named after, as an image is found for its tags.
 
-    Args:
+    Attributes:
         data: the images.
+        ids: number of each image by its id.
+        files: number of each image by its file.
+        names: finds files by their names.
     """
 
     def __init__(self, data: TaggedImages) -> None:
-        self._names = Names(Listing(data.root, list(data.files)))
-        self._ids = {name: index for index, name in enumerate(data.ids)}
-        self._files = {name: index for index, name in enumerate(data.files)}
+        self.data = data
+        self.ids = {name: index for index, name in enumerate(data.ids)}
+        self.files = {name: index for index, name in enumerate(data.files)}
+        self.names = Names(Listing(data.root, list(data.files)))
 
-    def called(self, image_id: str) -> int | None:
-        """The image with exactly this id."""
-        return self._ids.get(image_id)
+    def file(self, name: str) -> str | None:
+        """The file that a name with or without its ending means, or None if none or more than one fits."""
+        return self.data.files[self.ids[name]] if name in self.ids else self.names.find(name)
 
     def find(self, name: str) -> int | None:
-        """The image that a name with or without its ending means, or None if none or more than one fits."""
-        if name in self._ids:
-            return self._ids[name]
-        file = self._names.find(name)
-        return None if file is None else self._files[file]
+        """The number of the image that a name means, or None."""
+        file = self.file(name)
+        return None if file is None else self.files[file]
 
-    def why(self, name: str) -> str:
-        """Why `find` found nothing, to go on after the name."""
-        return self._names.why(name)
-
-
-def examples(names: Iterable[str]) -> str:
-    """The first of some names."""
-    some = list(names)
-    return ", ".join(some[:NAMED]) + (" ..." if len(some) > NAMED else "")
-
-
-def many(count: int, word: str) -> str:
-    """A number and a word that takes an s."""
-    return f"{count} {word}{'' if count == 1 else 's'}"
+    def size(self, index: int) -> tuple[int, int] | None:
+        """Width and height of an image; None if it cannot be read, which check reports, with its own choices."""
+        try:
+            return image_size(self.data.source(index))
+        except DataError:
+            return None

@@ -12,22 +12,11 @@ from typing import Any
 import numpy as np
 
 from ktse.data.dataset import TaggedImages
-from ktse.data.readers.cells import (
-    bit,
-    hashable,
-    is_code,
-    is_empty,
-    plain,
-    separator_of,
-    split_notes,
-    tag_problem,
-    words,
-)
+from ktse.data.readers.cells import cells_problem, is_code, is_empty, key_of, plain, tags_of
 from ktse.data.readers.class_folders import SPLITS, VALIDATION
 from ktse.data.readers.columns import TAG_COLUMNS, all_bits, columns_found, wanted_columns
-from ktse.data.readers.folder import some
 from ktse.data.readers.found import Found, assemble
-from ktse.data.text import clean, short
+from ktse.data.text import listed, short
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 
@@ -76,42 +65,39 @@ def open_saved(root: Path, recipe: DataRecipe) -> TaggedImages:
     import datasets  # _parts has made sure that it is there
 
     features = next(iter(parts.values())).features
-    image = recipe.image_column or _only(
-        features, [k for k, v in features.items() if isinstance(v, datasets.Image)], root
-    )
+    image = recipe.image_column
+    if not image:
+        fitting = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
+        if len(fitting) != 1:
+            where, hint = columns_found(list(features)), "Name it with --data.image_column."
+            raise DataError(f"the column of images in {root} is not clear", where=where, hint=hint)
+        image = fitting[0]
     columns, bits = _tag_columns(parts, image, recipe.tag_column, root)
     for name, part in parts.items():
-        missing = [wanted for wanted in (image, *columns) if wanted not in part.features]
-        if missing:
-            raise DataError(
-                f"{root} has no column {short(missing[0])} in {name}", where=columns_found(list(part.features)),
-                hint="Name columns that are there with --data.image_column and --data.tag_column.",
-            )  # fmt: skip
+        if missing := [wanted for wanted in (image, *columns) if wanted not in part.features]:
+            where = columns_found(list(part.features))
+            hint = "Name columns that are there with --data.image_column and --data.tag_column."
+            raise DataError(f"{root} has no column {short(missing[0])} in {name}", where=where, hint=hint)
     rows, problems = _rows(parts, columns, bits)
     if problems:
-        raise DataError(f"{root} has bad rows", where=some(problems), hint="Fix these rows.")
-    tags, more = _tags([cells for _, cells in rows], columns, bits, recipe.separator, root)
-    names = (
-        columns
-        if bits
-        else dict.fromkeys(label for part in parts.values() for label in _labels(part.features[columns[0]]))
-    )
+        raise DataError(f"{root} has bad rows", where=listed(problems), hint="Fix these rows.")
+    keys = [key_of(cells, bits) for _, cells in rows]
+    meaning, more = tags_of(dict.fromkeys(keys), columns, bits, recipe.separator, root)
+    labels = [label for part in parts.values() for label in _labels(part.features[columns[0]])]
     files = [file for file, _ in rows]
     validation = np.array([file.split("/")[0] in VALIDATION for file in files], dtype=bool)
     held = validation if validation.any() else None
-    data = assemble(
-        Found(root, root, files, tags, tuple(dict.fromkeys(map(clean, names))), held, [*notes, *more]), recipe
-    )
+    found = Found(root, root, files, [meaning[key] for key in keys], tuple(columns if bits else labels), held)
+    found.notes = [*notes, *more]
+    data = assemble(found, recipe)
     try:
         stored = {
             name: part.select_columns([image]).cast_column(image, datasets.Image(decode=False))
             for name, part in parts.items()
         }
-    except Exception as error:  # Arrow's errors, as above
-        raise DataError(
-            f"the column {image!r} of {root} holds no images", where=f"{type(error).__name__}: {error}",
-            hint="Name the column that does with --data.image_column.",
-        ) from error  # fmt: skip
+    except Exception as error:  # Arrow's errors, as below
+        where, hint = f"{type(error).__name__}: {error}", "Name the column that does with --data.image_column."
+        raise DataError(f"the column {image!r} of {root} holds no images", where=where, hint=hint) from error
     fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
     return SavedImages(**fields, parts=stored, column=image)
 
@@ -121,15 +107,13 @@ def _parts(root: Path) -> tuple[dict[str, Any], list[str]]:
     try:
         import datasets
     except ImportError as error:
-        raise DataError(
-            f"{root} is a Hugging Face dataset, which needs the package datasets", hint="pip install 'ktse[datasets]'"
-        ) from error
+        text = f"{root} is a Hugging Face dataset, which needs the package datasets"
+        raise DataError(text, hint="pip install 'ktse[datasets]'") from error
     try:
         content = datasets.load_from_disk(str(root))
     except Exception as error:  # Arrow, JSON and file errors share no base class
-        raise DataError(
-            f"{root} cannot be read as a saved dataset", where=f"{type(error).__name__}: {error}"
-        ) from error
+        where = f"{type(error).__name__}: {error}"
+        raise DataError(f"{root} cannot be read as a saved dataset", where=where) from error
     parts = dict(content) if isinstance(content, dict) else {"train": content}
     notes = [f"{len(part)} images of the split {name} are left out" for name, part in parts.items() if name == "test"]
     parts = {name: part for name, part in parts.items() if name != "test"}
@@ -137,15 +121,6 @@ def _parts(root: Path) -> tuple[dict[str, Any], list[str]]:
     if strange or not parts:
         raise DataError(f"{root} has no split to learn from", where=strange, hint="Known splits: train, validation.")
     return parts, notes
-
-
-def _only(features: Any, fitting: list[str], root: Path) -> str:
-    if len(fitting) == 1:
-        return fitting[0]
-    raise DataError(
-        f"the column of images in {root} cannot be told", where=columns_found(list(features)),
-        hint="Name it with --data.image_column.",
-    )  # fmt: skip
 
 
 def _tag_columns(parts: dict[str, Any], image: str, given: str, root: Path) -> tuple[list[str], bool]:
@@ -168,10 +143,8 @@ def _tag_columns(parts: dict[str, Any], image: str, given: str, root: Path) -> t
         return named, False
     if not named and rest and hold_bits(rest):
         return rest, True
-    raise DataError(
-        f"the column of tags in {root} cannot be told", where=columns_found(names),
-        hint="Name it with --data.tag_column, or several, joined by commas, that hold 0 and 1.",
-    )  # fmt: skip
+    hint = "Name it with --data.tag_column, or several, joined by commas, that hold 0 and 1."
+    raise DataError(f"the column of tags in {root} is not clear", where=columns_found(names), hint=hint)
 
 
 def _rows(parts: dict[str, Any], columns: list[str], bits: bool) -> tuple[list[tuple[str, list[Any]]], list[str]]:
@@ -179,38 +152,20 @@ def _rows(parts: dict[str, Any], columns: list[str], bits: bool) -> tuple[list[t
     rows, problems = [], []
     for name, part in parts.items():
         labels = [] if bits else _labels(part.features[columns[0]])
-        for number, cells in enumerate(zip(*(part[column] for column in columns), strict=True)):
-            problem = _bit_problem(columns, cells) if bits else _tag_problem(columns[0], cells[0], labels)
+        for number, given in enumerate(zip(*(part[column] for column in columns), strict=True)):
+            cells = list(map(plain, given))
+            problem = _label_problem(columns[0], given[0], labels) if labels else cells_problem(columns, cells, bits)
             if problem:
                 problems.append(f"{name}: row {number}: {problem}")
-            elif bits or not labels:
-                rows.append((f"{name}/{number:07d}", list(map(plain, cells))))
-            else:
-                words = [plain(cell) for cell in (cells[0] if isinstance(cells[0], list) else cells)]
-                rows.append((f"{name}/{number:07d}", [[labels[word] for word in words if not is_empty(word)]]))
+                continue
+            if labels:
+                numbers = cells[0] if isinstance(cells[0], list) else cells
+                cells = [[labels[number] for number in numbers if not is_empty(number)]]
+            rows.append((f"{name}/{number:07d}", cells))
     return rows, problems
 
 
-def _tags(
-    rows: list[list[Any]], columns: list[str], bits: bool, separator: str, root: Path
-) -> tuple[list[tuple[str, ...]], list[str]]:
-    """Tags of each row, and what to say about how they were found."""
-    if bits:
-        return [tuple(name for name, cell in zip(columns, row, strict=True) if bit(cell)) for row in rows], []
-    cells = [hashable(row[0]) for row in rows]
-    used = separator or separator_of(cells)
-    notes = [] if separator else split_notes(cells, used, root)
-    return [words(cell, used, found_out=not separator) for cell in cells], notes
-
-
-def _bit_problem(columns: list[str], cells: tuple[Any, ...]) -> str:
-    wrong = [f"{name} is {short(cell)}" for name, cell in zip(columns, cells, strict=True) if bit(plain(cell)) is None]
-    return f"{', '.join(wrong[:3])}, but must be 0 or 1" if wrong else ""
-
-
-def _tag_problem(column: str, cell: Any, labels: list[str]) -> str:
-    if not labels:
-        return tag_problem(column, plain(cell))
+def _label_problem(column: str, cell: Any, labels: list[str]) -> str:
     numbers = [number for number in (cell if isinstance(cell, list) else [cell]) if number is not None]
     # -1 stands for a label that is not known.
     fine = all(isinstance(number, int) and 0 <= number < len(labels) for number in numbers) and not is_code(numbers)

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ktse.data.dataset import TaggedImages
-from ktse.data.image import image_size
+from ktse.data.file_kinds import ending
 from ktse.data.image_files import list_folder
-from ktse.data.path_ends import ending
-from ktse.data.readers.found_masks import Images, Reading, examples, many
+from ktse.data.readers.found_masks import Images, Reading
 from ktse.data.readers.mask_pictures import Drawn, Picture, look_at, value_problem
+from ktse.data.text import examples, many
 from ktse.errors import DataError
 from ktse.files import label_type
 
@@ -44,17 +44,16 @@ def read_folder(folder: Path, data: TaggedImages) -> Reading:
 
 
 def _png_files(folder: Path) -> list[str]:
+    text = f"the folder of masks {folder} holds no PNG file"
     try:
         listing = list_folder(folder)
     except DataError as error:
-        raise DataError(f"the folder of masks {folder} holds no PNG file", where=error.where) from error
+        raise DataError(text, where=error.where) from error
     names = sorted([*listing.files, *listing.links])
     found = [name for name in names if ending(name) == ".png"]
     if not found:
-        raise DataError(
-            f"the folder of masks {folder} holds no PNG file", where=f"files in it: {examples(names)}",
-            hint="Export the masks as PNG: other formats, such as JPEG, may change class numbers.",
-        )  # fmt: skip
+        hint = "Export the masks as PNG: other formats, such as JPEG, may change class numbers."
+        raise DataError(text, where=f"files in it: {examples(names)}", hint=hint)
     return found
 
 
@@ -85,27 +84,18 @@ class _Folder:
     def _sort_names(self) -> tuple[dict[int, str], list[_Part], list[str]]:
         """The masks that have exactly the name of an image, those named after a class too, and the rest."""
         named: dict[int, str] = {}
-        others, parts, rest = [], [], []
+        others = []
         for name in _png_files(self.folder):
-            index = self.images.called(_stem(name))
-            if index is None or index in named:
+            index = self.images.ids.get(_stem(name))
+            if index is None or named.setdefault(index, name) != name:
                 others.append(name)
-            else:
-                named[index] = name
-        for name in others:
-            part = self._part(name)
-            if part is None or part.image in named:
-                rest.append(name)
-            else:
-                parts.append(part)
-        return named, parts, rest
+        parts = {name: part for name in others if (part := self._part(name)) and part.image not in named}
+        return named, list(parts.values()), [name for name in others if name not in parts]
 
     def _part(self, name: str) -> _Part | None:
         for image, word in _image_and_class(_stem(name)):
-            label, index = self._labels.get(word), None
-            if label is not None:
-                index = self.images.find(image)
-            if label is not None and index is not None:
+            label = self._labels.get(word)
+            if label is not None and (index := self.images.find(image)) is not None:
                 return _Part(name, index, label)
         return None
 
@@ -116,42 +106,36 @@ class _Folder:
             self.found.unfit[name] = stem
         elif index in exact and stem != self.data.ids[index]:
             self.found.spare[name] = f"the mask of {self.data.files[index]} is {named[index]}"
-        elif index in named or self.data.ids[index] in self.found.paths:
-            other = named.get(index) or self.found.paths[self.data.ids[index]]
-            self.found.problems.append(f"{self.folder / name}: {other} is a mask of the same image too")
+        elif other := named.get(index) or self.found.paths.get(self.data.ids[index]):
+            self._wrong(self.folder / name, f"{other} is a mask of the same image too")
         else:
             named[index] = name
 
+    def _wrong(self, path: Path, text: str) -> None:
+        self.found.problems.append(f"{path}: {text}")
+
     def _look(self, name: str, index: int) -> Picture | None:
         """The picture, if it can be a mask of the image."""
-        path = self.folder / name
         try:
-            picture = look_at(path)
+            picture = look_at(self.folder / name)
         except DataError as error:
             self.found.problems.append(error.what)
             return None
-        try:
-            width, height = image_size(self.data.source(index))
-        except DataError:  # check says it, and knows whether to skip the image
+        size = self.images.size(index)
+        if size in (None, picture.size):
             return picture
-        if picture.size == (width, height):
-            return picture
-        found = f"{picture.size[0]}x{picture.size[1]}"
-        self.found.problems.append(f"{path}: {found} pixels, but its image has {width}x{height}")
+        found, wanted = ("x".join(map(str, one)) for one in (picture.size, size or ()))
+        self._wrong(picture.path, f"{found} pixels, but its image has {wanted}")
         return None
 
     def _no_parts(self, parts: list[_Part]) -> list[str]:
         """Names of files in class folders that are masks like others; the rest cannot be used."""
-        fitting = []
+        fitting = {part.name for part in parts if self.images.find(_stem(part.name)) is not None}
         for part in parts:
-            if self.images.find(_stem(part.name)) is not None:
-                fitting.append(part.name)
-            else:
-                self.found.problems.append(
-                    f"{self.folder / part.name}: a picture of {self.data.classes[part.label - 1]!r} alone shows it in "
-                    "one value, but there are others here"
-                )
-        return fitting
+            if part.name not in fitting:
+                shown = f"a picture of {self._names([part.label])} alone shows it in one value"
+                self._wrong(self.folder / part.name, f"{shown}, but there are others here")
+        return [part.name for part in parts if part.name in fitting]
 
     def _take_parts(self, parts: list[_Part], pictures: dict[str, Picture]) -> None:
         """One picture per class: an image has a mask if each of its tags has its picture."""
@@ -160,10 +144,8 @@ class _Folder:
             by_image.setdefault(part.image, []).append(part)
         for index, mine in by_image.items():
             there = {part.label for part in mine}
-            missing = [label for label in self._tags(index) if label not in there]
-            if missing:
-                names = ", ".join(repr(self.data.classes[label - 1]) for label in missing)
-                self.found.skipped[self.data.files[index]] = f"has no picture of its tag {names}"
+            if missing := [label for label in self._tags(index) if label not in there]:
+                self.found.skipped[self.data.files[index]] = f"has no picture of its tag {self._names(missing)}"
             elif all(part.name in pictures for part in mine):
                 shown = {part.label for part in mine if any(pictures[part.name].values)}
                 self._draw(index, [(self.folder / part.name, part.label) for part in mine], shown)
@@ -174,30 +156,27 @@ class _Folder:
     def _take_masks(self, pictures: dict[int, Picture]) -> None:
         white = self._white(pictures)
         if white:
-            self.found.notes.append(
-                f"the masks in {self.folder} hold nothing but 0 and {white}: {white} is taken as the class of the "
-                "image's tag"
-            )
+            text = f"the masks in {self.folder} hold nothing but 0 and {white}"
+            self.found.notes.append(f"{text}: {white} is taken as the class of the image's tag")
         else:
             self._note_undecided(pictures)
         for index, picture in pictures.items():
+            shown = {value for value in picture.values if 0 < value <= len(self.data.classes)}
             if white and white in picture.values:
                 self._take_black_and_white(index, picture)
             elif problem := value_problem(picture, len(self.data.classes)):
                 self.found.problems.append(problem)
             elif picture.plain:
-                self._add(index, picture.path, self._shown(picture), picture)
+                self._add(index, picture.path, shown)
+                if set(picture.values) == {picture.top}:
+                    self.found.unknown.add(self.data.ids[index])
             else:
-                self._draw(index, [(picture.path, 0)], self._shown(picture))
+                self._draw(index, [(picture.path, 0)], shown)
 
     def _note_undecided(self, pictures: dict[int, Picture]) -> None:
         """Masks of tagged images that look black and white among label maps, in which white means undecided."""
-        names = [
-            self.data.files[index]
-            for index, picture in pictures.items()
-            if self._tags(index) and picture.white and picture.values == (0, picture.top)
-        ]
-        if names:
+        alike = [index for index, one in pictures.items() if one.white and one.values == (0, one.top)]
+        if names := [self.data.files[index] for index in alike if self._tags(index)]:
             text = f"{many(len(names), 'mask')} of tagged images in {self.folder} hold nothing but 0 and white (255)"
             self.found.notes.append(f"{text}, which is undecided, as other masks hold class numbers: {examples(names)}")
 
@@ -216,49 +195,39 @@ class _Folder:
             return values.pop() if fits and any(0 in lit[index].values and self._tags(index) for index in lit) else 0
         if values != {1}:
             return 0
-        alone = {index: self._tags(index)[0] for index in pictures if self._single(index)}
+        alone = {index: self._tags(index)[0] for index in pictures if len(self._tags(index)) == 1}
         others = [index in lit for index, label in alone.items() if label > 1]
         return 1 if 2 * sum(others) > len(others) and SHARE * sum(others) >= len(alone.keys() & lit.keys()) else 0
 
     def _take_black_and_white(self, index: int, picture: Picture) -> None:
         tags = self._tags(index)
         if not tags and picture.values == (picture.top,):
-            self.found.problems.append(
-                f"{picture.path}: white everywhere, but its image has no tag: is black the object?"
-            )
+            self._wrong(picture.path, "white everywhere, but its image has no tag: is black the object?")
             return
         tags = tags if len(self.data.classes) > 1 else [1]
         if len(tags) == 1:
-            self._draw(index, [(picture.path, tags[0])], {tags[0]})
+            self._draw(index, [(picture.path, tags[0])], set(tags))
         elif tags:
-            names = ", ".join(repr(self.data.classes[label - 1]) for label in tags)
-            self.found.problems.append(
-                f"{picture.path}: black and white, but its image has the tags {names}: give class numbers, or one "
-                f"picture per class, such as {Path(self.data.ids[index]).name}_{self.data.classes[tags[0] - 1]}.png"
-            )
+            example = f"{Path(self.data.ids[index]).name}_{self.data.classes[tags[0] - 1]}.png"
+            text = f"black and white, but its image has the tags {self._names(tags)}: give class numbers, or one "
+            self._wrong(picture.path, f"{text}picture per class, such as {example}")
         else:
             self.found.skipped[self.data.files[index]] = "has no tag that says what is white in its mask"
 
-    def _add(self, index: int, path: Path, shown: set[int], picture: Picture | None = None) -> None:
-        image_id = self.data.ids[index]
-        self.found.paths[image_id] = path
-        self.found.shown[image_id] = frozenset(shown)
-        if picture is not None and set(picture.values) == {picture.top}:
-            self.found.unknown.add(image_id)
+    def _add(self, index: int, path: Path, shown: set[int]) -> None:
+        self.found.paths[self.data.ids[index]] = path
+        self.found.shown[self.data.ids[index]] = frozenset(shown)
 
     def _draw(self, index: int, parts: list[tuple[Path, int]], shown: set[int]) -> None:
         self._add(index, parts[0][0], shown)
         self.found.drawn[self.data.ids[index]] = Drawn(tuple(parts), self.kind)
 
-    def _shown(self, picture: Picture) -> set[int]:
-        return {value for value in picture.values if 0 < value <= len(self.data.classes)}
-
     def _tags(self, index: int) -> list[int]:
         """Labels of the tags of an image."""
         return [int(number) + 1 for number in np.flatnonzero(self.data.tags[index])]
 
-    def _single(self, index: int) -> bool:
-        return int(self.data.tags[index].sum()) == 1
+    def _names(self, labels: list[int]) -> str:
+        return ", ".join(repr(self.data.classes[label - 1]) for label in labels)
 
 
 def _stem(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,13 +9,18 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from ktse.data.image import opened
+from ktse.data.text import examples
 from ktse.errors import DataError
+from ktse.files import undecided
 
 PLAIN = ("P", "L", "1", "I;16", "I")
 """Modes whose values are stored as they are meant."""
 
 NEAR = 240
 """8-bit values from here up to 254 come from compression or smoothing, unless there are as many classes."""
+
+NUMBERS = "masks hold class numbers (8-bit palette or grey)"
 
 COLOURS = 4
 """Colours that a message names."""
@@ -81,15 +85,20 @@ class Drawn:
 
 
 def _label(values: np.ndarray, label: int, kind: type[np.unsignedinteger]) -> np.ndarray:
-    top = np.iinfo(values.dtype).max
     if not label:
-        plain: np.ndarray = values.astype(kind)
-        plain[values == top] = np.iinfo(kind).max
-        return plain
+        return retyped(values, kind)
+    top = np.iinfo(values.dtype).max
     shape: np.ndarray = np.where(values > 0, kind(label), kind(0))
     if ((values > 0) & (values < top)).any():  # then the object is not white, and white is undecided
         shape[values == top] = np.iinfo(kind).max
     return shape
+
+
+def retyped(label: np.ndarray, kind: type[np.unsignedinteger]) -> np.ndarray:
+    """A label map in another type, uint8 or uint16, in which undecided pixels stay undecided."""
+    same: np.ndarray = label.astype(kind)
+    same[label == undecided(label)] = np.iinfo(kind).max
+    return same
 
 
 def look_at(path: Path) -> Picture:
@@ -115,11 +124,9 @@ def read_values(path: Path) -> tuple[np.ndarray, str, list[tuple[int, ...]] | No
         DataError: it cannot be read, or has colours, transparency or compression that a mask cannot have.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                image.load()
-                return _values(image), image.mode, _palette(image)
+        with opened(path) as image:
+            image.load()
+            return _values(image), image.mode, _palette(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -135,24 +142,16 @@ def _values(image: Image.Image) -> np.ndarray:
             raise ValueError("its values are not within 0..65535")
         return values.astype(np.uint16)
     if image.mode not in ("RGB", "RGBA", "LA"):
-        raise ValueError(f"its mode is {image.mode}, but masks hold class numbers (8-bit palette or grey)")
+        raise ValueError(f"its mode is {image.mode}, but {NUMBERS}")
     if image.mode != "RGB":
         if (values[..., -1] < 255).any():
             raise ValueError("it has transparent pixels: export the masks without transparency")
         values = values[..., :-1]
     if (values == values[..., :1]).all():
         return np.ascontiguousarray(values[..., 0])
-    raise ValueError(_in_colour(values))
-
-
-def _in_colour(values: np.ndarray) -> str:
-    found = np.unique(values.reshape(-1, 3), axis=0)
-    named = ", ".join(str(tuple(colour)) for colour in found[:COLOURS].tolist())
-    more = " ..." if len(found) > COLOURS else ""
-    return (
-        f"a colour image with {len(found)} colours ({named}{more}), but masks hold class numbers (8-bit palette or "
-        "grey): write the number of its class in place of each colour"
-    )
+    colours = np.unique(values.reshape(-1, 3), axis=0)
+    text = f"a colour image with {len(colours)} colours ({examples(map(str, map(tuple, colours.tolist())), COLOURS)})"
+    raise ValueError(f"{text}, but {NUMBERS}: write the number of its class in place of each colour")
 
 
 def _palette(image: Image.Image) -> list[tuple[int, ...]] | None:
@@ -166,13 +165,12 @@ def _palette(image: Image.Image) -> list[tuple[int, ...]] | None:
 def value_problem(picture: Picture, classes: int) -> str:
     """What is wrong with the values of a label map, or nothing."""
     unknown = [value for value in picture.values if value > classes and value != picture.top]
-    if not unknown:
-        return ""
-    text = f"values {unknown[:5]}, but there {'is 1 class' if classes == 1 else f'are {classes} classes'}"
-    smooth = picture.top == 255 and any(value >= NEAR for value in unknown)
-    return f"{picture.path}: {text}" + (
-        "; grey values like these come from a JPEG or from scaling with smoothing: export the masks as PNG, and scale "
-        "them by nearest neighbour"
-        if smooth
-        else ""
+    text = (
+        f"{picture.path}: values {unknown[:5]}, but there {'is 1 class' if classes == 1 else f'are {classes} classes'}"
     )
+    if picture.top == 255 and any(value >= NEAR for value in unknown):
+        text += (
+            "; grey values like these come from a JPEG or from scaling with smoothing: export the masks as PNG, and "
+        )
+        text += "scale them by nearest neighbour"
+    return text if unknown else ""

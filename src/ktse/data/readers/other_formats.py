@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ktse.data.file_kinds import kind_by_start
-from ktse.data.path_ends import ending
+from ktse.data.file_kinds import ending, kind_by_start
+from ktse.errors import DataError
 
 
 class Format(NamedTuple):
@@ -23,53 +23,67 @@ class Format(NamedTuple):
     advice: str
 
 
-TABLE = "a table with the columns image and label, one row per tag or per object: the rows of an image are joined"
+WRITE = (
+    "Write a table with the columns image and label, one row per tag or per object: the rows of an image are joined."
+)
+COCO_OR = "Export it as COCO. Or: "
 
 LABEL_STUDIO = Format(
     "Label Studio's JSON",
-    "Export from Label Studio as CSV or JSON-MIN (both are read; --data.tag_column names the column of the labels), "
-    "or as COCO.",
+    "Export from Label Studio as COCO, CSV or JSON-MIN (--data.tag_column names the column of the labels).",
 )
 CVAT = Format(
-    "CVAT's XML", "Export from CVAT as COCO 1.0 (shapes) or as ImageNet 1.0 (tags as folders), which are read."
+    "CVAT's XML", "Export from CVAT as COCO 1.0 (shapes) or as ImageNet 1.0 (tags as folders): both are read."
 )
 VOC = Format("an annotation of PASCAL VOC", "Give the folder that holds JPEGImages and Annotations, without --tags.")
-LABELME = Format(
-    "labelme's JSON", f"Turn it into COCO or VOC with labelme2coco.py or labelme2voc.py, or write {TABLE}."
-)
-YOLO = Format("YOLO's labels", f"Convert the data set to COCO, or write {TABLE}.")
-VIA = Format("VIA's JSON (VGG Image Annotator)", f"Export from VIA as COCO, or write {TABLE}.")
+LABELME = Format("labelme's JSON", f"Turn it into COCO or VOC with labelme2coco.py or labelme2voc.py. Or: {WRITE}")
+YOLO = Format("YOLO's labels", f"Convert the data set to COCO. Or: {WRITE}")
+VIA = Format("VIA's JSON (VGG Image Annotator)", COCO_OR + WRITE)
 SHEET = Format("a spreadsheet", "Save the sheet as CSV UTF-8.")
 PARQUET = Format("a Parquet table", "Write it as CSV: pandas.read_parquet('FILE').to_csv('tags.csv', index=False).")
 
-_ENDINGS = {
+_BY_ENDING = {
     **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), SHEET),
     **dict.fromkeys((".parquet", ".arrow", ".feather"), PARQUET),
 }
+_BY_KEYS = (
+    ({"images", "categories"}, Format("COCO's JSON without annotations", "Export it with the annotations.")),
+    ({"images", "annotations"}, Format("COCO's JSON without categories", "Export it with the categories.")),
+    ({"items", "categories"}, Format("Datumaro's JSON", "Export it as COCO.")),
+    ({"objects", "size"}, Format("Supervisely's JSON", "Export it as COCO.")),
+    ({"data_row"}, Format("Labelbox's JSON", WRITE)),
+    ({"image", "annotations"}, Format("CreateML's JSON", COCO_OR + WRITE)),
+)
 _YOLO_LINE = re.compile(r"\d+( -?[\d.]+(e-?\d+)?){4,}\s*$", re.IGNORECASE)
+
+
+def refuse(path: Path, seems: Format | None) -> None:
+    """Raise a DataError if a file of tags seems to be something else; the error holds what to do."""
+    if seems is not None:
+        raise DataError(f"the tag file {path} is no table: it seems to be {seems.name}", hint=seems.advice)
 
 
 def file_format(path: Path) -> Format | None:
     """What a file of tags is, by its ending and its first bytes, if it is no table."""
     with path.open("rb") as file:
         start = file.read(4096)
-    if path.suffix.lower() in _ENDINGS:
-        return _ENDINGS[path.suffix.lower()]
+    end = path.suffix.lower()
+    if end in _BY_ENDING:
+        return _BY_ENDING[end]
     text = start.decode("utf-8", "replace").removeprefix("\ufeff").lstrip()
-    if path.suffix.lower() in (".yaml", ".yml"):
+    if end in (".yaml", ".yml"):
         yolo = re.search(r"^(names|nc|train)\s*:", text, re.MULTILINE)
-        return Format("YOLO's data.yaml", YOLO.advice) if yolo else Format("a YAML file", f"Write {TABLE}.")
+        return Format("YOLO's data.yaml", YOLO.advice) if yolo else Format("a YAML file", WRITE)
     if text.startswith("<"):
-        if "<annotations" in text:
-            return CVAT
-        return VOC if "<annotation" in text else Format("an XML file" if "<?xml" in text else "a web page", _write())
+        other = Format("an XML file" if "<?xml" in text else "a web page", WRITE)
+        return CVAT if "<annotations" in text else VOC if "<annotation" in text else other
     lines = text.splitlines()
-    if path.suffix.lower() == ".txt" and lines and all(map(_YOLO_LINE.match, lines[:3])):
+    if end == ".txt" and lines and all(map(_YOLO_LINE.match, lines[:3])):
         return YOLO
     kind = kind_by_start(start) if start else ""
     if kind == "a Parquet table":
         return PARQUET
-    return Format(kind, SHEET.advice if "Excel" in kind else _write()) if kind else None
+    return Format(kind, SHEET.advice if "Excel" in kind else WRITE) if kind else None
 
 
 def json_format(content: Any) -> Format | None:
@@ -77,24 +91,15 @@ def json_format(content: Any) -> Format | None:
     first = next(iter(content), None) if isinstance(content, list) else content
     if not isinstance(first, dict):
         return None
-    keys = set(first)
-    if keys >= {"data"} and keys & {"annotations", "completions", "predictions"}:
+    keys = first.keys()
+    if "data" in keys and keys & {"annotations", "completions", "predictions"}:
         return LABEL_STUDIO
-    if keys >= {"shapes"} and keys & {"imagePath", "imageHeight", "version"}:
+    if "shapes" in keys and keys & {"imagePath", "imageHeight", "version"}:
         return LABELME
-    if "_via_img_metadata" in keys or any(
-        isinstance(one, dict) and "regions" in one for one in islice(first.values(), 3)
-    ):
+    regions = any(isinstance(one, dict) and "regions" in one for one in islice(first.values(), 3))
+    if regions or "_via_img_metadata" in keys:
         return VIA
-    known = (
-        ({"images", "categories"}, Format("COCO's JSON without annotations", "Export it with the annotations.")),
-        ({"images", "annotations"}, Format("COCO's JSON without categories", "Export it with the categories.")),
-        ({"items", "categories"}, Format("Datumaro's JSON", "Export it as COCO.")),
-        ({"objects", "size"}, Format("Supervisely's JSON", "Export it as COCO.")),
-        ({"data_row"}, Format("Labelbox's JSON", f"Write {TABLE}.")),
-        ({"image", "annotations"}, Format("CreateML's JSON", f"Export it as COCO, or write {TABLE}.")),
-    )
-    return next((format for needed, format in known if keys >= needed), None)
+    return next((form for needed, form in _BY_KEYS if keys >= needed), None)
 
 
 def folder_format(folder: Path) -> Format | None:
@@ -113,7 +118,3 @@ def folder_format(folder: Path) -> Format | None:
     except OSError:
         return None
     return PARQUET if ".parquet" in found else None
-
-
-def _write() -> str:
-    return f"Write {TABLE}."

@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from ktse.data.image_files import endings
-from ktse.data.readers.cells import bit, hashable, is_code, is_empty, separator_of, split_notes, tag_problem, words
-from ktse.data.readers.columns import FOUND_OUT, Columns, choose_columns
-from ktse.data.readers.other_formats import file_format, folder_format
-from ktse.data.readers.records import Cells, Records, csv_records, encoding_of, json_records, undecodable
-from ktse.data.text import clean, cut, short
+from ktse.data.classes import read_classes
+from ktse.data.file_kinds import endings
+from ktse.data.image_files import list_folder
+from ktse.data.name_matching import Names
+from ktse.data.readers.cells import Key, bit, cells_problem, is_code, is_empty, key_of, tags_of
+from ktse.data.readers.columns import choose_columns
+from ktse.data.readers.found import Found
+from ktse.data.readers.other_formats import file_format, folder_format, refuse
+from ktse.data.readers.records import LINES, Cells, Problem, csv_records, json_records
+from ktse.data.text import clean, cut, examples, listed, short, words_of
+from ktse.data.text_files import encoding_of, named_errors
 from ktse.errors import DataError
+from ktse.recipe import DataRecipe
 
-OBJECTS = frozenset((
-    "xmin", "x_min", "x1", "bbox", "bndbox", "box", "bounding_box", "boundingbox", "bbox_x", "x_center", "segmentation",
-    "polygon", "encodedpixels", "rle",
-))  # fmt: skip
+OBJECTS = words_of(
+    """xmin x_min x1 bbox bndbox box bounding_box boundingbox bbox_x x_center segmentation polygon encodedpixels rle"""
+)
 """Columns, lower-case, of tables that have one row per object."""
 
 CERTAINTY = "confidence"
 """Column, lower-case, in which Open Images says 0 for a class that people did not find in the image."""
+
+
+class Row(NamedTuple):
+    """A row that is fine by itself.
+
+    Attributes:
+        name: of the image.
+        number: of the row.
+        tags: of the image, or one of these.
+        absent: whether the row says that its tag is not there.
+    """
+
+    name: str
+    number: int
+    tags: tuple[str, ...]
+    absent: bool = False
 
 
 @dataclass
@@ -35,39 +54,32 @@ class Table:
     Attributes:
         path: the file.
         word: what the file's records are called in messages: row, line or item.
-        rows: number of the row of each image name, in the file's order; of several, the first.
-        tags: tags of each image, in the same order.
+        rows: number of the row, of several the first, and tags of each image name, in the file's order.
         classes: names of 0/1 columns in their order; empty for a column of tags.
+        objects: whether the file has columns of tables that have one row per object.
         joined: whether a row is one tag, so that an image may have several rows.
-        problems: what is wrong with rows, which are then left out of rows and tags.
-        damaged: image names of such rows, as far as they can be told.
+        problems: what is wrong with rows, which are then left out of rows.
+        damaged: image names of such rows, as far as these are known.
         notes: what was found out about the table.
     """
 
     path: Path
     word: str
-    rows: dict[str, int] = field(default_factory=dict)
-    tags: list[tuple[str, ...]] = field(default_factory=list)
+    rows: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    objects: bool = False
     joined: bool = False
     problems: list[str] = field(default_factory=list)
     damaged: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass
-class _Entries:
-    """Rows that are fine each by itself, before those of the same image meet: names, numbers, tags."""
-
-    names: list[str] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
-    tags: list[tuple[str, ...]] = field(default_factory=list)
-    absent: set[int] = field(default_factory=set)  # places of rows that say that their tag is not there
-    objects: bool = False
-
-
-def read_table(path: Path, columns: Columns = FOUND_OUT) -> Table:
+def read_table(path: Path, recipe: DataRecipe) -> Table:
     """Read a file of tags; its ending says which kind it is (.csv, .tsv, .json, .jsonl, .txt, .lst).
+
+    Args:
+        path: the file.
+        recipe: the columns, the separator, and what a row is; what is empty there is found out.
 
     Returns:
         the table; bad rows are in its problems.
@@ -75,42 +87,20 @@ def read_table(path: Path, columns: Columns = FOUND_OUT) -> Table:
     Raises:
         DataError: the file is missing, no text, no table, lacks a column, or has no rows.
     """
+    called = f"the tag file {path}"
+    if path.is_dir():
+        seems = folder_format(path)
+        advice = f"The files in it seem to be {seems.name}. {seems.advice}" if seems else ""
+        raise DataError(f"{called} is a folder", hint=advice or "Give a file: CSV, TSV, JSON, a list or COCO.")
     if not path.is_file():
-        raise DataError(f"the tag file {path} {_no_file(path)}", hint=_no_file_hint(path))
-    try:
-        seems = file_format(path)
-        if seems is not None:
-            raise DataError(f"the tag file {path} is no table: it seems to be {seems.name}", hint=seems.advice)
-        table, entries = _read_list(path) if is_list(path) else _read_columns(path, columns)
-    except OSError as error:
-        raise DataError(
-            f"the tag file {path} cannot be read", where=str(error), hint="Check who may read it."
-        ) from error
-    except UnicodeError as error:
-        raise DataError(
-            f"the tag file {path} cannot be read as UTF-8 text", where=undecodable(path, error),
-            hint="Save it as text in UTF-8; a spreadsheet as CSV UTF-8.",
-        ) from error  # fmt: skip
-    except csv.Error as error:
-        raise DataError(
-            f"the tag file {path} is not a valid CSV table", where=str(error),
-            hint="Look for a quotation mark that is opened and not closed.",
-        ) from error  # fmt: skip
-    _meet(table, entries, columns)
+        raise DataError(f"{called} does not exist", hint="Check the path given as --tags.")
+    with named_errors(called, path):
+        refuse(path, file_format(path))
+        table, rows = _read_list(path) if is_list(path) else _read_columns(path, recipe)
+    _meet(table, rows, recipe.rows)
     if not table.rows and not table.problems:
-        raise DataError(f"the tag file {table.path} has no rows", hint=f"It needs one {table.word} per image.")
+        raise DataError(f"{called} has no rows", hint=f"It needs one {table.word} per image.")
     return table
-
-
-def _no_file(path: Path) -> str:
-    return "is a folder" if path.is_dir() else "does not exist"
-
-
-def _no_file_hint(path: Path) -> str:
-    seems = folder_format(path) if path.is_dir() else None
-    if seems is not None:
-        return f"The files in it seem to be {seems.name}. {seems.advice}"
-    return "Give a file: CSV, TSV, JSON, a list or COCO." if path.is_dir() else "Check the path given as --tags."
 
 
 def is_list(path: Path) -> bool:
@@ -122,13 +112,12 @@ def is_list(path: Path) -> bool:
     return bool(_image_name().match(clean(first))) or not any(mark in first for mark in ",;\t")
 
 
-def _read_list(path: Path) -> tuple[Table, _Entries]:
-    table, entries = Table(path, "line"), _Entries()
+def _read_list(path: Path) -> tuple[Table, list[Row]]:
+    table, rows = Table(path, "line"), []
     match = _image_name().match
     seen: dict[str, tuple[str, ...]] = {}
     with path.open(encoding=encoding_of(path)) as file:
-        for number, raw in enumerate(file, start=1):
-            line = clean(raw)
+        for number, line in enumerate(map(clean, file), start=1):
             if not line:
                 continue
             found = match(line)
@@ -139,10 +128,8 @@ def _read_list(path: Path) -> tuple[Table, _Entries]:
                 table.damaged.add(name)
             else:
                 tags = tuple(dict.fromkeys(rest))
-                entries.names.append(name)
-                entries.numbers.append(number)
-                entries.tags.append(seen.setdefault(" ".join(tags), tags))
-    return table, entries
+                rows.append(Row(name, number, seen.setdefault(" ".join(tags), tags)))
+    return table, rows
 
 
 def _image_name() -> re.Pattern[str]:
@@ -151,126 +138,151 @@ def _image_name() -> re.Pattern[str]:
     return re.compile(rf"(.*?\.(?:{known}))(?=\s|$)", re.IGNORECASE)
 
 
-def _read_columns(path: Path, columns: Columns) -> tuple[Table, _Entries]:
-    json = path.suffix.lower() in (".json", ".jsonl", ".ndjson")
-    records: Records = json_records(path) if json else csv_records(path)
+def _read_columns(path: Path, recipe: DataRecipe) -> tuple[Table, list[Row]]:
+    records = json_records(path) if path.suffix.lower() in (".json", *LINES) else csv_records(path)
     names = records.names
     while names and not names[-1]:  # a cell below no name counts as one too many
         names = names[:-1]
-    table, entries, rows = Table(path, records.word), _Entries(), records.rows
     # A few rows tell which column holds the names, where the first line does not.
-    first = list(islice(rows, 20))
-    fitting = [cells for cells in (fit(cells, len(names)) for _, cells in first) if not isinstance(cells, str)]
-    image, chosen, bits = choose_columns(path, names, columns, fitting)
-    lower, called = [name.lower() for name in names], list(map(cut, names))
-    certainty = lower.index(CERTAINTY) if CERTAINTY in lower and lower.index(CERTAINTY) not in chosen else None
-    entries.objects = not OBJECTS.isdisjoint(lower)
-    raw: list[Any] = []
-    seen: dict[Any, Any] = {}
-    for number, found in chain(first, rows):
-        cells = fit(found, len(names))
-        problem = cells if isinstance(cells, str) else _problem(cells, called, image, chosen, bits)
-        if isinstance(cells, str) or problem:
-            table.problems.append(f"{table.word} {number}: {problem}")
-            if not isinstance(found, str) and image < len(found):
-                table.damaged.add(str(found[image]))
+    first = list(islice(records.rows, 20))
+    fitting = [cells for cells in (fit(cells, len(names)) for _, cells in first) if not isinstance(cells, Problem)]
+    image, chosen, bits = choose_columns(path, names, recipe, fitting)
+    lower, classes = [name.lower() for name in names], tuple(names[column] for column in chosen)
+    table = Table(path, records.word, classes=classes if bits else (), objects=any(name in OBJECTS for name in lower))
+    certainty = lower.index(CERTAINTY) if CERTAINTY in lower and lower.index(CERTAINTY) not in chosen else image
+    called = list(map(cut, classes))
+    found: list[tuple[str, int, Key, bool]] = []
+    seen: dict[Key, Key] = {}
+    for number, given in chain(first, records.rows):
+        cells = fit(given, len(names))
+        if not isinstance(cells, Problem):
+            row = [cells[column] for column in chosen]
+            if problem := _name_problem(cells[image]) or cells_problem(called, row, bits):
+                cells = Problem(problem)
+        if isinstance(cells, Problem):
+            table.problems.append(f"{table.word} {number}: {cells}")
+            if not isinstance(given, Problem) and image < len(given):
+                table.damaged.add(str(given[image]))
             continue
-        if certainty is not None and not is_empty(cells[certainty]) and bit(cells[certainty]) is False:
-            entries.absent.add(len(entries.names))
-        entries.names.append(str(cells[image]))
-        entries.numbers.append(number)
-        cell = tuple(cells[column] for column in chosen) if bits else hashable(cells[chosen[0]])
-        raw.append(seen.setdefault(cell, cell))
-    if bits:
-        meaning = _of_bits(table, tuple(names[column] for column in chosen), raw, seen)
-    else:
-        meaning = _of_texts(table, columns.separator, seen)
-    entries.tags = [meaning[cell] for cell in raw]
-    return table, entries
-
-
-def _of_bits(table: Table, classes: tuple[str, ...], raw: list[Any], seen: Iterable[Any]) -> dict[Any, tuple[str, ...]]:
-    """The tags that each row of 0 and 1 stands for."""
-    table.classes = classes
-    empty = {cells: sum(map(is_empty, cells)) for cells in seen}
-    count = sum(empty[cells] for cells in raw)
-    if count:
-        table.notes.append(f"{count} empty cells in the columns of 0 and 1 of {table.path} are taken for 0")
-    return {cells: tuple(name for name, cell in zip(classes, cells, strict=True) if bit(cell)) for cells in seen}
-
-
-def _of_texts(table: Table, given: str, seen: Iterable[Any]) -> dict[Any, tuple[str, ...]]:
-    """The tags that each cell stands for."""
-    separator = given or separator_of(seen)
-    if not given:
-        table.notes += split_notes(seen, separator, table.path)
-    return {cell: words(cell, separator, found_out=not given) for cell in seen}
+        sure = cells[certainty]
+        key = key_of(row, bits)
+        absent = certainty != image and not is_empty(sure) and bit(sure) is False
+        found.append((str(cells[image]), number, seen.setdefault(key, key), absent))
+    meaning, table.notes = tags_of(seen, classes, bits, recipe.separator, path)
+    if bits and (count := sum(sum(map(is_empty, key)) for _, _, key, _ in found)):
+        table.notes.append(f"{count} empty cells in the columns of 0 and 1 of {path} are taken for 0")
+    return table, [Row(name, number, meaning[key], absent) for name, number, key, absent in found]
 
 
 def fit(cells: Cells, count: int) -> Cells:
     """A row as long as the head: empty cells at its end may be left out, or be too many."""
-    if isinstance(cells, str):
+    if isinstance(cells, Problem) or len(cells) == count:
         return cells
     if len(cells) > count and not all(map(is_empty, cells[count:])):
-        return (
-            f"it has another number of cells than the first line ({len(cells)}, not {count}): "
-            "put a cell that holds the delimiter in quotes"
-        )
-    return cells if len(cells) == count else [*cells[:count], *[""] * (count - len(cells))]
+        text = f"it has another number of cells than the first line ({len(cells)}, not {count})"
+        return Problem(f"{text}: put a cell that holds the delimiter in quotes")
+    return [*cells[:count], *[""] * (count - len(cells))]
 
 
-def _problem(cells: list[Any], names: list[str], image: int, chosen: list[int], bits: bool) -> str:
-    name = cells[image]
+def _name_problem(name: object) -> str:
     if isinstance(name, bool) or not isinstance(name, str | int):
         return f"the image name is {short(name)}, not text"
-    if is_empty(name):
-        return "the image name is empty"
-    if not bits:
-        return tag_problem(names[chosen[0]], cells[chosen[0]])
-    wrong = [f"{names[column]} is {short(cells[column])}" for column in chosen if bit(cells[column]) is None]
-    text = f"{', '.join(wrong[:3])}{' ...' if len(wrong) > 3 else ''}, but must be 0 or 1"
-    return text + "; data.tag_column names the columns that are classes" if wrong else ""
+    return "the image name is empty" if is_empty(name) else ""
 
 
-def _meet(table: Table, entries: _Entries, columns: Columns) -> None:
+def _meet(table: Table, rows: list[Row], given: str) -> None:
     """Put the rows into the table; those of one image are joined if a row is a tag, and wrong if it is an image."""
-    table.joined = _are_tags(entries, columns.rows)
-    if table.joined:
-        for place in entries.absent:
-            entries.tags[place] = ()
-    place_of: dict[str, int] = {}
-    for name, number, tags in zip(entries.names, entries.numbers, entries.tags, strict=True):
-        place = place_of.setdefault(name, len(place_of))
-        if place == len(table.tags):
-            table.rows[name] = number
-            table.tags.append(tags)
-        elif table.joined:
-            table.tags[place] = tuple(dict.fromkeys((*table.tags[place], *tags)))
+    table.joined, word = _are_tags(table, rows, given), table.word
+    for name, number, tags, absent in rows:
+        first, known = table.rows.get(name, (number, ()))
+        if table.joined:
+            table.rows[name] = (first, known if absent else tuple(dict.fromkeys((*known, *tags))))
+        elif name not in table.rows:
+            table.rows[name] = (number, tags)
         else:
-            table.problems.append(
-                f"{table.word} {number}: {short(name)} is there already, in {table.word} {table.rows[name]}: "
-                f"an image has one {table.word}, unless --data.rows tag joins them"
-            )
-    if table.joined and columns.rows == "auto":
-        table.notes.append(
-            f"{table.path} has one {table.word} per tag ({len(entries.names)} {table.word}s of {len(table.rows)} "
-            "images), which are joined; --data.rows image if that is wrong"
-        )
-    if table.joined and entries.absent:
-        table.notes.append(f"{len(entries.absent)} {table.word}s with {CERTAINTY} 0 are no tags")
+            where = f"{word} {number}: {short(name)} is there already, in {word} {first}"
+            table.problems.append(f"{where}: an image has one {word}, unless --data.rows tag joins them")
+    if not table.joined:
+        return
+    if given == "auto":
+        text = f"{table.path} has one {word} per tag ({len(rows)} {word}s of {len(table.rows)} images)"
+        table.notes.append(f"{text}, which are joined; --data.rows image if that is wrong")
+    if absent_rows := sum(row.absent for row in rows):
+        table.notes.append(f"{absent_rows} {word}s with {CERTAINTY} 0 are no tags")
 
 
-def _are_tags(entries: _Entries, rows: str) -> bool:
+def _are_tags(table: Table, rows: list[Row], given: str) -> bool:
     """Whether a row is one tag: if that was given, for tables of objects, or if most images have several rows."""
-    if rows != "auto" or any(len(tags) > 1 for tags in entries.tags):
-        return rows == "tag"
-    if entries.objects:
-        return True
-    if len(set(entries.names)) == len(entries.names):
-        return False
+    if given != "auto" or any(len(row.tags) > 1 for row in rows):
+        return given == "tag"
+    if table.objects or len({row.name for row in rows}) == len(rows):
+        return table.objects
     several: dict[str, set[tuple[str, ...]]] = {}
-    for name, tags in zip(entries.names, entries.tags, strict=True):
-        if tags:
-            several.setdefault(name, set()).add(tags)
+    for row in rows:
+        if row.tags:
+            several.setdefault(row.name, set()).add(row.tags)
     many = sum(len(tags) > 1 for tags in several.values())
     return many > 1 and 2 * many > len(several)
+
+
+def find_table(images: Path, path: Path, recipe: DataRecipe) -> Found:
+    """Read a folder of images with a table of tags: every image must have a row, and every row an image.
+
+    Where a row is one tag, images without a row are left out.
+
+    Classes are the tags that occur, in the order of a `classes.txt` beside the table if there is one, else of its
+    0/1 columns, else sorted.
+
+    Raises:
+        DataError: anything that is wrong, all problems together.
+    """
+    table = read_table(path, recipe)
+    listing = list_folder(images)
+    names, word = Names(listing), table.word
+    files: dict[str, str] = {}
+    tags: dict[str, tuple[str, ...]] = {}
+    missing, doubled = [], []
+    for name, (row, words) in table.rows.items():
+        file = names.find(name)
+        if file is None:
+            missing.append(f"{word} {row}: {short(name)} {names.why(name)}")
+        elif file not in files:
+            files[file], tags[file] = name, words
+        elif table.joined:
+            tags[file] = tuple(dict.fromkeys((*tags[file], *words)))
+        else:
+            first = files[file]
+            doubled.append(f"{word} {row}: {short(name)} is the file of {word} {table.rows[first][0]}, {short(first)}")
+    damaged = {names.find(name) for name in table.damaged}
+    left = [file for file in listing.files if file not in files and file not in damaged]
+    # Where a row is a tag, an image without tags has no row; whether somebody has looked at it, nobody can say.
+    untabled = [] if table.joined else [f"{file} has no {word}" for file in left]
+    problems = {
+        f"{len(table.problems)} bad {word}s": table.problems,
+        f"{len(missing)} of the {len(table.rows)} images are not in {images}": missing,
+        f"{len(doubled)} {word}s name an image again": doubled,
+        f"{len(untabled)} images in {images} have no {word}": untabled,
+    }
+    if any(problems.values()):
+        raise DataError(
+            f"{path} and {images} do not fit: {'; '.join(text for text, places in problems.items() if places)}",
+            where=[line for places in problems.values() for line in listed(places)],
+            hint="Names are relative to the image folder. An image with none of the classes has an empty tag cell.",
+        )
+    notes = [*table.notes, *listing.notes]
+    if left:
+        text = f"{len(left)} images have no {word} in {path} and are left out ({examples(left)})"
+        notes.append(f"{text}; an image with none of the classes needs a {word} with an empty tag")
+    return Found(images, path, list(files), list(tags.values()), _classes(path, table), notes=notes)
+
+
+def _classes(path: Path, table: Table) -> tuple[str, ...]:
+    list_of_classes = path.with_name("classes.txt")
+    if not list_of_classes.is_file():
+        return table.classes
+    classes = read_classes(list_of_classes)
+    if unknown := sorted({tag for _, tags in table.rows.values() for tag in tags} - set(classes)):
+        where = [f"the tag {tag!r} is not listed" for tag in unknown]
+        hint = "List each tag once, or remove classes.txt to take the tags that occur, sorted."
+        raise DataError(f"{list_of_classes} does not fit {path}", where=where, hint=hint)
+    return classes

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ktse.data.image_files import Names, list_folder
-from ktse.data.readers.folder import some
-from ktse.data.readers.found import VOC_CLASSES, Found, read_classes, read_list
-from ktse.data.readers.xml import read_xml
-from ktse.data.text import clean
+from ktse.data.classes import VOC_CLASSES, read_classes
+from ktse.data.image_files import list_folder
+from ktse.data.readers.found import Found, read_split
+from ktse.data.text import clean, listed
+from ktse.data.text_files import read_xml
 from ktse.errors import DataError, KtseError
 from ktse.files import read_label_map, undecided
 
@@ -36,7 +36,7 @@ def voc_root(path: Path) -> Path | None:
     return below[0] if below else None
 
 
-def find_voc(root: Path, train_list: str = "", validation_list: str = "") -> Found:
+def find_voc(images: Path, train_list: str = "", validation_list: str = "") -> Found:
     """Read the images that ImageSets names, and their tags from Annotations, or from masks for images without one.
 
     Without lists given, training images are those of train_aug.txt or else train.txt, validation images those of
@@ -45,53 +45,42 @@ def find_voc(root: Path, train_list: str = "", validation_list: str = "") -> Fou
     of a classes.txt beside JPEGImages, or the names that occur, sorted.
 
     Args:
-        root: folder that holds JPEGImages.
+        images: folder that holds JPEGImages, or one above.
         train_list: name of a list of the tree, such as trainval, or path of any other.
         validation_list: likewise.
 
     Raises:
         DataError: lists, annotations or masks that cannot be used, all together.
     """
+    root = voc_root(images)
+    if root is None:
+        raise DataError(f"{images} is no VOC tree", hint="It needs a folder JPEGImages.")
     listing = list_folder(root / "JPEGImages")
-    names = Names(listing)
     if train_list or validation_list:
         training, validation = _list_path(root, train_list), _list_path(root, validation_list)
     else:
         training, validation = _list_file(root, TRAINING), _list_file(root, ("val",))
-    train, problems = read_list(training, names) if training else ([], [])
-    held_out, wrong = read_list(validation, names) if validation else ([], [])
-    problems = some(problems) + some(wrong)
-    notes = list(listing.notes)
+    split = read_split(training, validation, listing)
+    problems, notes = split.problems, list(listing.notes)
     if training or validation:
-        both = set(train) & set(held_out)
-        problems += some([f"{name} is on both {training} and {validation}" for name in sorted(both)])
-        files = [*train, *held_out] if training else listing.files
-        rest = len(listing.files) - len(set(files))
         notes.append(f"training images: {training or 'all others'}; validation images: {validation or 'none'}")
-        notes += [f"{rest} images are on neither list: left out"] if rest else []
-    else:
-        files = listing.files
     classes = read_classes(root / "classes.txt") if (root / "classes.txt").is_file() else ()
     tags: list[tuple[str, ...]] = []
     bad = []
-    for file in files:
+    for file in split.files:
         try:
             tags.append(_tags(root, Path(file).with_suffix(""), classes or VOC_CLASSES))
-        except (OSError, ValueError, KtseError) as error:
-            bad.append(str(error).splitlines()[0])
+        except KtseError as error:
+            bad.append(error.what)
     used = {tag for row in dict.fromkeys(tags) for tag in row}
     classes = classes or (VOC_CLASSES if used <= set(VOC_CLASSES) else ())
     unknown = sorted(used - set(classes or used))
-    problems += some([f"the tag {tag!r} is not in {root / 'classes.txt'}" for tag in unknown])
-    problems += some(bad)
+    problems += listed([f"the tag {tag!r} is not in {root / 'classes.txt'}" for tag in unknown]) + listed(bad)
     if problems:
-        raise DataError(
-            f"the VOC tree {root} cannot be used as it is", where=problems,
-            hint="Fix or remove these, or name other lists with --data.train_list and --data.validation_list.",
-        )  # fmt: skip
-    held = set(held_out)
-    chosen = np.array([file in held for file in files], dtype=bool)
-    return Found(listing.root, root, files, tags, classes, chosen if validation else None, notes)
+        hint = "Fix or remove these, or name other lists with --data.train_list and --data.validation_list."
+        raise DataError(f"the VOC tree {root} cannot be used as it is", where=problems, hint=hint)
+    chosen = np.array([file in split.held_out for file in split.files], dtype=bool) if validation else None
+    return Found(listing.root, root, split.files, tags, classes, chosen, notes + split.notes)
 
 
 def _list_path(root: Path, name: str) -> Path | None:
@@ -109,27 +98,23 @@ def _tags(root: Path, stem: Path, classes: tuple[str, ...]) -> tuple[str, ...]:
     path = root / "Annotations" / f"{stem}.xml"
     if path.is_file():
         return _annotated(path)
-    for folder in MASKS:
-        mask = root / folder / f"{stem}.png"
-        if mask.is_file():
-            label = read_label_map(mask)
-            values = [int(value) for value in np.unique(label) if value not in (0, undecided(label))]
-            unknown = [value for value in values if value > len(classes)]
-            if unknown:
-                raise ValueError(f"{mask}: values {unknown[:5]}, but there are {len(classes)} classes")
-            return tuple(classes[value - 1] for value in values)
-    raise ValueError(f"{path}: there is no such annotation, and no mask of this image either")
+    masks = [root / folder / f"{stem}.png" for folder in MASKS]
+    mask = next((mask for mask in masks if mask.is_file()), None)
+    if mask is None:
+        raise DataError(f"{path}: there is no such annotation, and no mask of this image either")
+    label = read_label_map(mask)
+    values = [int(value) for value in np.unique(label) if value not in (0, undecided(label))]
+    if unknown := [value for value in values if value > len(classes)]:
+        raise DataError(f"{mask}: values {unknown[:5]}, but there are {len(classes)} classes")
+    return tuple(classes[value - 1] for value in values)
 
 
 def _annotated(path: Path) -> tuple[str, ...]:
-    try:
-        content = read_xml(path)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    content = read_xml(path)
     if content.tag != "annotation":
-        raise ValueError(f"{path}: line 1: its root is <{content.tag}>, not <annotation>")
+        raise DataError(f"{path}: line 1: its root is <{content.tag}>, not <annotation>")
     # Parts of a person (head, hand, foot) have names too, but stand inside their object.
     names = [clean(thing.findtext("name") or "") for thing in content.findall("object")]
     if not all(names):
-        raise ValueError(f"{path}: object {names.index('') + 1} has no name")
+        raise DataError(f"{path}: object {names.index('') + 1} has no name")
     return tuple(dict.fromkeys(names))

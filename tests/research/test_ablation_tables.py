@@ -5,9 +5,9 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 
 from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
+from ktse.research.ablation_tables import Summary, markdown, picture, rows
 from ktse.research.arms import elements, sensitivity
 from ktse.research.results import Result
-from ktse.research.writing import Summary, markdown, picture, rows
 
 ELEMENTS = elements(ClassifyRecipe())
 SUMMARY = Summary(["Words."], [0, 1], ["background", "cat"])
@@ -19,10 +19,15 @@ def result(arm: str, seed: int, oracle: float, **more: object) -> Result:
 
 
 RESULTS = [
-    result("plain", 0, 40.0), result("plain", 1, 44.0), result("sie", 0, 43.0), result("sie", 1, 45.0, retries=1),
-    result("ssr", 0, 50.0), Result("ssr", 1, collapsed="the tags' F1 fell"),
-    Result("sie-ssr", 0, collapsed="a"), Result("sie-ssr", 1, collapsed="b"),
-]  # fmt: skip
+    result("plain", 0, 40.0),
+    result("plain", 1, 44.0),
+    result("sie", 0, 43.0),
+    result("sie", 1, 45.0, retries=1),
+    result("ssr", 0, 50.0),
+    Result("ssr", 1, collapsed="the tags' F1 fell"),
+    Result("sie-ssr", 0, collapsed="a"),
+    Result("sie-ssr", 1, collapsed="b"),
+]
 
 
 def cells(text: str, first: str) -> dict[str, str]:

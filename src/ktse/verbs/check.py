@@ -1,18 +1,26 @@
-"""What check says of a run."""
+"""Checking: the data that somebody gives, or those of a run."""
 
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ktse.checking.check import Checked, check_images
+from ktse.checking.disk import maps_need
 from ktse.data.masks import open_truth
+from ktse.data.open import open_data
+from ktse.data.readers.data_frame import tags_as_file
+from ktse.errors import RunError
 from ktse.job import Job
-from ktse.recipe.load import changed
+from ktse.recipe import Recipe
+from ktse.recipe.load import changed, given_data
 from ktse.run_folder import RunFolder
-from ktse.verbs.using import moved_error
+from ktse.runtime.device import Device, on_device
+from ktse.runtime.log import recording
+from ktse.verbs.moved import moved_error
 
 
 def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings: Mapping[str, Any]) -> Checked:
@@ -37,10 +45,38 @@ def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings
     if checked.errors:
         return checked
     if not run.path("classify", "model.safetensors").is_file():
-        text = f"which tags are probably wrong is said after classify: ktse classify {run.root}"
+        text = f"check lists the tags that are probably wrong after classify: ktse classify {run.root}"
         return dataclasses.replace(checked, warnings=[*checked.warnings, text])
     from ktse.checking.doubtful_tags import doubtful_tags  # loads torch
 
     doubtful, judge, warning = doubtful_tags(run, job.given.images.without(checked.unreadable), job.recipe.classify)
     warnings = [*checked.warnings, *([warning] if warning else [])]
     return dataclasses.replace(checked, doubtful=doubtful, doubtful_judge=judge, warnings=warnings)
+
+
+def check_data(
+    images: str | Path,
+    tags: Any,
+    masks: str | Path | None,
+    device: Device,
+    skip_bad: bool,
+    recipe: Recipe,
+    settings: Mapping[str, Any],
+) -> Checked:
+    """Check images and tags, or a run folder; arguments as of ktse.check, and the recipe with its settings.
+
+    Raises:
+        KtseError: what is wrong, where, and what to do next.
+    """
+    if (Path(images) / "recipe.yaml").is_file():
+        if tags is not None:
+            raise RunError(f"{images} is a run folder, which knows its tags", hint="Leave --tags out.")
+        with recording(), on_device(device):
+            return check_run(RunFolder(images), masks, skip_bad, settings)
+    with tempfile.TemporaryDirectory() as place, tags_as_file(tags, Path(place, "tags.csv")) as table:
+        whole = changed(recipe, {"data": given_data(images, table, skip_bad)})
+        data = open_data(whole.data)
+        truth = open_truth(Path(masks), data) if masks is not None else None
+        checked = check_images(data, truth, skip_bad=whole.data.skip_bad)
+    need = maps_need(checked.images, len(data.classes), checked.pixels, checked.tagged_pixels, whole)
+    return dataclasses.replace(checked, disk=need)

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ktse.checking.extras import require_extras
+from ktse.data.demo.scenes import make_scenes
 from ktse.errors import RunError
 from ktse.job import Job
-from ktse.pipeline import REPORT, require_extras, stages_of
+from ktse.pipeline import REPORT, stages_of
 from ktse.recipe.load import changed
 from ktse.recipe.values import absolute
 from ktse.run_folder import RunFolder
@@ -19,7 +21,7 @@ from ktse.runtime.lock import locked, refuse_locked
 from ktse.runtime.log import Log, recording
 from ktse.runtime.processes import meet, rank
 from ktse.staleness import Stage, of_other_images
-from ktse.verbs.using import moved_error
+from ktse.verbs.moved import moved_error
 
 
 def refuse_strange(root: Path) -> None:
@@ -79,10 +81,27 @@ def do_stage(stage: Stage, run: str | Path, settings: Mapping[str, Any] | None, 
 
 @contextmanager
 def working(job: Job, log: Log) -> Iterator[None]:
-    """Within the block, the run folder is this process's alone, and what is said is kept in it."""
+    """Within the block, the run folder is this process's alone, and all messages are kept in its log."""
     with locked(job.run.root):
         log.keep(job.run.path("log.txt"))
         meet()  # every process has looked at the run folder before the first one writes
         if rank() == 0:
             job.run.write_recipe(job.recipe)
         yield
+
+
+def scenes_beside(out: Path, images: int) -> Path:
+    """Draw the scenes of the demo beside its run folder; returns where they are.
+
+    Raises:
+        RunError: there are too few, something else is there, or another ktse works there.
+    """
+    if images < 2:
+        raise RunError(f"images is {images}, but must be 2 or more")
+    refuse_locked(out)
+    scenes = out.parent / f"{out.name}-scenes"
+    try:
+        make_scenes(scenes, images=images)
+    except FileExistsError as error:
+        raise RunError(str(error), hint=f"Remove {scenes}, or give another --out.") from error
+    return scenes
