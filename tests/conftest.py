@@ -83,3 +83,29 @@ def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sam")
     transformers.SamModel(config).save_pretrained(folder)
     return folder
+
+
+TRAINS = (
+    "stages/",
+    "research/test_ablate",
+    "research/test_warmup",
+    "verbs/",
+    "runtime/test_processes",
+    "training/",
+    "models/",
+    "exporting/test_graph",
+    "data/test_open",
+    "checking/test_disk",
+    "checking/test_doubtful",
+    "test_official",
+    "test_readme",
+    "test_large_image",
+    "test_rival_runs",
+)
+"""Where tests train or export a network; `make test-fast` leaves them out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(TRAINS):
+            item.add_marker(pytest.mark.trains)
