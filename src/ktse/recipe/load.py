@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,14 @@ def add_recipe_arguments(parser: ArgumentParser, groups: tuple[str, ...] = GROUP
     for group in dataclasses.fields(Recipe):
         if group.name in groups:
             parser.add_class_arguments(group.default_factory, group.name)
+
+
+@cache
+def _parser() -> ArgumentParser:
+    """Of all settings; to build it takes as long as to use it."""
+    parser = ArgumentParser(exit_on_error=False)
+    add_recipe_arguments(parser)
+    return parser
 
 
 def recipe_path(name: str | Path) -> Path:
@@ -121,8 +130,7 @@ def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Re
     Raises:
         RecipeError: a setting is unknown or has the wrong type.
     """
-    parser = ArgumentParser(exit_on_error=False)
-    add_recipe_arguments(parser)
+    parser = _parser()
     flat = [key for key, value in content.items() if key in GROUPS and not isinstance(value, Mapping)]
     if flat:
         raise RecipeError(
