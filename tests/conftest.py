@@ -83,6 +83,16 @@ def near() -> Callable[..., None]:
     return check
 
 
+@pytest.fixture
+def older_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are written by torch's older exporter; the newer one takes many times as long, and few tests need it."""
+
+    def refuse(_: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr("ktse.exporting.network._by_dynamo", refuse)
+
+
 @pytest.fixture(scope="session")
 def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a SAM of random weights."""
