@@ -20,6 +20,25 @@ settings.register_profile("long", max_examples=1000, deadline=None)
 settings.load_profile("short")
 
 pytest_plugins = ["drawn_scenes", "tiny_run"]
+
+# What trains, exports or builds a large network, or does a whole run; single tests may have the marker themselves.
+TRAINING_FIXTURES = {"tiny_run", "own_run"}
+TRAINING_FILES = (
+    "checking/test_disk", "checking/test_doubtful", "data/test_open", "exporting/test_graph", "models/test_backbone",
+    "models/test_folding", "models/test_resnet38", "models/test_segmenter", "research/test_ablate",
+    "research/test_warmup", "runtime/test_processes", "stages/test_affinity", "stages/test_noisy_masks",
+    "stages/test_predict", "stages/test_refine", "test_large_image", "test_rival_runs",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test-fast` leaves out."""
+    for item in items:
+        file = item.path.relative_to(Path(__file__).parent).as_posix()
+        if file.startswith(TRAINING_FILES) or TRAINING_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.trains)
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -64,6 +83,16 @@ def near() -> Callable[..., None]:
     return check
 
 
+@pytest.fixture
+def older_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are written by torch's older exporter; the newer one takes many times as long, and few tests need it."""
+
+    def refuse(_: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr("ktse.exporting.network._by_dynamo", refuse)
+
+
 @pytest.fixture(scope="session")
 def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a SAM of random weights."""
@@ -83,29 +112,3 @@ def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sam")
     transformers.SamModel(config).save_pretrained(folder)
     return folder
-
-
-TRAINS = (
-    "stages/",
-    "research/test_ablate",
-    "research/test_warmup",
-    "verbs/",
-    "runtime/test_processes",
-    "training/",
-    "models/",
-    "exporting/test_graph",
-    "data/test_open",
-    "checking/test_disk",
-    "checking/test_doubtful",
-    "test_official",
-    "test_readme",
-    "test_large_image",
-    "test_rival_runs",
-)
-"""Where tests train or export a network; `make test-fast` leaves them out."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(TRAINS):
-            item.add_marker(pytest.mark.trains)

@@ -282,6 +282,7 @@ def assert_whole(run: Path, classes: int, images: int) -> None:
     )
 
 
+@pytest.mark.trains
 def test_the_official_voc_recipe_runs_to_its_end_on_twelve_images(tmp_path: Path) -> None:
     tree, run = twelve_images(tmp_path), tmp_path / "run"
     masks = tree / "SegmentationClassAug"
@@ -293,6 +294,7 @@ def test_the_official_voc_recipe_runs_to_its_end_on_twelve_images(tmp_path: Path
     assert evaluation["prediction"]["by_split"]["validation"]["images"] == 3
 
 
+@pytest.mark.trains
 def test_the_official_coco_recipe_runs_to_its_end_on_ten_images(tmp_path: Path) -> None:
     (tree,), run = coco(tmp_path), tmp_path / "run"
     masks = Path(tree) / "annotations" / "instances_train2014.json"
@@ -309,6 +311,7 @@ def test_the_official_coco_recipe_runs_to_its_end_on_ten_images(tmp_path: Path) 
             assert (mask["scores"].shape, mask["scores"].dtype) == ((count, 30, 36), np.uint8)
 
 
+@pytest.mark.trains
 def test_the_published_network_takes_a_step_with_every_term() -> None:
     network_task = task(load_recipe("voc12-official", {"classify.weights": "none"}).classify, 1)
     image, tags = torch.rand(2, 3, 32, 32), torch.ones(2, 1)

@@ -48,6 +48,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.trains
 def test_the_commands_on_ones_own_photos_do_what_they_promise(photos: Path) -> None:
     verbs = [arguments[0] for arguments in TYPED]
     assert verbs == ["demo", "check", "run", "refine", "predict"]
@@ -65,6 +66,7 @@ def test_the_commands_on_ones_own_photos_do_what_they_promise(photos: Path) -> N
     assert list((photos / "masks").rglob("a.png"))
 
 
+@pytest.mark.trains
 def test_the_demo_draws_its_scenes_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert main([*TYPED[0], "--images", "12", *TINY]) == 0

@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from ktse.cli import main
 
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+"""Launches two processes that share one run."""
+
 
 class Done(NamedTuple):
     """How a command ended and what it said."""

@@ -55,7 +55,9 @@ def test_every_form_is_checked_and_counted(form: str, tmp_path: Path, capsys: py
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_form_becomes_masks(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_form_becomes_masks(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
     arguments = written(form, tmp_path)
     masks = {
         "voc": ["--masks", str(tmp_path / "VOCdevkit" / "VOC2012" / "SegmentationClassAug")],
@@ -82,6 +84,7 @@ def test_a_form_becomes_masks(form: str, tmp_path: Path, capsys: pytest.CaptureF
         assert all(set(entry) == {"id", "class", "tagged", "score"} for entry in doubtful)
     if form == "datasets":
         # Images without a file of their own are good enough for the exported model's check too.
+        request.getfixturevalue("older_exporter")
         assert main(["export", str(tmp_path / "run")]) == 0
         assert "over 9 photos" in capsys.readouterr().err
     if masks:

@@ -83,7 +83,8 @@ def test_contract(architecture: str, encoder: str, tmp_path: Path, monkeypatch: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "model.safetensors"]
 
 
-def test_an_architecture_that_cannot_be_exported_is_a_message(tmp_path: Path) -> None:
+def test_an_architecture_that_cannot_be_exported_is_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "_by_dynamo", refuse)
     model = Portable(Segmenter("pspnet", "resnet10t", 2, "none"))
     with pytest.raises(ExportError, match="cannot be written") as caught:
         export_onnx(model, CLASSES[:2], PredictRecipe(), tmp_path / "m.onnx")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from ktse.errors import CollapseError
 from ktse.job import Job
 from ktse.pipeline import CHECK, CLASSIFY
 from ktse.run_folder import RunFolder
+from typed import TORCHRUN, ktse, ktse_process
 
 TINY = [
     "--recipe", "demo", "--classify.epochs", "3", "--classify.warmup", "2", "--classify.crop", "64",
@@ -33,11 +32,6 @@ TINY = [
 def command(scenes: Path, out: Path, *more: str) -> list[str]:
     given = ["--tags", str(scenes / "tags.csv"), "--masks", str(scenes / "masks"), "--out", str(out)]
     return ["ablate", str(scenes / "images"), *given, *TINY, *more]
-
-
-def ktse(arguments: list[str], *launcher: str) -> subprocess.CompletedProcess[str]:
-    whole = [sys.executable, *launcher, "-m", "ktse.cli", *arguments]
-    return subprocess.run(whole, capture_output=True, text=True, check=False, timeout=300)
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -55,7 +49,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("ablation") / "out"
-    done = ktse(command(scenes, out, "--tables", "elements", "--seeds", "1"))
+    done = ktse(*command(scenes, out, "--tables", "elements", "--seeds", "1"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(out / "ablation.md")
     assert done.stderr.count("goes on from the warm-up of") == 4
@@ -102,8 +96,8 @@ def test_the_same_command_again_repeats_nothing_and_more_seeds_only_these(
 
 def test_two_processes_share_the_runs(finished: Path, scenes: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("more: {classify.objective.weights.transfer: 0.5}")
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = ktse(command(scenes, tmp_path / "two", "--tables", str(tmp_path / "mine.yaml"), "--seeds", "1"), *torchrun)
+    arguments = command(scenes, tmp_path / "two", "--tables", str(tmp_path / "mine.yaml"), "--seeds", "1")
+    done = ktse_process(*arguments, launcher=TORCHRUN)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "two" / "ablation.md")  # said once
     assert done.stderr.count("goes on from the warm-up of") == 2
@@ -157,7 +151,7 @@ def test_pseudo_masks_can_be_measured_later(finished: Path, scenes: Path, tmp_pa
         (("--tables", "nonsense"), "there is no table 'nonsense'"),
         (("--seeds", "0"), "seeds is 0"),
         (("--classify.warmup", "3"), "all arms would be the same"),
-        (("--masks", "nowhere"), "nowhere"),
+        (("--masks", "nowhere", "--tables", "elements", "--seeds", "1"), "nowhere"),
     ],
 )
 def test_a_mistake_is_a_message_and_writes_nothing(

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from ktse.data.demo.scenes import make_scenes
 from ktse.files import read_npz
+from typed import TORCHRUN, ktse, ktse_process
 
 SETTINGS = [
     "--recipe", "demo", "--classify.epochs", "2", "--classify.warmup", "2", "--classify.batch_norm", "frozen",
@@ -29,10 +30,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("processes")
     make_scenes(folder / "scenes", images=12, size=(80, 64))
     job = ["run", "scenes/images", "--tags", "scenes/tags.csv", "--masks", "scenes/masks", *SETTINGS]
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    for name, launcher in (("one", []), ("two", torchrun)):
-        command = [sys.executable, *launcher, "-m", "ktse.cli", *job, "--out", name]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    for name, launcher in (("one", ()), ("two", TORCHRUN)):
+        done = ktse_process(*job, "--out", name, launcher=launcher, cwd=folder)
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-1] == str(Path(name, "report.html"))
         assert done.stdout.count("report.html") == 1  # said once, not by every process
@@ -66,9 +65,11 @@ def test_masks_and_what_is_said_of_them_agree(runs: tuple[Path, Path]) -> None:
     assert np.allclose(measured[0], measured[1], atol=0.05)
 
 
-def test_a_run_made_with_relative_paths_can_be_used_from_anywhere(runs: tuple[Path, Path], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "ktse.cli", "check", str(runs[0])]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+def test_a_run_made_with_relative_paths_can_be_used_from_anywhere(
+    runs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = ktse("check", runs[0])
     assert done.returncode == 0, done.stderr
 
 
@@ -107,7 +108,7 @@ torch.distributed.destroy_process_group()
 
 def test_a_loss_that_is_no_number_on_one_device_is_a_collapse_on_all(tmp_path: Path) -> None:
     (tmp_path / "lopsided.py").write_text(LOPSIDED)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "lopsided.py"]
+    command = [sys.executable, *TORCHRUN, "lopsided.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     # Not the exit code: what the backend does while it is torn down is not the point.
     assert sorted(path.name for path in tmp_path.glob("noticed-*")) == ["noticed-0", "noticed-1"], done.stderr

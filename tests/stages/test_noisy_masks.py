@@ -21,9 +21,8 @@ from ktse.data.masks import Corrections, open_corrections
 from ktse.data.transforms import TrainingTransform
 from ktse.errors import CollapseError
 from ktse.files import read_label_map, write_label_map
-from ktse.models.segmenter import Portable, Segmenter, SegmenterPair
+from ktse.models.segmenter import Segmenter, SegmenterPair
 from ktse.models.weights import load_tensors
-from ktse.prediction.onnx import OnnxModel
 from ktse.recipe import BecoRecipe, PredictRecipe, RefineRecipe, SegmentRecipe
 from ktse.run_folder import RunFolder
 from ktse.segmentation.beco import CERTAIN, DOUBTFUL, TRUSTED
@@ -181,11 +180,14 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
     assert len(seen) == 5 + log.count('"terms"') - 5
 
 
-def test_both_networks_learn_and_are_used_together(masks: RunFolder, data: TaggedImages, tmp_path: Path) -> None:
-    from ktse.exporting.onnx import export_onnx
+def test_both_networks_learn_in_a_warm_up_and_after_it_and_are_used_together(
+    masks: RunFolder, data: TaggedImages
+) -> None:
     from ktse.stages.predict import predict
 
-    segment(masks, data, OPTIONS["beco"], compute=HERE)
+    segment(masks, data, replace(OPTIONS["beco"], end_lr=1e-3), compute=HERE)
+    log = masks.path("segment", "metrics.jsonl").read_text()
+    assert '"phase": "warmup"' in log and '"phase": "beco"' in log and '"agreement"' in log
     model, classes = load_model(masks.path("segment", "model.safetensors"))
     assert isinstance(model, SegmenterPair) and classes == data.classes
     one, two = (next(p for p in part.network.parameters() if p.dim() == 4) for part in (model.first, model.second))
@@ -195,15 +197,6 @@ def test_both_networks_learn_and_are_used_together(masks: RunFolder, data: Tagge
         torch.testing.assert_close(model(image), (model.first(image) + model.second(image)) / 2)
     predict(masks, data, PredictRecipe(flip=False), compute=HERE)
     assert len(list(masks.path("predictions").rglob("*.png"))) == len(data)
-    result = export_onnx(Portable(model), classes, PredictRecipe(), tmp_path / "m.onnx")
-    assert min(result.equal, result.foreground) >= 0.99
-    assert OnnxModel(tmp_path / "m.onnx").classes == data.classes
-
-
-def test_the_warm_up_of_beco_is_a_phase_and_its_terms_are_logged(masks: RunFolder, data: TaggedImages) -> None:
-    segment(masks, data, replace(OPTIONS["beco"], end_lr=1e-3), compute=HERE)
-    log = masks.path("segment", "metrics.jsonl").read_text()
-    assert '"phase": "warmup"' in log and '"phase": "beco"' in log and '"agreement"' in log
 
 
 def test_the_learning_rate_falls_to_its_end(masks: RunFolder, data: TaggedImages) -> None:

@@ -115,6 +115,7 @@ def test_an_exported_model_predicts_without_torch_what_the_run_predicts(
     assert len(rows) == 15
 
 
+@pytest.mark.usefixtures("older_exporter")
 def test_eight_bits_keep_most_labels(tiny_run: Path, drawings: Path, tmp_path: Path) -> None:
     done = ktse("export", tiny_run, "--int8", "--out", tmp_path / "small.onnx")
     assert done.returncode == 0, done.stderr
@@ -157,6 +158,7 @@ def test_a_model_that_is_none_is_a_message(tiny_run: Path, tmp_path: Path, name:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("older_exporter")
 def test_two_networks_that_teach_each_other_predict_together_and_are_exported(
     own_run: Path, drawings: Path, tmp_path: Path
 ) -> None:

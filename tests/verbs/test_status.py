@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,31 @@ from ktse.runtime.lock import locked
 STAGES = [name for name in RECORDS if name != "affinity"]
 
 
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A finished run of stages that write empty files."""
+def empty(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Stages write empty files; the folder is where commands are typed."""
     empty_stages(monkeypatch)
     monkeypatch.setattr("ktse.pipeline.say_disk", lambda *_: None)
-    monkeypatch.chdir(tmp_path)
-    make_scenes(Path("scenes"), images=3, size=(64, 64))
-    assert main(["run", "scenes/images", "--tags", "scenes/tags.csv", "--out", "run"]) == 0
+    monkeypatch.chdir(folder)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with scenes and a finished run of stages that write empty files."""
+    folder = tmp_path_factory.mktemp("first")
+    with pytest.MonkeyPatch.context() as patch:
+        empty(patch, folder)
+        make_scenes(Path("scenes"), images=3, size=(64, 64))
+        assert main(["run", "scenes/images", "--tags", "scenes/tags.csv", "--out", "run"]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The run in a copy of that folder, which is as if it had been made there."""
+    shutil.copytree(first, tmp_path, dirs_exist_ok=True)
+    recipe = tmp_path / "run" / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace(str(first), str(tmp_path)))
+    empty(monkeypatch, tmp_path)
     return tmp_path / "run"
 
 

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,14 @@ def add_recipe_arguments(parser: ArgumentParser, groups: tuple[str, ...] = GROUP
     for group in dataclasses.fields(Recipe):
         if group.name in groups:
             parser.add_class_arguments(group.default_factory, group.name)
+
+
+@cache
+def _parser() -> ArgumentParser:
+    """Of all settings; to build it takes as long as to use it."""
+    parser = ArgumentParser(exit_on_error=False)
+    add_recipe_arguments(parser)
+    return parser
 
 
 def recipe_path(name: str | Path) -> Path:
@@ -121,15 +130,15 @@ def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Re
     Raises:
         RecipeError: a setting is unknown or has the wrong type.
     """
-    parser = ArgumentParser(exit_on_error=False)
-    add_recipe_arguments(parser)
+    parser = _parser()
     flat = [key for key, value in content.items() if key in GROUPS and not isinstance(value, Mapping)]
     if flat:
         raise RecipeError(
             f"{flat[0]} in {source} must hold settings", hint=f"For example: {flat[0]}: {{SETTING: VALUE}}"
         )
     try:
-        parsed = parser.instantiate(parser.parse_object(dict(content)))
+        # With every setting given, the parser need not add its defaults, which takes it longer than all else.
+        parsed = parser.instantiate(parser.parse_object(merged(to_dict(Recipe()), content), defaults=False))
     except (ArgumentError, TypeError, ValueError) as error:
         raise RecipeError(
             f"a setting in {source} cannot be used", where=str(error), hint="All settings: ktse run --help"
