@@ -95,13 +95,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def write_npz(path: Path, **arrays: np.ndarray) -> None:
-    """Write arrays compressed, atomically; object arrays are refused."""
+def write_npz(path: Path, *, compress: bool = True, **arrays: np.ndarray) -> None:
+    """Write arrays atomically; object arrays are refused."""
     for name, array in arrays.items():
         if array.dtype == object:
             raise TypeError(f"{name} would be pickled")
     with atomic(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        (np.savez_compressed if compress else np.savez)(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 recipe.yaml       every setting, resolved
 manifest.json     per stage: state, what it was made from and the hash of it (key), versions, seconds, peak memory
 classes.txt       one name a line, line k is class k
+features/ID.npz   what a frozen backbone sees in an image; may be removed at any time
 classify/         model.safetensors, checkpoint.safetensors, metrics.jsonl, tags.json
 seeds/ID.npz      keys, cam, logits;  seeds/source.json  which network they come from
 affinity/         labels/ID.png, model.safetensors, checkpoint.safetensors, metrics.jsonl (only for the refiner irn)
@@ -112,6 +113,10 @@ class RunFolder:
     def seed_path(self, image_id: str) -> Path:
         """The CAMs of an image."""
         return self.root / "seeds" / f"{image_id}.npz"
+
+    def features_path(self, image_id: str) -> Path:
+        """What a frozen backbone sees in an image."""
+        return self.root / "features" / f"{image_id}.npz"
 
     def affinity_label_path(self, image_id: str) -> Path:
         """The confident seed of an image, 255 undecided."""

@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, r
 
 from ktse.method.alignment import global_alignment, local_alignment
 from ktse.method.erasing import erase, foreground_score, keep_mask, stitch
-from ktse.method.regularisation import inter_class_term, pseudo_label, segmentation_terms
+from ktse.method.regularisation import UNDECIDED, inter_class_term, pseudo_label, segmentation_terms
 from ktse.method.rivals import attraction, hard_classification, repulsion
 from ktse.method.transfer import transfer_loss
 from ktse.models.cam_head import CamNetwork
@@ -32,6 +32,9 @@ class Batch(NamedTuple):
         paired_image: (P, 3, H, W) float, images that share a tag with the first P anchors; P may be 0.
         paired_tags: (P, C) float, 0 or 1.
         mixed: (B, C) float in 0..1, what the class scores are taught where images are mixed (CutMix), or None: tags.
+        features: (B, K, h, w) float, what a frozen backbone sees in the images, or None: the network looks itself. The
+            images may then be small ones, since only their colours are needed.
+        inside: (B, h, w) bool, where the features are of the image: smaller ones are filled up to the batch's size.
     """
 
     image: Tensor
@@ -39,6 +42,8 @@ class Batch(NamedTuple):
     paired_image: Tensor
     paired_tags: Tensor
     mixed: Tensor | None = None
+    features: Tensor | None = None
+    inside: Tensor | None = None
 
 
 class Terms(NamedTuple):
@@ -88,20 +93,26 @@ class Objective(nn.Module):
         pairs = len(batch.paired_image) if on & (STITCHED | {"transfer"}) else 0
         # Anchors and pairs go through the network together: batch norm is frozen, so that they do not mix.
         seen = torch.cat([image, batch.paired_image]) if pairs else image
-        scores = self.network.scores(seen)
+        head = self.network.head
+        scores = self.network.scores(seen) if batch.features is None else head(batch.features).float()
         anchor, paired = scores[: len(image)], scores[len(image) :]
         cam = anchor[:, 1:]
-        head = self.network.head
-        logits = head.classify(cam)
+        logits = head.classify(cam, batch.inside)
         taught = tags if batch.mixed is None else batch.mixed
         if self.recipe.absent_quantile > 0 and self.training:
-            head.learn_level(cam, taught, self.recipe.absent_quantile)
+            head.learn_level(cam, taught, self.recipe.absent_quantile, batch.inside)
         losses = {"classification": binary_cross_entropy_with_logits(logits, taught)}
         label = None
         if on & ANCHOR or (pairs and on & STITCHED):
             shown = len(seen) if on & STITCHED else len(image)
             known = torch.cat([tags, batch.paired_tags])[:shown]
-            label = self._label(head.evidence(scores[:shown, 1:]), seen[:shown], known)
+            evidence = head.evidence(scores[:shown, 1:])
+            if batch.inside is None:
+                label = self._label(evidence, seen[:shown], known)
+            else:
+                label = self._label(evidence.masked_fill(~batch.inside[:, None], 0), image, tags)
+                outside = interpolate((~batch.inside)[:, None].float(), label.shape[-2:])[:, 0] > 0
+                label = label.masked_fill(outside, UNDECIDED)
         if on & (ANCHOR | {"inter_class"}):
             losses |= self._self_supervision(anchor, image, tags, label, on)
         if pairs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ class Backbone(PartlyFrozen):
 
     Attributes:
         channels: channels of the map.
+        level_channels: those of each map that it is joined from.
         mean, std: (3,) normalisation that the weights expect.
 
     Raises:
@@ -48,25 +49,28 @@ class Backbone(PartlyFrozen):
         super().__init__()
         self.model: Any = create_with_stride(name, weights, output_stride, levels)
         keep_dilated_in_float32(self.model)
-        self.levels = levels
+        self.levels, self.output_stride = levels, output_stride
         config = cast(dict[str, Any], self.model.pretrained_cfg)
         self.mean, self.std = torch.tensor(config["mean"]), torch.tensor(config["std"])
         self.freeze_stages(frozen_stages)
-        features = self.eval()(torch.zeros(1, 3, 96, 96))
+        levels_there = self.eval().levels_of(torch.zeros(1, 3, 96, 96))
+        self.level_channels = [level.shape[1] for level in levels_there]
+        features = join(levels_there)
         self.channels = features.shape[1]
         self._freeze_unused(features)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) normalised images to (B, channels, h, w) features."""
+        return join(self.levels_of(image))
+
+    def levels_of(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) normalised images to the maps that are joined, the finest first."""
         whole = hasattr(self.model, "forward_features")
         features: list[Tensor] = [self.model.forward_features(image)] if whole else self.model(image)
         order = getattr(self.model, "output_fmt", None) or "NCHW"
         if str(getattr(order, "value", order)) == "NHWC":
             features = [level.permute(0, 3, 1, 2) for level in features]
-        if self.levels == 1:
-            return features[-1]
-        size, levels = features[0].shape[-2:], [_normalised(level) for level in features]
-        return torch.cat([interpolate(x, size, mode="bilinear", align_corners=False) for x in levels], dim=1)
+        return features[-1:] if self.levels == 1 else [_normalised(level) for level in features]
 
     @property
     def encoder(self) -> nn.Module:
@@ -79,6 +83,13 @@ class Backbone(PartlyFrozen):
         gradients = torch.autograd.grad(features.sum(), learning, allow_unused=True) if learning else ()
         for weight, gradient in zip(learning, gradients, strict=True):
             weight.requires_grad_(gradient is not None)
+
+
+def join(levels: Sequence[Tensor]) -> Tensor:
+    """Maps (B, K, h, w), the finest first, brought to its size and joined over their channels."""
+    first, *others = levels
+    size = first.shape[-2:]
+    return torch.cat([first, *(interpolate(x, size, mode="bilinear", align_corners=False) for x in others)], dim=1)
 
 
 def _normalised(features: Tensor) -> Tensor:

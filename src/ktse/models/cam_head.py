@@ -84,7 +84,7 @@ class CamHead(nn.Module):
         return scores
 
     @torch.no_grad()
-    def learn_level(self, cam: Tensor, tags: Tensor, quantile: float) -> None:
+    def learn_level(self, cam: Tensor, tags: Tensor, quantile: float, inside: Tensor | None = None) -> None:
         """Learn from images without a class what its map shows where there is nothing to find.
 
         A frequent class without a look of its own is weakly active everywhere; an absolute activation means nothing.
@@ -93,8 +93,10 @@ class CamHead(nn.Module):
             cam: (B, C, h, w) float, signed.
             tags: (B, C) above 0 where a class is in an image.
             quantile: share, 0..1, of the pixels of images without the class that lie below its level.
+            inside: (B, h, w) bool, where images smaller than the others of their batch are; None: everywhere.
         """
-        values = torch.where(tags[:, :, None, None] > 0, torch.nan, cam.float()).transpose(0, 1).flatten(1)
+        values = torch.where(tags[:, :, None, None] > 0, torch.nan, cam.float())
+        values = (values if inside is None else values.where(inside[:, None], torch.nan)).transpose(0, 1).flatten(1)
         step = max(1, QUANTILE_VALUES // values.shape[1])
         parts = (values[place : place + step] for place in range(0, len(values), step))
         found = torch.cat([part.nanquantile(quantile, dim=1) for part in parts])
@@ -120,8 +122,17 @@ class CamHead(nn.Module):
             pooled = gate(pooled, level)
         return pooled
 
-    def classify(self, cam: Tensor) -> Tensor:
-        """Class scores (logits) of a signed CAM: (B, C, h, w) to (B, C)."""
+    def classify(self, cam: Tensor, inside: Tensor | None = None) -> Tensor:
+        """Class scores (logits) of a signed CAM, (B, C, h, w) to (B, C).
+
+        Args:
+            cam: signed.
+            inside: (B, h, w) bool, where images smaller than the others of their batch are ("lse" alone); None:
+                everywhere.
+        """
+        if self.bias is not None and inside is not None:
+            within = cam.float().masked_fill(~inside[:, None], -torch.inf).flatten(2)
+            return within.logsumexp(dim=2) - inside.sum(dim=(1, 2))[:, None].log() + self.bias
         if self.bias is not None:
             return cam.float().flatten(2).logsumexp(dim=2) - math.log(cam[0, 0].numel()) + self.bias
         pooled = self.pyramid(cam)
@@ -151,6 +162,11 @@ class CamNetwork(nn.Module):
     def std(self) -> Tensor:
         """(3,) spread of colours that images are normalised by."""
         return cast(Tensor, self.backbone.std)
+
+    @property
+    def levels(self) -> int:
+        """How many of the backbone's levels the head looks at."""
+        return cast(int, self.backbone.levels)
 
     def freeze_batch_norm(self, frozen: bool) -> None:
         """Keep the backbone's batch norm as it is, or let it learn."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import segmentation_models_pytorch as smp
 import timm
@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 from ktse.errors import RecipeError
 from ktse.models.backbone import Backbone, forget_weights, pretrained_arguments, quiet_timm, refuse_random
 from ktse.models.deeplab import DeepLabV2
+from ktse.models.feature_head import HEAD, LEVELS, OUTPUT_STRIDE, HeadOnBackbone
 from ktse.models.freezing import PartlyFrozen
 from ktse.models.precision import keep_dilated_in_float32
 from ktse.models.weights import normalisation
@@ -26,7 +27,7 @@ class Segmenter(PartlyFrozen):
     """Label scores of every pixel, for images of any size.
 
     Args:
-        architecture: segmentation_models_pytorch architecture, or deeplabv2.
+        architecture: segmentation_models_pytorch architecture, deeplabv2, or head.
         encoder: timm model name.
         classes: number of classes C.
         weights: initial weights of the encoder: "hub", "none", or a file.
@@ -41,8 +42,11 @@ class Segmenter(PartlyFrozen):
 
     def __init__(self, architecture: str, encoder: str, classes: int, weights: str = "hub") -> None:
         super().__init__()
-        if architecture == "deeplabv2":
-            self.network: nn.Module = DeepLabV2(Backbone(encoder, 8, weights), classes)
+        if architecture == HEAD:
+            backbone = Backbone(encoder, OUTPUT_STRIDE, weights, -1, LEVELS)
+            self.network: nn.Module = HeadOnBackbone(backbone, classes + 1)
+        elif architecture == "deeplabv2":
+            self.network = DeepLabV2(Backbone(encoder, 8, weights), classes)
         else:
             self.network = from_smp(architecture, encoder, classes, weights)
         keep_dilated_in_float32(self.network)
@@ -51,8 +55,14 @@ class Segmenter(PartlyFrozen):
         self.std = torch.tensor(config.std if config else IMAGENET_DEFAULT_STD)
         self.licence: str = (config.license or "") if config else ""
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised images to (B, C+1, H, W) scores in float32."""
+    def forward(self, image: Tensor | list[Tensor]) -> Tensor:
+        """(B, 3, H, W) normalised images to (B, C+1, H, W) scores in float32.
+
+        A head may be given what its frozen backbone saw in the images; its scores are FINER times as large as the last
+        level then.
+        """
+        if isinstance(image, list):
+            return cast(HeadOnBackbone, self.network).of(image).float()
         height, width = image.shape[-2:]
         scores: Tensor = self.network(padded(image))
         return scores[..., :height, :width].float()

@@ -9,7 +9,7 @@ from ktse.recipe.classify import ClassifyRecipe, LossWeights, ObjectiveRecipe
 from ktse.recipe.data import DataRecipe, TruthRecipe
 from ktse.recipe.masks import AffinityRecipe, PredictRecipe, RefineRecipe, SeedRecipe
 from ktse.recipe.segment import BecoRecipe, SegmentRecipe
-from ktse.recipe.values import Count, FromMinusOne
+from ktse.recipe.values import Count, Factor, FromMinusOne
 
 __all__ = [
     "COMPUTE",
@@ -39,6 +39,9 @@ class ComputeRecipe:
     """"auto" takes bfloat16 where the device computes it natively."""
     workers: FromMinusOne = -1
     """Processes that read images; -1 chooses by the number of cores, 0: none but the one that trains."""
+    cache: Factor = 4.0
+    """Gigabytes in which the run folder keeps what a frozen backbone sees, so that each image goes through it
+    once; 0: none is kept."""
 
 
 COMPUTE = ComputeRecipe()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from ktse.recipe.values import (
@@ -22,6 +22,9 @@ from ktse.recipe.values import (
 )
 
 Stride = Literal[8, 16, 32]
+
+WHOLE_IMAGE_TERMS = {"classification", "background", "foreground", "inter_class"}
+"""Terms that look at an image as it is."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,17 @@ class ClassifyRecipe:
     before the run gives up."""
     keep_every: Count = 0
     """Keep the checkpoint of every so many epochs, to look at later (ktse phenomenon); 0: none."""
+
+    @property
+    def on_features(self) -> bool:
+        """Whether everything that is learned can be learned from what a frozen backbone sees in whole images.
+
+        Then each image goes through the backbone once, not once in each epoch. The terms that look at stitched, erased
+        or mixed images need the backbone in each step.
+        """
+        used = {name for name, weight in asdict(self.objective.weights).items() if weight}
+        frozen = self.frozen_stages == -1 and self.batch_norm == "frozen" and self.levels > 1
+        return frozen and self.pooling == "lse" and self.objective.cutmix == 0 and used <= WHOLE_IMAGE_TERMS
 
     def conflicts(self) -> Iterator[tuple[str, str, bool]]:
         """Rules between settings."""

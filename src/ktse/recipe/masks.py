@@ -31,7 +31,9 @@ class SeedRecipe:
     """Class activation maps of every image."""
 
     scales: tuple[Positive, ...] = (0.5, 1.0, 1.5, 2.0)
-    """Factors on the image's size; each is used with its mirror image."""
+    """Factors on the image's size."""
+    flip: bool = True
+    """Also use the mirror image at each size."""
     long_side: Count = 0
     """Pixels of the image's longer side at scale 1; 0 keeps the image's own size, up to a megapixel."""
     stride: AtLeastOne = 4

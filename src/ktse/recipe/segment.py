@@ -48,7 +48,8 @@ class SegmentRecipe:
     beco: BecoRecipe = field(default_factory=BecoRecipe)
     """The co-training."""
     architecture: str = "deeplabv3plus"
-    """Any segmentation_models_pytorch architecture, or deeplabv2."""
+    """Any segmentation_models_pytorch architecture, deeplabv2, or "head": a small one on a frozen backbone, which
+    learns from features that were computed once."""
     encoder: str = "mobilenetv2_100"
     """Any timm model name."""
     weights: File = "hub"
@@ -68,6 +69,8 @@ class SegmentRecipe:
     """Range in pixels from which the longer side of an image is drawn."""
     crop: Side = 192
     """Side of the square that the network is trained on, in pixels."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """"sgd", or "adamw", which has no use for momentum."""
     lr: Positive = 0.01
     """Learning rate of the encoder."""
     head_lr: Positive = 10.0
@@ -90,3 +93,5 @@ class SegmentRecipe:
     def conflicts(self) -> Iterator[tuple[str, str, bool]]:
         """Rules between settings."""
         yield "end_lr", "in 0..segment.lr", self.end_lr <= self.lr
+        alone = self.method == "single" and self.frozen_stages == -1
+        yield "architecture", "head with method single and frozen_stages -1 alone", self.architecture != "head" or alone

@@ -17,8 +17,8 @@ class Learner(nn.Module):
         super().__init__()
         self.networks = nn.ModuleList(networks)
 
-    def forward(self, views: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) normalised images for each network to (B, C+1, H, W) scores of each."""
+    def forward(self, views: Sequence[Tensor | list[Tensor]]) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) normalised images for each network, or their features, to (B, C+1, H, W) scores of each."""
         return tuple(network(view) for network, view in zip(self.networks, views, strict=True))
 
     def result(self) -> Segmenter | SegmenterPair:

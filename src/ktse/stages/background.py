@@ -9,6 +9,7 @@ from torch.nn.functional import relu
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.transforms import long_side_size, to_tensor
+from ktse.features.store import FrozenFeatures
 from ktse.method.erasing import EPSILON
 from ktse.method.regularisation import tagged_channels
 from ktse.models.cam_head import CamNetwork
@@ -23,7 +24,9 @@ SAMPLE = 128
 
 
 @torch.no_grad()
-def background_threshold(network: CamNetwork, data: TaggedImages, long_side: int, iterations: int) -> float | None:
+def background_threshold(
+    network: CamNetwork, data: TaggedImages, long_side: int, iterations: int, seen: FrozenFeatures | None = None
+) -> float | None:
     """The background score at which the colours of the images explain the CAMs best, refined as in the pseudo-label.
 
     Args:
@@ -31,6 +34,7 @@ def background_threshold(network: CamNetwork, data: TaggedImages, long_side: int
         data: images and tags; some of the training images are looked at.
         long_side: pixels of the longer side at which they are looked at.
         iterations: iterations of PAR.
+        seen: the images as its frozen backbone sees them, at whatever size, instead of the images themselves.
 
     Returns:
         0..1, or None if colours explain no mask.
@@ -41,16 +45,21 @@ def background_threshold(network: CamNetwork, data: TaggedImages, long_side: int
     network.eval()
     total = np.zeros(BINS)
     for index in chosen:
-        image = data.read(int(index), long_side)
-        image = image.resize(long_side_size(image.size, long_side), Image.Resampling.BICUBIC)
-        small = image.reduce(2)
         keys, _ = tagged_channels(torch.from_numpy(data.tags[index : index + 1]).float())
-        cam = network.scores(to_tensor(image, network.mean, network.std)[None].to(device))[:, 1:]
+        if seen is None:
+            image = data.read(int(index), long_side)
+            image = image.resize(long_side_size(image.size, long_side), Image.Resampling.BICUBIC)
+            small = np.array(image.reduce(2))
+            cam = network.scores(to_tensor(image, network.mean, network.std)[None].to(device))[:, 1:]
+        else:
+            found = seen[int(index)]
+            small = (255 * found.picture).round().to(torch.uint8).permute(1, 2, 0).numpy()
+            cam = network.head(found.joined(network.levels).to(device)).float()[:, 1:]
         positive = relu(network.head.evidence(cam)[:, keys[0].to(device)])
         normalised = positive / (positive.amax(dim=(-2, -1), keepdim=True) + EPSILON)
-        picture = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].to(device).float() / 255
+        picture = torch.from_numpy(small).permute(2, 0, 1)[None].to(device).float() / 255
         refined = pixel_adaptive_refinement(picture, normalised, iterations)[0] / GROWTH**iterations
-        total += explained_share(colour_regions(np.array(small)), refined.clamp(0, 1).cpu().numpy())
+        total += explained_share(colour_regions(small), refined.clamp(0, 1).cpu().numpy())
     network.train(training)
     return explained_threshold(total)
 

@@ -9,15 +9,18 @@ from functools import partial
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.transforms import TrainingTransform
 from ktse.errors import CollapseError
+from ktse.features.store import FrozenFeatures, KeptFeatures
 from ktse.method.objective import Batch, Objective
 from ktse.models.backbone import Backbone, part_of_network
 from ktse.models.cam_head import CamHead, CamNetwork
+from ktse.models.feature_head import LEVELS
 from ktse.models.weights import load_into, load_tensors, normalisation, save_model
 from ktse.recipe import COMPUTE, ClassifyRecipe, ComputeRecipe
 from ktse.run_folder import RunFolder
@@ -25,6 +28,7 @@ from ktse.runtime.console import say
 from ktse.runtime.fabric import make_fabric
 from ktse.stages.background import around, background_threshold
 from ktse.stages.paired_images import PairedImages, collate
+from ktse.stages.seen_images import SeenImages, collate_seen
 from ktse.training.batches import make_loader
 from ktse.training.loop import GoingBack, fit_with_retries
 from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
@@ -51,8 +55,15 @@ WENT_BACK = "going back to the end of the warm-up"
 class ClassifyTask:
     """The classification network as a training task: warm-up on tags, then the whole objective."""
 
-    def __init__(self, data: TaggedImages, recipe: ClassifyRecipe, network: CamNetwork, compute: ComputeRecipe) -> None:
-        self.data, self.recipe, self.network, self.compute = data, recipe, network, compute
+    def __init__(
+        self,
+        data: TaggedImages,
+        recipe: ClassifyRecipe,
+        network: CamNetwork,
+        compute: ComputeRecipe,
+        seen: FrozenFeatures | None = None,
+    ) -> None:
+        self.data, self.recipe, self.network, self.compute, self.seen = data, recipe, network, compute, seen
         self.objective = Objective(network, recipe.objective, network.mean, network.std)
         self.module: nn.Module = self.objective
         mean, std = normalisation(network).values()
@@ -94,11 +105,14 @@ class ClassifyTask:
 
     def _loader(self, epoch: int, whole: bool, batches: list[list[int]]) -> DataLoader[Any]:
         recipe, seed = self.recipe.objective, self.compute.random_seed
+        if self.seen is not None:
+            dataset = SeenImages(self.seen, self.recipe.levels, seed, epoch)
+            return make_loader(dataset, batches, self.compute.workers, collate_seen)
         used = any(self.terms[name] for name in ("transfer", "stitched_background", "stitched_foreground"))
         share = recipe.pairs if whole and used else 0.0
         anchors = {index for batch in batches for index in batch[: math.ceil(share * len(batch))]}
-        dataset = PairedImages(self.data, self.transform, seed, epoch, recipe, anchors, whole)
-        return make_loader(dataset, batches, self.compute.workers, partial(collate, share=share))
+        pairs = PairedImages(self.data, self.transform, seed, epoch, recipe, anchors, whole)
+        return make_loader(pairs, batches, self.compute.workers, partial(collate, share=share))
 
     def losses(self, module: nn.Module, batch: Batch, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
         """The objective's terms; counts right and wrong tags on the way, of images that are not mixed."""
@@ -151,7 +165,7 @@ class ClassifyTask:
         if recipe.objective.background == "fixed" or state.epoch >= recipe.epochs:
             return ""
         middle = round(sum(recipe.long_side) / 2)
-        found = background_threshold(self.network, self.data, middle, recipe.objective.par_iterations)
+        found = background_threshold(self.network, self.data, middle, recipe.objective.par_iterations, self.seen)
         if found is None:
             return ", no threshold found for the pseudo-label"
         state.memory["threshold"] = found
@@ -177,13 +191,17 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe, compute
     fabric = make_fabric(compute.precision)
     torch.manual_seed(compute.random_seed)
     network = build(recipe, data.classes)
-    task = ClassifyTask(data, recipe, network, compute)
+    seen = frozen_features(run, data, recipe, compute, fabric) if recipe.on_features else None
+    if seen is not None:
+        seen.fill(data.training.tolist(), "classify")
+    task = ClassifyTask(data, recipe, network, compute, seen)
     groups = parameter_groups(network.backbone, network.head, recipe.lr, recipe.head_lr, recipe.weight_decay)
     back = GoingBack(recipe.retries, WARMUP, WENT_BACK)
     how = {"seed": compute.random_seed, "rule": recipe.optimizer}
     fit_with_retries(task, groups, fabric, folder, back, label="classify", **how)
     header = {name: getattr(recipe, name) for name in ("backbone", "output_stride", "levels", "pooling", "long_side")}
     header |= {"classes": list(data.classes), "hidden": HIDDEN, **normalisation(network)}
+    header |= {"features": seen.made_by if seen is not None else ""}
     if fabric.global_rank == 0:
         save_model(folder / "model.safetensors", network.state_dict(), header)
     fabric.barrier()
@@ -204,6 +222,21 @@ def build(recipe: ClassifyRecipe, classes: tuple[str, ...]) -> CamNetwork:
         head.load_state_dict(given)
         say(f"classify: the head starts from {recipe.weights} too")
     return network
+
+
+def frozen_features(
+    run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe, compute: ComputeRecipe, fabric: Fabric
+) -> FrozenFeatures:
+    """What the recipe's frozen backbone sees in the images, at the largest size that training would use."""
+    backbone = Backbone(recipe.backbone, recipe.output_stride, recipe.weights, -1, max(LEVELS, recipe.levels))
+    return FrozenFeatures(run, data, backbone, recipe.long_side[1], compute.cache, fabric)
+
+
+def kept_features(run: RunFolder, data: TaggedImages) -> tuple[KeptFeatures | None, int]:
+    """The features that a run's CAM network has learned from, None if it has learned from images; their longer side."""
+    header = load_tensors(run.path("classify", "model.safetensors"))[1]
+    made_by = header.get("features", "")
+    return KeptFeatures(run, data, made_by) if made_by else None, int(header["long_side"][1])
 
 
 def load_network(run: RunFolder) -> CamNetwork:

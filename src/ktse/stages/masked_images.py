@@ -50,11 +50,17 @@ class NoisySample(NamedTuple):
 
 
 class NoisyBatch(NamedTuple):
-    """The same with a first dimension of B."""
+    """The same with a first dimension of B; a view may also be what a frozen backbone sees in the images."""
 
-    views: tuple[Tensor, ...]
+    views: tuple[Tensor | list[Tensor], ...]
     label: Tensor
     trust: Tensor
+
+
+def mask_to_learn(run: RunFolder, data: TaggedImages, corrections: Corrections, index: int) -> np.ndarray:
+    """The mask of an image, or what a person has made of it, (H, W)."""
+    name = data.ids[index]
+    return corrections.read(name, label_type(len(data.classes))) if name in corrections else run.mask(name)
 
 
 @dataclass(eq=False)
@@ -81,8 +87,7 @@ class NoisyMasks(Dataset[NoisySample]):
     def __getitem__(self, index: int) -> NoisySample:
         """Everything about one image, augmented by (seed, epoch, index)."""
         name, kind = self.data.ids[index], label_type(len(self.data.classes))
-        corrected = name in self.corrections
-        label = self.corrections.read(name, kind) if corrected else self.run.mask(name)
+        corrected, label = name in self.corrections, mask_to_learn(self.run, self.data, self.corrections, index)
         if self.views > 1 and not corrected:
             trust = self.run.confident(name)
         else:

@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate, relu
 from ktse.data.dataset import TaggedImages
 from ktse.data.image import at_most
 from ktse.data.transforms import long_side_size, to_tensor
+from ktse.features.store import Seen
 from ktse.models.cam_head import CamNetwork
 from ktse.recipe import COMPUTE, ComputeRecipe, SeedRecipe
 from ktse.recipe.masks import SEED_PIXELS
@@ -22,7 +23,7 @@ from ktse.run_folder import RunFolder, Seed
 from ktse.runtime.console import track
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import my_share
-from ktse.stages.classify import load_network
+from ktse.stages.classify import kept_features, load_network
 
 
 def merge_cams(cams: Iterable[tuple[Tensor, bool]], keys: Tensor, size: tuple[int, int]) -> Tensor:
@@ -47,7 +48,12 @@ def merge_cams(cams: Iterable[tuple[Tensor, bool]], keys: Tensor, size: tuple[in
 
 @torch.no_grad()
 def image_cams(
-    network: CamNetwork, image: Image.Image, keys: np.ndarray, recipe: SeedRecipe, fabric: Fabric
+    network: CamNetwork,
+    image: Image.Image,
+    keys: np.ndarray,
+    recipe: SeedRecipe,
+    fabric: Fabric,
+    seen: tuple[Seen, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """CAMs and class scores of one image.
 
@@ -57,6 +63,7 @@ def image_cams(
         keys: (K,) indices of the tagged classes.
         recipe: scales and sizes.
         fabric: device and precision.
+        seen: what the network's frozen backbone sees in the image, and the longer side at which it does.
 
     Returns:
         cam (K, h, w) float16 in 0..1 and logits (C,) float32, averaged over scales.
@@ -66,13 +73,15 @@ def image_cams(
     logits, cams = [], []
     for scale in recipe.scales:
         size = (max(32, round(base[0] * scale)), max(32, round(base[1] * scale)))
-        tensor = to_tensor(image, network.mean, network.std, size)
-        both = torch.stack([tensor, tensor.flip(-1)]).to(fabric.device, memory_format=torch.channels_last)
         with fabric.autocast():
-            cam = network.scores(both)[:, 1:]
+            if seen is not None and max(size) == seen[1]:
+                cam = network.head(seen[0].joined(network.levels).to(fabric.device)).float()[:, 1:]
+            else:
+                tensor = to_tensor(image, network.mean, network.std, size)
+                views = torch.stack([tensor, tensor.flip(-1)] if recipe.flip else [tensor])
+                cam = network.scores(views.to(fabric.device, memory_format=torch.channels_last))[:, 1:]
             logits.append(network.head.classify(cam))
-        cam = network.head.evidence(cam)
-        cams += [(cam[:1], False), (cam[1:], True)]
+        cams += [(view[None], mirrored > 0) for mirrored, view in enumerate(network.head.evidence(cam))]
     small = (-(-whole[1] // recipe.stride), -(-whole[0] // recipe.stride))
     merged = merge_cams(cams, torch.from_numpy(keys).to(fabric.device), small)
     return merged.half().cpu().numpy(), torch.cat(logits).float().mean(dim=0).cpu().numpy()
@@ -82,12 +91,14 @@ def seed(run: RunFolder, data: TaggedImages, recipe: SeedRecipe, compute: Comput
     """Write seeds/ID.npz for every image that has none yet."""
     fabric = make_fabric(compute.precision)
     network = load_network(run).to(fabric.device).to(memory_format=torch.channels_last)
+    kept, long_side = kept_features(run, data)
     mine = my_share(range(len(data)))
     left = [index for index in mine if not run.seed_path(data.ids[index]).is_file()]
     for index in track(left, "seed", total=len(mine), done=len(mine) - len(left)):
         keys = np.flatnonzero(data.tags[index])
         image = data.read(index)
-        cam, logits = image_cams(network, image, keys, recipe, fabric)
+        found = kept.get(index) if kept is not None else None
+        cam, logits = image_cams(network, image, keys, recipe, fabric, found and (found, long_side))
         small = np.array(image.resize(cam.shape[:0:-1], Image.Resampling.BOX))
         explained = explained_labels(colour_regions(small), cam).astype(np.float32)
         run.write_seed(data.ids[index], Seed(keys.astype(np.int32), cam, logits, explained))

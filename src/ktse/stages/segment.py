@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,10 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections
 from ktse.data.transforms import TrainingTransform
 from ktse.errors import CollapseError, RecipeError, RunError
+from ktse.features.store import FrozenFeatures
 from ktse.files import label_type, write_json
+from ktse.models.backbone import Backbone
+from ktse.models.feature_head import HEAD
 from ktse.models.segmenter import Segmenter, SegmenterPair, describe
 from ktse.models.weights import load_into, load_tensors, normalisation, require_finite, save_model
 from ktse.quality.metrics import Confusion
@@ -30,7 +33,8 @@ from ktse.runtime.fabric import make_fabric
 from ktse.segmentation.beco import Scene, co_training, paste
 from ktse.segmentation.learner import Learner
 from ktse.segmentation.soundness import LEAST_CONTRAST, LEAST_LABELLED, contrast, labelled_share
-from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
+from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy, mask_to_learn
+from ktse.stages.seen_images import SeenMasks, collate_masks
 from ktse.training.batches import epoch_batches, make_loader
 from ktse.training.loop import GoingBack, fit_with_retries
 from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
@@ -62,20 +66,27 @@ class SegmentTask:
         learner: Learner,
         corrections: Corrections,
         compute: ComputeRecipe,
+        seen: FrozenFeatures | None = None,
     ) -> None:
         self.data, self.recipe, self.learner, self.compute = data, recipe, learner, compute
         self.module: nn.Module = learner
         self.ignored = int(np.iinfo(label_type(len(data.classes))).max)
+        if seen is not None:
+            mask = partial(mask_to_learn, run, data, corrections)
+            self.images_and_masks: SeenMasks | NoisyMasks = SeenMasks(seen, mask, compute.random_seed)
+            self._collate: Callable[[Any], NoisyBatch] = partial(collate_masks, ignored=self.ignored)
+            return
         mean, std = normalisation(learner.networks[0]).values()
         transform = TrainingTransform(recipe.long_side, recipe.crop, JITTER, mean, std, self.ignored)
         views = len(learner.networks)
-        self.images_and_masks = NoisyMasks(run, data, corrections, transform, compute.random_seed, views)
-        self._probe = collate_noisy([self.images_and_masks[index] for index in self.images()[:PROBED]]).views[0]
+        noisy = NoisyMasks(run, data, corrections, transform, compute.random_seed, views)
+        self.images_and_masks, self._collate = noisy, collate_noisy
+        self._probe = collate_noisy([noisy[index] for index in self.images()[:PROBED]]).views[0]
         self._contrast_before = self._contrast()
 
     def _contrast(self) -> float:
         """Contrast of the encoder that has least of it; the same on every device."""
-        learner, probe = self.learner, self._probe.to(next(self.learner.parameters()).device)
+        learner, probe = self.learner, cast(Tensor, self._probe).to(next(self.learner.parameters()).device)
         learner.eval()
         with torch.no_grad():
             return min(contrast(cast(Segmenter, network).deepest(probe)) for network in learner.networks)
@@ -115,7 +126,7 @@ class SegmentTask:
 
     def _loader(self, epoch: int, batches: list[list[int]]) -> DataLoader[Any]:
         self.images_and_masks.epoch = epoch
-        return make_loader(self.images_and_masks, batches, self.compute.workers, collate_noisy)
+        return make_loader(self.images_and_masks, batches, self.compute.workers, self._collate)
 
     def losses(
         self, module: nn.Module, batch: NoisyBatch, weights: Mapping[str, float], state: State
@@ -138,12 +149,15 @@ class SegmentTask:
                 probability, online = torch.stack(module(batch.views)).mean(dim=0).softmax(dim=1).max(dim=1)
             module.train()
             sure = probability > beco.online_threshold
-        scene = Scene(batch.views, batch.label, batch.trust, torch.zeros_like(batch.label, dtype=torch.bool))
+        views = cast(tuple[Tensor, ...], batch.views)
+        scene = Scene(views, batch.label, batch.trust, torch.zeros_like(batch.label, dtype=torch.bool))
         scene = paste(scene, online, sure, self.ignored, beco.mix)
         return co_training(module(scene.views), scene, self.ignored, beco.boundary_weight)
 
     def watch(self, state: State) -> None:
-        """Look whether the encoder still tells images apart."""
+        """Look whether the encoder still tells images apart; one that stays as it is always does."""
+        if self.recipe.frozen_stages == -1:
+            return
         contrast_now = self._contrast()
         self.module.train()
         if contrast_now < LEAST_CONTRAST * self._contrast_before:  # never so where there was none, as of blank images
@@ -199,9 +213,16 @@ def segment(
     encoders = nn.ModuleList(model.encoder for model in networks)
     rest = nn.ModuleList(model.rest() for model in networks)
     groups = parameter_groups(encoders, rest, recipe.lr, recipe.head_lr, recipe.weight_decay)
-    task = SegmentTask(run, data, recipe, learner, corrections, compute)
+    seen = None
+    if recipe.architecture == HEAD:
+        seen = FrozenFeatures(
+            run, data, cast(Backbone, networks[0].encoder), recipe.long_side[1], compute.cache, fabric
+        )
+        seen.fill(data.training.tolist(), "segment")
+    task = SegmentTask(run, data, recipe, learner, corrections, compute, seen)
     back = GoingBack(recipe.retries, START, WENT_BACK)
-    how = {"seed": compute.random_seed, "clip": recipe.clip, "start": START if recipe.retries else ""}
+    how: dict[str, Any] = {"seed": compute.random_seed, "rule": recipe.optimizer, "clip": recipe.clip}
+    how |= {"start": START if recipe.retries else ""}
     repeated = fit_with_retries(task, groups, fabric, folder, back, label="segment", **how)
     result = learner.result()
     require_finite(result.state_dict())
@@ -219,7 +240,7 @@ def _compare(task: SegmentTask, result: Segmenter | SegmenterPair, fabric: Fabri
     result.eval()
     for batch in task.crops(COMPARED):
         with fabric.autocast():
-            label = result(batch.views[0].to(fabric.device)).argmax(dim=1)
+            label = result(fabric.to_device(batch.views[0])).argmax(dim=1)
         confusion.add(batch.label.numpy(), label.cpu().numpy())
         crops += len(label)
     if not confusion.counts.any():

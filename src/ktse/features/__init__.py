@@ -1,0 +1,1 @@
+"""What a frozen backbone sees in an image, computed once and kept."""
