@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# On many cores; each process takes whole files of tests, so that what these share is made once.
+TOGETHER := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: install demo test test-fast lint bench clean
 
@@ -17,10 +19,10 @@ demo: $(STAMP)
 	$(BIN)/ktse demo --out runs/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TOGETHER)
 
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -m "not trains"
+	$(BIN)/python -m pytest $(TOGETHER) -m "not trains"
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks

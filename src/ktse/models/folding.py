@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import MethodType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.layers.norm_act import BatchNormAct2d
@@ -66,6 +66,7 @@ def unfold_batch_norms(model: nn.Module) -> None:
         if "folded" in vars(module):
             (norm,) = module.folded  # type: ignore[misc]
             del module.folded, module.forward, norm.forward
+            vars(module).pop("scaled_from", None), vars(module).pop("scaled", None)
 
 
 @contextmanager
@@ -121,8 +122,20 @@ def _same(first: list[Tensor], second: list[Tensor]) -> bool:
 
 
 def _scaled(self: Any, image: Tensor) -> Tensor:
-    """The convolution with the weights that make its batch norm superfluous."""
+    """The convolution with the weights that make its batch norm superfluous; those of a frozen one are kept."""
     (norm,) = self.folded
+    made_of = (self.weight, self.bias, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    there = [part for part in made_of if part is not None]
+    if torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export() or any(part.requires_grad for part in there):
+        return cast(Tensor, self._conv_forward(image, *_weights(self, norm)))
+    state = [(part._version, part.device, part.dtype) for part in there]
+    if getattr(self, "scaled_from", None) != state:
+        with torch.inference_mode(mode=False), torch.no_grad():
+            self.scaled, self.scaled_from = _weights(self, norm), state
+    return cast(Tensor, self._conv_forward(image, *self.scaled))
+
+
+def _weights(self: Any, norm: Any) -> tuple[Tensor, Tensor]:
     scale, shift = torch.rsqrt(norm.running_var + norm.eps), -norm.running_mean
     if self.bias is not None:
         shift = shift + self.bias
@@ -131,8 +144,7 @@ def _scaled(self: Any, image: Tensor) -> Tensor:
     shift = shift * scale
     if norm.affine:
         shift = shift + norm.bias
-    result: Tensor = self._conv_forward(image, self.weight * scale[:, None, None, None], shift)
-    return result
+    return self.weight * scale[:, None, None, None], shift
 
 
 def _passed(self: Any, features: Tensor) -> Tensor:

@@ -253,4 +253,4 @@ def load_network(run: RunFolder) -> CamNetwork:
     network = CamNetwork(backbone, head)
     load_into(network, tensors, path)
     network.freeze_batch_norm(True)
-    return network.eval()
+    return network.requires_grad_(False).eval()

@@ -23,7 +23,7 @@ from ktse.segmentation.fusion import fuse
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4)
 """Weights of the model that are compared; beyond them, masks grow worse wherever it was measured."""
 
-COMPARED = 200
+COMPARED = 100
 """Images on which they are compared."""
 
 PIXELS = 300_000

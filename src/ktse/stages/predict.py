@@ -41,7 +41,7 @@ class TorchModel:
     def __init__(self, path: Path, precision: str) -> None:
         self.fabric = make_fabric(precision)
         model, self.classes = load_model(path)
-        fold_batch_norms(model)
+        fold_batch_norms(model.requires_grad_(False))
         self.network = Portable(model).to(self.fabric.device).to(memory_format=torch.channels_last)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
