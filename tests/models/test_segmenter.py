@@ -22,6 +22,8 @@ from ktse.stages.segment import load_model
 
 PAIRS = [
     ("unet", "resnet10t"),
+    ("head", "resnet10t"),
+    ("head", "tf_efficientnet_lite2"),
     ("deeplabv3plus", "mobilenetv2_100"),
     ("fpn", "convnext_atto"),
     ("linknet", "resnet18"),

@@ -18,6 +18,9 @@ from ktse.runtime.console import in_words, say
 CAM, SCORES = 0.7, 0.5
 MASK, CONFIDENT, PREDICTION, LABEL = 0.02, 0.035, 0.015, 0.02
 
+FEATURES = 2.0
+"""Bytes of what is kept of a small frozen backbone's features, per pixel of a square image as it sees it."""
+
 SMALL = 1000
 """Bytes of an archive's headers."""
 
@@ -55,6 +58,9 @@ def maps_need(images: int, classes: int, pixels: int, tagged_pixels: int, recipe
     kept |= {"fused": [MASK * pixels]} if recipe.predict.fuse else {}
     kept |= {"scores": [scores]} if "crf" in recipe.refine.method else {}
     kept |= {"affinity": [LABEL * pixels]} if "irn" in recipe.refine.method else {}
+    if recipe.classify.on_features or recipe.segment.architecture == "head":
+        side = max(recipe.classify.long_side[1], recipe.segment.long_side[1])
+        kept["features"] = [min(recipe.compute.cache * 10**9, FEATURES * images * side**2)]
     return {name: sum(_files(images, total) for total in totals) for name, totals in kept.items()}
 
 

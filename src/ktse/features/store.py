@@ -118,12 +118,12 @@ class FrozenFeatures(KeptFeatures):
         left = [index for index in mine if self.get(index) is None]
         taken = done = 0
         for index in track(left, f"{label}: features", total=len(mine), done=len(mine) - len(left)):
-            if taken * world_size() > self.room * GIGABYTE:
+            if taken * world_size() >= self.room * GIGABYTE:
                 break
             path = self.run.features_path(self.data.ids[index])
             write_npz(path, compress=False, **self._compute(index))
             taken, done = taken + path.stat().st_size, done + 1
-        if done < len(left) and rank() == 0:
+        if done < len(left) and rank() == 0 and self.room > 0:
             say(
                 f"{label}: features of {len(mine) - len(left) + done} of {len(mine)} images fill the "
                 f"{self.room:g} GB of compute.cache; those of the others are computed each time"

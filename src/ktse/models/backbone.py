@@ -95,7 +95,7 @@ def join(levels: Sequence[Tensor]) -> Tensor:
 def _normalised(features: Tensor) -> Tensor:
     """Each pixel's channels brought to mean 0 and spread 1, so that levels of any scale can be joined."""
     last = features.permute(0, 2, 3, 1)
-    return layer_norm(last, last.shape[-1:]).permute(0, 3, 1, 2)
+    return layer_norm(last, (int(features.shape[1]),)).permute(0, 3, 1, 2)  # a number, which can be exported
 
 
 def create_with_stride(name: str, weights: str, output_stride: int, levels: int = 1) -> nn.Module:

@@ -138,6 +138,8 @@ class ClassifyRecipe:
     """Passes over the images, warm-up included."""
     warmup: Count = 10
     """Number of epochs with the classification loss alone; equal to epochs is a plain CAM."""
+    epoch_images: Count = 0
+    """Images of an epoch at least; fewer are each seen several times."""
     ramp: Factor = 1.0
     """Epochs over which the other terms grow to their weight after the warm-up."""
     batch_size: AtLeastOne = 16

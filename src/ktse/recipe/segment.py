@@ -61,6 +61,8 @@ class SegmentRecipe:
     """That of the encoder "frozen", or "trained"."""
     epochs: AtLeastOne = 12
     """Passes over the images."""
+    epoch_images: Count = 0
+    """Images of an epoch at least; fewer are each seen several times."""
     most_images: Count = 0
     """Images, each counted as often as it is seen, beyond which there are fewer epochs; 0: no limit."""
     batch_size: AtLeastTwo = 16  # a batch norm over a single value has no spread

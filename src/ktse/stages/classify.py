@@ -29,7 +29,7 @@ from ktse.runtime.fabric import make_fabric
 from ktse.stages.background import around, background_threshold
 from ktse.stages.paired_images import PairedImages, collate
 from ktse.stages.seen_images import SeenImages, collate_seen
-from ktse.training.batches import make_loader
+from ktse.training.batches import make_loader, repeated
 from ktse.training.loop import GoingBack, fit_with_retries
 from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
 
@@ -73,7 +73,7 @@ class ClassifyTask:
 
     def images(self) -> list[int]:
         """Indices of the training images."""
-        return [int(index) for index in self.data.training]
+        return repeated(self.data.training.tolist(), self.recipe.epoch_images)
 
     def plan(self, state: State) -> EpochPlan | None:
         """Warm-up with the classification loss alone, then all terms, ramped in."""
@@ -191,7 +191,7 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe, compute
     fabric = make_fabric(compute.precision)
     torch.manual_seed(compute.random_seed)
     network = build(recipe, data.classes)
-    seen = frozen_features(run, data, recipe, compute, fabric) if recipe.on_features else None
+    seen = frozen_features(run, data, network, recipe, compute, fabric) if recipe.on_features else None
     if seen is not None:
         seen.fill(data.training.tolist(), "classify")
     task = ClassifyTask(data, recipe, network, compute, seen)
@@ -225,10 +225,16 @@ def build(recipe: ClassifyRecipe, classes: tuple[str, ...]) -> CamNetwork:
 
 
 def frozen_features(
-    run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe, compute: ComputeRecipe, fabric: Fabric
+    run: RunFolder,
+    data: TaggedImages,
+    network: CamNetwork,
+    recipe: ClassifyRecipe,
+    compute: ComputeRecipe,
+    fabric: Fabric,
 ) -> FrozenFeatures:
-    """What the recipe's frozen backbone sees in the images, at the largest size that training would use."""
-    backbone = Backbone(recipe.backbone, recipe.output_stride, recipe.weights, -1, max(LEVELS, recipe.levels))
+    """What a network's frozen backbone sees in the images, at the largest size that training would use."""
+    backbone = Backbone(recipe.backbone, recipe.output_stride, "none", -1, max(LEVELS, recipe.levels))
+    backbone.load_state_dict(network.backbone.state_dict())
     return FrozenFeatures(run, data, backbone, recipe.long_side[1], compute.cache, fabric)
 
 

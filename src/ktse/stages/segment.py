@@ -35,7 +35,7 @@ from ktse.segmentation.learner import Learner
 from ktse.segmentation.soundness import LEAST_CONTRAST, LEAST_LABELLED, contrast, labelled_share
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy, mask_to_learn
 from ktse.stages.seen_images import SeenMasks, collate_masks
-from ktse.training.batches import epoch_batches, make_loader
+from ktse.training.batches import epoch_batches, make_loader, repeated
 from ktse.training.loop import GoingBack, fit_with_retries
 from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
 
@@ -93,7 +93,7 @@ class SegmentTask:
 
     def images(self) -> list[int]:
         """Indices of the training images."""
-        return [int(index) for index in self.data.training]
+        return repeated(self.data.training.tolist(), self.recipe.epoch_images)
 
     def plan(self, state: State) -> EpochPlan | None:
         """Every epoch alike but for the warm-up of BECO, the learning rate falling to its end."""

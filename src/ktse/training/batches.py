@@ -25,6 +25,11 @@ def epoch_batches(images: list[int], batch_size: int, seed: int, epoch: int) -> 
     return batches
 
 
+def repeated(images: list[int], least: int) -> list[int]:
+    """The images of an epoch, as often as it takes to be at least so many."""
+    return images * max(1, -(-least // max(1, len(images))))
+
+
 def share_of(batches: list[list[int]], rank: int, world: int) -> list[list[int]]:
     """Cut out a device's part of each batch; of many devices each gets at least two images, some of them twice.
 
