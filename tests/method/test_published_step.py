@@ -97,7 +97,7 @@ def test_losses_on_given_network_outputs_are_the_published_ones(golden_tensors, 
     given = {name: n[f"camseg_{name}"].requires_grad_() for name in ("anchor", "pair", "masked", "stitched")}
     given["out"] = n["out_anchor"].requires_grad_()
     network = Scripted(torch.cat([given["anchor"], given["pair"][:4]]), given["stitched"], given["masked"])
-    network.head.classify = lambda cam: given["out"]
+    network.head.classify = lambda cam, inside: given["out"]
     losses = Objective(network, PUBLISHED, MEAN, STD)(
         Batch(n["img_norm"], n["label"], n["img2_norm"][:4], n["label2"][:4]), WEIGHTS
     ).losses

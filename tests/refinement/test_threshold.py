@@ -61,6 +61,7 @@ def test_what_is_explained_is_the_information_of_labels_about_colour(
     scores = rng.random((count, height, width)).astype(np.float32)
     found = (explained_labels if classes else explained_share)(colour_regions(image), scores, bins=8)
     picture = Image.fromarray(image).filter(ImageFilter.GaussianBlur(max(height, width) / 48))
+    picture = Image.fromarray(np.asarray(picture) & 0xF8)
     colour = np.array(picture.quantize(32, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)).ravel().tolist()
     for bin_number in range(8):
         above = np.floor(scores.max(axis=0) * 8) >= bin_number
