@@ -22,6 +22,7 @@ from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.log import Log, recording
 from ktse.runtime.processes import rank
+from ktse.runtime.words import many
 from ktse.terminal.checked import show_checked
 from ktse.terminal.completion import completion_script, wants_completion
 from ktse.terminal.help import settings_help, wants_settings
@@ -103,7 +104,7 @@ def _show(name: str, result: Any, as_json: bool, log: Log) -> int:
     elif name == "evaluate":
         show_evaluation(result)
     elif isinstance(result, list):
-        print(f"{len(result)} predictions")
+        print(many(len(result), "prediction"))
     return 0
 
 

@@ -19,6 +19,7 @@ from ktse.data.image import is_deep
 from ktse.data.masks import Truth
 from ktse.errors import DataError, KtseError
 from ktse.files import undecided
+from ktse.runtime.words import pixels
 
 PART = 32
 """Images that a process is given at once."""
@@ -128,8 +129,8 @@ def _look(data: TaggedImages, truth: Truth | None, index: int) -> Look:
     except KtseError as error:
         return found._replace(problem=": ".join([error.what, *error.where]))
     if label.shape[::-1] != image.size:
-        size = f"{label.shape[1]}x{label.shape[0]}"
-        return found._replace(problem=f"{name}: its mask has {size} pixels, not {image.size}")
+        sizes = f"its mask has {pixels(label.shape[::-1])}, but its image has {pixels(image.size)}"
+        return found._replace(problem=f"{name}: {sizes}")
     values = [int(value) for value in np.unique(label) if value not in (0, undecided(label))]
     return found._replace(classes=tuple(value - 1 for value in values))
 

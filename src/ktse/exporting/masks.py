@@ -7,15 +7,16 @@ from pathlib import Path
 
 from ktse.data.dataset import TaggedImages
 from ktse.errors import ExportError, RunError
-from ktse.exporting.masked import Masked, Style, write_text
+from ktse.exporting.masked import Masked, Style
 from ktse.exporting.names import unfit
 from ktse.exporting.pixels import coco, cvat, voc
 from ktse.exporting.shapes import label_studio, yolo
 from ktse.exporting.simplify import Simplifier
-from ktse.files import read_label_map
+from ktse.files import read_label_map, write_text
 from ktse.quality.verdict import Verdict, read_verdict
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
+from ktse.runtime.words import many
 
 LOCAL_FILES = "/data/local-files/?d="
 """Where Label Studio serves files of its own machine."""
@@ -58,16 +59,16 @@ def export_masks(
     missing = [name for name in data.ids if not path(name).is_file()]
     if missing:
         hint = f"Make them first: ktse {'predict' if fused else 'refine'} {run.root}"
-        raise RunError(f"{len(missing)} of {len(data)} images have no mask", where=missing, hint=hint)
+        raise RunError(f"no mask: {len(missing)} of {many(len(data), 'image')}", where=missing, hint=hint)
     _check_fit(data, form, out)
     verdict, simplifier = read_verdict(run), Simplifier(simplify)
     verdict = None if verdict is None else verdict.of_masks
     style = Style(data.classes, verdict, simplifier, prefix)
-    say(f"export: {'fused masks' if fused else 'masks'} of {len(data)} images")
+    say(f"export: {'fused masks' if fused else 'masks'} of {many(len(data), 'image')}")
     main = FORMATS[form](_read(run, path, data), style, out)
     _write_verdict(verdict, out / "VERDICT.txt")
     if simplify:
-        say(f"export: simplified by up to {simplify:g} pixels: {simplifier}")
+        say(f"export: simplified by up to {simplify:g} {'pixel' if simplify == 1 else 'pixels'}: {simplifier}")
     return main
 
 

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ktse.files import atomic
 from ktse.reporting import judgement, wording
+from ktse.runtime.words import many
 
 
 @lru_cache
@@ -30,12 +31,12 @@ def environment(*, html: bool) -> Environment:
         whole=wording.count,
         share=wording.share,
         percent=wording.percent,
-        duration=wording.duration,
+        duration=wording.time,
         memory=wording.memory,
         clip=wording.clip,
         plain=wording.plain,
     )
-    found.globals.update(is_number=wording.is_number, plural=wording.plural, head=judgement.head)
+    found.globals.update(is_number=wording.is_number, plural=many, head=judgement.head)
     return found
 
 

@@ -19,6 +19,7 @@ from ktse.runtime.device import Device, on_device
 from ktse.runtime.lock import locked, refuse_locked
 from ktse.runtime.log import recording
 from ktse.runtime.processes import rank
+from ktse.runtime.words import many
 
 
 def ablate(
@@ -97,8 +98,9 @@ def _summary(runs: list[ArmRun], recipe: str, seeds: int) -> Summary:
     measured = len(truth.paths) if truth is not None else 0
     numbers = list(range(first, first + seeds))
     lines = [
-        f"Data: {len(data)} images, {len(data.classes)} classes; measured on {measured} true masks, which training "
-        f"never sees. Recipe `{recipe}`: {classify.backbone}, {classify.epochs} epochs, at most {classify.warmup} of "
+        f"Data: {many(len(data), 'image')}, {many(len(data.classes), 'class', 'classes')}; measured on "
+        f"{many(measured, 'true mask')}, never seen in training. Recipe `{recipe}`: {classify.backbone}, "
+        f"{many(classify.epochs, 'epoch')}, at most {classify.warmup} of "
         f"them warm-up, the same for all arms of a seed. Seeds {', '.join(map(str, numbers))}. ktse {__version__}.",
         "",
         "Mean ± standard deviation over the seeds. *Against*: paired differences, seed by seed, and their standard "
