@@ -16,7 +16,7 @@ from typing import Any
 
 from jsonargparse import ArgumentError, Namespace
 
-from ktse.checking.check import Checked, to_json
+from ktse.checking.check import Checked
 from ktse.errors import KtseError
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
@@ -93,7 +93,7 @@ def _do(name: str, arguments: Namespace, log: Log) -> int:
 
 def _show(name: str, result: Any, as_json: bool, log: Log) -> int:
     if isinstance(result, Checked):
-        print(json.dumps(to_json(result), ensure_ascii=False)) if as_json else show_checked(result)
+        print(json.dumps(vars(result), ensure_ascii=False)) if as_json else show_checked(result)
         return 1 if result.errors else 0
     if isinstance(result, Status):
         show_status(result)

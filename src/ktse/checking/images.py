@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +18,7 @@ from ktse.data.masks import Truth
 from ktse.errors import DataError, KtseError
 from ktse.files import undecided
 from ktse.runtime.words import pixels
+from ktse.runtime.workers import in_processes
 
 PART = 32
 """Images that a process is given at once."""
@@ -89,25 +88,12 @@ def look_at_all(data: TaggedImages, truth: Truth | None = None, workers: int = 0
             some = data.take(np.arange(start, min(start + PART, len(data))))
             yield some, truth.take(some.ids) if truth is not None else None
 
-    if count <= 1:
-        for part in parts():
-            yield from look(*part)
-        return
-    waiting: deque[Future[list[Look]]] = deque()
-    with ProcessPoolExecutor(count) as pool:
-        try:
-            for part in parts():
-                waiting.append(pool.submit(look, *part))
-                # What waits is bounded, or a million looks would pile up behind a slow one.
-                if len(waiting) > 4 * count:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        except BrokenProcessPool as error:
-            text = "a process that reads images was killed, most likely for want of memory"
-            raise DataError(text, hint="Look for an enormous image, or free memory, and try again.") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+    try:
+        for looks in in_processes(look, parts(), count if count > 1 else 0):
+            yield from looks
+    except BrokenProcessPool as error:
+        text = "a process that reads images was killed, most likely for want of memory"
+        raise DataError(text, hint="Look for an enormous image, or free memory, and try again.") from error
 
 
 def look(data: TaggedImages, truth: Truth | None) -> list[Look]:

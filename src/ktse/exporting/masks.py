@@ -62,7 +62,7 @@ def export_masks(
         raise RunError(f"no mask: {len(missing)} of {many(len(data), 'image')}", where=missing, hint=hint)
     _check_fit(data, form, out)
     verdict, simplifier = read_verdict(run), Simplifier(simplify)
-    verdict = None if verdict is None else verdict.of_masks
+    verdict = verdict and verdict.of_masks
     style = Style(data.classes, verdict, simplifier, prefix)
     say(f"export: {'fused masks' if fused else 'masks'} of {many(len(data), 'image')}")
     main = FORMATS[form](_read(run, path, data), style, out)

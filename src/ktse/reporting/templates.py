@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ktse.files import atomic
 from ktse.reporting import judgement, wording
 from ktse.runtime.words import many
 
@@ -38,10 +36,3 @@ def environment(*, html: bool) -> Environment:
     )
     found.globals.update(is_number=wording.is_number, plural=many, head=judgement.head)
     return found
-
-
-def write(path: Path, text: str) -> Path:
-    """Write a text file atomically."""
-    with atomic(path) as part:
-        part.write_text(text.rstrip() + "\n", encoding="utf-8")
-    return path

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from ktse.files import write_table
+from ktse.files import write_table, write_text
 from ktse.reporting.charts import Chart, ChartRow, Mark, figure, row_chart
-from ktse.reporting.templates import write
 from ktse.research.arms import PLAIN, Arm, Table
 from ktse.research.results import MEASURES, Result, Spread, by_seed, differences, paired, spread
 
@@ -38,8 +37,8 @@ class Summary:
 
 def write_all(out: Path, tables: Sequence[Table], results: Sequence[Result], summary: Summary) -> None:
     """Write the three files anew."""
-    write(out / "ablation.md", markdown(tables, results, summary))
-    write(out / "ablation.svg", picture(tables, results))
+    write_text(out / "ablation.md", markdown(tables, results, summary))
+    write_text(out / "ablation.svg", picture(tables, results))
     head, *lines = rows(tables, results, summary)
     write_table(out / "ablation.csv", [str(cell) for cell in head], lines)
 

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from ktse.errors import DataError, RecipeError, RunError
-from ktse.files import write_json
+from ktse.files import write_json, write_text
 from ktse.job import Job
 from ktse.pipeline import CHECK, CLASSIFY
-from ktse.reporting.templates import write
 from ktse.research.changes import CONDITIONS, relative_changes, summarise
 from ktse.research.phenomenon_figure import picture
 from ktse.run_folder import RunFolder
@@ -73,7 +72,7 @@ def _measure_all(folder: RunFolder, place: Path, images: int) -> Path:
     result = {"unit": "percent", "anchors": len(couples), "axis": axis_of(recipe), "size": recipe.crop}
     result |= {"area_above": AREA_ABOVE, "conditions": CONDITIONS, "networks": entries}
     write_json(place / "phenomenon.json", result)
-    write(place / "phenomenon.svg", picture(entries, warmup))
+    write_text(place / "phenomenon.svg", picture(entries, warmup))
     write_pictures(place / "phenomenon.png", network, data, couples, changes, recipe, fabric)
     for condition, entry in entries[-1]["conditions"].items():
         say(f"phenomenon: stitched to {CONDITIONS[condition]}: {_text(entry['activation'])} activation")

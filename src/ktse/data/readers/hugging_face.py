@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -48,10 +47,8 @@ class SavedImages(TaggedImages):
 
     def fingerprint(self) -> str:
         """Hash of names, tags, split, and the datasets' own fingerprints."""
-        words = [*self.classes, *self.files, *(part._fingerprint for part in self.parts.values())]
-        digest = hashlib.sha256("\n".join(words).encode())
-        digest.update(np.packbits(self.tags).tobytes() + np.packbits(self.validation).tobytes())
-        return digest.hexdigest()
+        own = [part._fingerprint for part in self.parts.values()]
+        return self.hashed("\n".join([*self.classes, *self.files, *own]))
 
 
 def open_saved(root: Path, recipe: DataRecipe) -> TaggedImages:

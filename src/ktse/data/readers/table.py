@@ -222,8 +222,8 @@ def _are_tags(table: Table, rows: list[Row], given: str) -> bool:
     for row in rows:
         if row.tags:
             several.setdefault(row.name, set()).add(row.tags)
-    many = sum(len(tags) > 1 for tags in several.values())
-    return many > 1 and 2 * many > len(several)
+    joined = sum(len(tags) > 1 for tags in several.values())
+    return joined > 1 and 2 * joined > len(several)
 
 
 def find_table(images: Path, path: Path, recipe: DataRecipe) -> Found:
