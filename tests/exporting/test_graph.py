@@ -28,7 +28,7 @@ from ktse.exporting import network as network_module  # noqa: E402
 from ktse.exporting import onnx as module  # noqa: E402
 from ktse.exporting import parity  # noqa: E402
 from ktse.exporting.graph import around  # noqa: E402
-from ktse.exporting.network import network_graph  # noqa: E402
+from ktse.exporting.network_graph import network_graph  # noqa: E402
 from ktse.exporting.onnx import export_onnx  # noqa: E402
 from ktse.exporting.parity import check_photos, compare  # noqa: E402
 

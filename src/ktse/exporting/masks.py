@@ -8,10 +8,10 @@ from pathlib import Path
 from ktse.data.dataset import TaggedImages
 from ktse.errors import ExportError, RunError
 from ktse.exporting.masked import Masked, Style
-from ktse.exporting.names import unfit
-from ktse.exporting.pixels import coco, cvat, voc
-from ktse.exporting.shapes import label_studio, yolo
+from ktse.exporting.pixel_formats import coco, cvat, voc
+from ktse.exporting.polygon_formats import label_studio, yolo
 from ktse.exporting.simplify import Simplifier
+from ktse.exporting.unfit_names import unfit
 from ktse.files import read_label_map, write_text
 from ktse.quality.verdict import Verdict, read_verdict
 from ktse.run_folder import RunFolder

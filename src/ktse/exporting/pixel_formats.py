@@ -12,7 +12,7 @@ import numpy as np
 
 from ktse._version import __version__
 from ktse.exporting.masked import Masked, Style, box, compressed, run_lengths
-from ktse.exporting.names import VOID
+from ktse.exporting.unfit_names import VOID
 from ktse.files import atomic, write_json, write_text
 from ktse.visual import PALETTE
 
