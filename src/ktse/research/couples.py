@@ -60,7 +60,7 @@ class Activations:
     lines: np.ndarray
 
 
-def choose_couples(data: TaggedImages, count: int, seed: int) -> list[Couple]:
+def choose_couples(data: TaggedImages, count: int, random_seed: int) -> list[Couple]:
     """Draw anchors among the training images, each once, with a class and images to stitch them to.
 
     Images whose classes no other image has are left out.
@@ -68,9 +68,9 @@ def choose_couples(data: TaggedImages, count: int, seed: int) -> list[Couple]:
     Args:
         data: images and tags.
         count: how many at most.
-        seed: of every choice.
+        random_seed: of every choice.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_seed)
     training = data.training
     tags = data.tags[training]
     couples: list[Couple] = []
