@@ -104,8 +104,8 @@ def _summary(runs: list[ArmRun], recipe: str, random_seeds: int) -> Summary:
         f"random seed. Random seeds: {', '.join(map(str, numbers))}. ktse {__version__}.",
         "",
         "Mean ± standard deviation over the random seeds. *Against*: differences paired by random seed, and their "
-        "standard deviation. The oracle threshold is chosen on the true masks, the label-free one without them. A run that "
-        "collapsed is counted, and has no value. The paper's figures are for PASCAL VOC 2012 with WideResNet-38: their "
-        "order and gains can be compared with these, their height cannot.",
+        "standard deviation. The oracle threshold is chosen on the true masks, the label-free one without them. A run "
+        "that collapsed is counted, and has no value. The paper's figures are for PASCAL VOC 2012 with WideResNet-38: "
+        "their order and gains can be compared with these, their height cannot.",
     ]
     return Summary(lines, numbers, ["background", *data.classes])
