@@ -23,8 +23,8 @@ from ktse.run_folder import RunFolder
 from typed import TORCHRUN, ktse, ktse_process
 
 TINY = [
-    "--recipe", "demo", "--classify.epochs", "3", "--classify.warmup", "2", "--classify.crop", "64",
-    "--classify.long_side", "[64,80]", "--compute.workers", "0", "--classify.ramp", "0",
+    "--recipe", "demo", "--classify.backbone", "test_byobnet", "--classify.epochs", "3", "--classify.warmup", "2",
+    "--classify.crop", "64", "--classify.long_side", "[64,80]", "--compute.workers", "0", "--classify.ramp", "0",
     "--classify.keep_every", "1", "--compute.precision", "fp32", "--seed.scales", "[0.5]",
 ]  # fmt: skip
 
