@@ -35,7 +35,7 @@ def export_masks(
     out: Path,
     fused: bool = False,
     simplify: float = 0.0,
-    prefix: str = LOCAL_FILES,
+    prefix: str | None = None,
 ) -> Path:
     """Write the masks of a run in another tool's format, with their confidence and the run's verdict.
 
@@ -46,7 +46,7 @@ def export_masks(
         out: a folder; files of an earlier call are replaced.
         fused: take the fused masks.
         simplify: pixels by which polygons may leave the edge of the mask; 0: exact.
-        prefix: what stands before the name of an image in Label Studio's tasks.
+        prefix: what stands before the name of an image in Label Studio's tasks; None: where it serves local files.
 
     Returns:
         the main file.
@@ -63,7 +63,7 @@ def export_masks(
     _check_fit(data, form, out)
     verdict, simplifier = read_verdict(run), Simplifier(simplify)
     verdict = verdict and verdict.of_masks
-    style = Style(data.classes, verdict, simplifier, prefix)
+    style = Style(data.classes, verdict, simplifier, LOCAL_FILES if prefix is None else prefix)
     say(f"export: {'fused masks' if fused else 'masks'} of {many(len(data), 'image')}")
     main = FORMATS[form](_read(run, path, data), style, out)
     _write_verdict(verdict, out / "VERDICT.txt")
