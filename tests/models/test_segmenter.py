@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from ktse.errors import ExportError, RecipeError
-from ktse.exporting import parity
+from ktse.exporting import network_graph, parity
 from ktse.exporting.onnx import export_onnx
 from ktse.models.deeplab import Aspp
 from ktse.models.segmenter import Portable, Segmenter, describe
