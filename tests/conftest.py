@@ -90,7 +90,7 @@ def older_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: object) -> None:
         raise NotImplementedError
 
-    monkeypatch.setattr("ktse.exporting.network._by_dynamo", refuse)
+    monkeypatch.setattr("ktse.exporting.network_graph._by_dynamo", refuse)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from ktse.run_folder import RunFolder
 from ktse.runtime.device import on_device
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.log import recording
+from ktse.runtime.words import many
 from ktse.training.batches import make_loader
 
 
@@ -44,7 +45,7 @@ def test_the_device_is_the_chosen_one_and_said_once(
             assert make_fabric("fp32").device.type == "cpu"
         loader = make_loader([0, 1], [[0, 1]], workers=-1)  # type: ignore[arg-type]
         assert not loader.pin_memory
-    assert capsys.readouterr().err == f"device: cpu, {torch.get_num_threads()} threads\n"
+    assert capsys.readouterr().err == f"device: cpu, {many(torch.get_num_threads(), 'thread')}\n"
     # Outside of a verb nothing is said.
     with on_device("cpu"):
         make_fabric("fp32")

@@ -16,12 +16,13 @@ from typing import Any
 
 from jsonargparse import ArgumentError, Namespace
 
-from ktse.checking.check import Checked, to_json
+from ktse.checking.check import Checked
 from ktse.errors import KtseError
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.log import Log, recording
 from ktse.runtime.processes import rank
+from ktse.runtime.words import many
 from ktse.terminal.checked import show_checked
 from ktse.terminal.completion import completion_script, wants_completion
 from ktse.terminal.help import settings_help, wants_settings
@@ -92,7 +93,7 @@ def _do(name: str, arguments: Namespace, log: Log) -> int:
 
 def _show(name: str, result: Any, as_json: bool, log: Log) -> int:
     if isinstance(result, Checked):
-        print(json.dumps(to_json(result), ensure_ascii=False)) if as_json else show_checked(result)
+        print(json.dumps(vars(result), ensure_ascii=False)) if as_json else show_checked(result)
         return 1 if result.errors else 0
     if isinstance(result, Status):
         show_status(result)
@@ -103,7 +104,7 @@ def _show(name: str, result: Any, as_json: bool, log: Log) -> int:
     elif name == "evaluate":
         show_evaluation(result)
     elif isinstance(result, list):
-        print(f"{len(result)} predictions")
+        print(many(len(result), "prediction"))
     return 0
 
 

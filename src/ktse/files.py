@@ -32,10 +32,16 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file atomically, in UTF-8 with the system's line ends; returns the path."""
+    with atomic(path) as part:
+        part.write_text(text, encoding="utf-8")
+    return path
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically."""
-    with atomic(path) as part:
-        part.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

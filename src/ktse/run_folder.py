@@ -29,7 +29,7 @@ import numpy as np
 import yaml
 
 from ktse.errors import RunError
-from ktse.files import atomic, read_json, read_label_map, read_lines, read_npz, read_table, write_json, write_npz
+from ktse.files import read_json, read_label_map, read_lines, read_npz, read_table, write_json, write_npz, write_text
 from ktse.recipe import Recipe
 from ktse.recipe.load import known_settings, recipe_from_dict, to_dict
 
@@ -208,8 +208,7 @@ class RunFolder:
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Store every setting, resolved."""
-        with atomic(self.path("recipe.yaml")) as part:
-            part.write_text(yaml.safe_dump(to_dict(recipe), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        write_text(self.path("recipe.yaml"), yaml.safe_dump(to_dict(recipe), sort_keys=False, allow_unicode=True))
 
     def read_recipe(self) -> Recipe:
         """Read the settings of this run.
@@ -226,8 +225,7 @@ class RunFolder:
 
     def write_classes(self, classes: tuple[str, ...]) -> None:
         """Store the class names."""
-        with atomic(self.path("classes.txt")) as part:
-            part.write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
+        write_text(self.path("classes.txt"), "".join(f"{name}\n" for name in classes))
 
     def read_classes(self) -> tuple[str, ...]:
         """The class names of this run.

@@ -44,8 +44,8 @@ def test_images_with_the_same_content_are_found_and_told_apart_by_their_tags(dat
     assert checked.duplicates == [["000", "005"], ["001", "004"]]
     text = "\n".join(checked.warnings)
     assert "2 images repeat the content of others" in text
-    assert "1 of these have the same content, but different tags: 000 = 005" in text
-    assert "1 of these are both in training and in validation: 001 = 004" in text
+    assert "1 group of equal images has different tags: 000 = 005" in text
+    assert "1 group of equal images both in training and in validation: 001 = 004" in text
 
 
 def test_strange_class_names_are_warned_of_and_shown_as_they_are(
@@ -93,8 +93,8 @@ def test_many_rare_classes_are_one_warning_and_one_page(data: TaggedImages, caps
     tags[:, 2000:] = False
     names = tuple(f"class {number}" for number in range(3000))
     checked = check_images(dataclasses.replace(data, classes=names, tags=tags))
-    assert "1000 classes have no image" in checked.warnings[0]
-    assert checked.warnings[1].startswith("2000 classes have less than 10 images")
+    assert "1,000 classes have no image" in checked.warnings[0]
+    assert checked.warnings[1].startswith("2,000 classes have less than 10 images")
     assert max(map(len, checked.warnings)) < 1000
     show_checked(dataclasses.replace(checked, errors=[f"{number}.jpg cannot be read" for number in range(99)]))
     captured = capsys.readouterr()
@@ -131,8 +131,8 @@ def test_masks_that_disagree_with_tags_are_named(data: TaggedImages, tmp_path: P
         {"id": "000", "only in tags": [], "only in mask": ["person"]},
         {"id": "001", "only in tags": ["cat"], "only in mask": []},
     ]
-    assert "1 images lack a tag of their mask: 000 (person)" in checked.warnings
-    assert "1 images have a tag that their mask lacks: 001 (cat)" in checked.warnings
+    assert "1 image lacks a tag of its mask: 000 (person)" in checked.warnings
+    assert "1 image has a tag that its mask lacks: 001 (cat)" in checked.warnings
 
 
 def test_many_images_are_looked_at_in_order_by_many_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,7 @@ def test_a_folder_of_thumbnails_is_warned_of(tmp_path: Path, capsys: pytest.Capt
         size = (40, 30) if "/" in name else (400, 300)
         Image.fromarray((photo(number) * 255).astype(np.uint8)).resize(size).save(tmp_path / "images" / name)
     warnings = checked(capsys, tmp_path / "images", "--tags", table(tmp_path, names))
-    assert "all 4 images in the folder small are tiny (at most 40 pixels): thumbnails?" in warnings
+    assert "every image in the folder small (4) is tiny (at most 40 pixels): thumbnails?" in warnings
     warnings = checked(capsys, tmp_path / "images" / "small", "--tags", table(tmp_path, names[:4]))
     assert "all images are tiny (at most 40 pixels): are these thumbnails?" in warnings
 

@@ -75,7 +75,7 @@ def mixed(label: np.ndarray) -> np.ndarray:
     [
         (nothing, 1, "no class occurs in the masks"),
         (shifted, 0, "the masks of 3 of 3 tagged images show none of the image's tags: 0, 2, 4"),
-        (lambda label: shifted(label) * 9, 1, "values [18], but there are 3 classes"),
+        (lambda label: shifted(label) * 9, 1, "values [18], but the data have 3 classes"),
         (mixed, 0, "the masks of 2 of 3 tagged images show none of the image's tags: 0, 4"),
         (mixed, 0, "no mask shows these classes, although images with a mask have the tag: 'dog' (value 2, tagged in"),
     ],

@@ -199,5 +199,5 @@ def test_the_ending_stays_where_a_folder_is_called_like_the_mask() -> None:
 def test_names_that_one_file_system_takes_for_one_are_warned_of() -> None:
     assert clashes(["a", "b"]) == []
     (note,) = clashes(["A", "a", "b", "e\u0301", "\u00e9"])
-    assert "2 names" in note
+    assert "2 groups of names" in note
     assert "A and a" in note

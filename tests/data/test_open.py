@@ -98,7 +98,7 @@ def test_a_form_becomes_masks(
         (["images", "--data.form", "folders", "--tags", "tags.csv"], "hold their own tags"),
         (["images", "--data.form", "coco"], "need a file of tags"),
         (["images", "--data.form", "voc"], "is no VOC tree"),
-        (["images"], "10 images in images have no tags"),
+        (["images"], "10 images are in no class folder of images"),
         (["nowhere", "--tags", "no.csv"], "no.csv does not exist"),
         (["images", "--tags", "no.csv"], "no.csv does not exist"),
         (["images", "--tags", "no.json"], "no.json does not exist"),

@@ -79,7 +79,7 @@ def test_a_tagged_class_is_large_enough_to_see(scenes: Path) -> None:
 
 def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        make_scenes(tmp_path / name, images=5, size=SIZE, seed=3)
+        make_scenes(tmp_path / name, images=5, size=SIZE, random_seed=3)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
@@ -93,7 +93,7 @@ def test_a_scene_does_not_depend_on_the_number_of_images(scenes: Path, tmp_path:
 
 
 def test_another_seed_gives_other_scenes(scenes: Path, tmp_path: Path) -> None:
-    make_scenes(tmp_path / "other", images=2, size=SIZE, seed=1)
+    make_scenes(tmp_path / "other", images=2, size=SIZE, random_seed=1)
     assert (tmp_path / "other/masks/0000.png").read_bytes() != (scenes / "masks/0000.png").read_bytes()
 
 
@@ -106,9 +106,9 @@ def test_a_second_call_does_nothing(tmp_path: Path) -> None:
     assert (folder / "tags.csv").read_text(encoding="utf-8") == "touched"
 
 
-@pytest.mark.parametrize("other", [{"images": 3}, {"seed": 1}, {"size": (64, 72)}])
+@pytest.mark.parametrize("other", [{"images": 3}, {"random_seed": 1}, {"size": (64, 72)}])
 def test_refuses_scenes_made_with_other_arguments(tmp_path: Path, other: dict[str, object]) -> None:
-    arguments: dict[str, object] = {"images": 2, "size": SIZE, "seed": 0}
+    arguments: dict[str, object] = {"images": 2, "size": SIZE, "random_seed": 0}
     make_scenes(tmp_path / "scenes", **arguments)  # type: ignore[arg-type]
     before = contents(tmp_path / "scenes")
     with pytest.raises(FileExistsError, match="holds"):
@@ -139,7 +139,7 @@ def test_reports_progress(tmp_path: Path) -> None:
     assert seen == [1, 2, 3]
 
 
-@pytest.mark.parametrize("wrong", [{"images": 0}, {"size": (160, 20)}, {"seed": -1}])
+@pytest.mark.parametrize("wrong", [{"images": 0}, {"size": (160, 20)}, {"random_seed": -1}])
 def test_rejects_arguments_out_of_range(tmp_path: Path, wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="images >= 1"):
         make_scenes(tmp_path / "scenes", **wrong)  # type: ignore[arg-type]

@@ -24,11 +24,11 @@ from ktse.stages.predict import TorchModel
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 onnx = pytest.importorskip("onnx", reason="needs the extra export")
 
-from ktse.exporting import network as network_module  # noqa: E402
+from ktse.exporting import network_graph as network_module  # noqa: E402
 from ktse.exporting import onnx as module  # noqa: E402
 from ktse.exporting import parity  # noqa: E402
 from ktse.exporting.graph import around  # noqa: E402
-from ktse.exporting.network import network_graph  # noqa: E402
+from ktse.exporting.network_graph import network_graph  # noqa: E402
 from ktse.exporting.onnx import export_onnx  # noqa: E402
 from ktse.exporting.parity import check_photos, compare  # noqa: E402
 

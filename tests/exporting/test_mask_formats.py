@@ -10,11 +10,14 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 import ktse
 from ktse.data.dataset import TaggedImages
 from ktse.errors import RunError
+from ktse.exporting.masked import compressed
 from ktse.exporting.masks import export_masks
 from ktse.files import write_label_map
 from ktse.run_folder import RunFolder
@@ -51,15 +54,14 @@ def undone(label: np.ndarray) -> np.ndarray:
 
 
 def test_coco(run: tuple[RunFolder, TaggedImages], labels: dict[str, np.ndarray], tmp_path: Path) -> None:
+    mask_utils = pytest.importorskip("pycocotools.mask", reason="reads COCO: pip install pycocotools")
     content = json.loads(export_masks(*run, "coco", tmp_path / "out").read_text())
     assert [entry["name"] for entry in content["categories"]] == list(CLASSES)
     found = {image["id"]: np.zeros(SIZE, np.uint8) for image in content["images"]}
     for entry in content["annotations"]:
-        flat, value = [], 0
-        for count in entry["segmentation"]["counts"]:
-            flat += [value] * count
-            value = 1 - value
-        mask = np.array(flat, bool).reshape(SIZE[::-1]).T
+        shape = entry["segmentation"]
+        assert entry["iscrowd"] == 0 and isinstance(shape["counts"], str)  # lists of run lengths are for crowds
+        mask = mask_utils.decode({**shape, "counts": shape["counts"].encode()}).astype(bool)
         found[entry["image_id"]][mask] = entry["category_id"]
         assert entry["area"] == mask.sum()
         left, top, width, height = entry["bbox"]
@@ -71,6 +73,25 @@ def test_coco(run: tuple[RunFolder, TaggedImages], labels: dict[str, np.ndarray]
     for image in content["images"]:
         assert (image["height"], image["width"]) == SIZE
         np.testing.assert_array_equal(found[image["id"]], undone(labels[image["file_name"].removesuffix(".jpg")]))
+
+
+def test_coco_has_every_key_that_strict_readers_need(run: tuple[RunFolder, TaggedImages], tmp_path: Path) -> None:
+    content = json.loads(export_masks(*run, "coco", tmp_path / "out").read_text())
+    assert set(content) == {"info", "licenses", "images", "categories", "annotations"}
+    for kind, keys in (
+        ("images", {"id": int, "file_name": str, "height": int, "width": int}),
+        ("categories", {"id": int, "name": str, "supercategory": str}),
+        ("annotations", {"id": int, "image_id": int, "category_id": int, "iscrowd": int, "area": int, "bbox": list}),
+    ):
+        assert [entry["id"] for entry in content[kind]] == list(range(1, len(content[kind]) + 1))
+        assert all(isinstance(entry[key], what) for entry in content[kind] for key, what in keys.items())
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=12))
+def test_run_lengths_as_text_are_those_of_the_library(lengths: list[int]) -> None:
+    mask_utils = pytest.importorskip("pycocotools.mask", reason="reads COCO: pip install pycocotools")
+    shape = {"size": [1, sum(lengths)], "counts": lengths}
+    assert compressed(lengths).encode() == mask_utils.frPyObjects(shape, 1, sum(lengths))["counts"]
 
 
 def test_coco_is_read_by_its_own_library(

@@ -92,7 +92,7 @@ def test_ultralytics_reads_the_same_masks(drawn: Drawn, ultralytics, tmp_path: P
 
 @pytest.fixture
 def datumaro():
-    return pytest.importorskip("datumaro", reason="reads CVAT and VOC: pip install datumaro")
+    return pytest.importorskip("datumaro", reason="reads COCO, CVAT and VOC: pip install datumaro")
 
 
 def test_datumaro_reads_cvat(drawn: Drawn, datumaro, tmp_path: Path) -> None:
@@ -105,6 +105,22 @@ def test_datumaro_reads_cvat(drawn: Drawn, datumaro, tmp_path: Path) -> None:
             assert float(annotation.attributes["confidence"]) == confidence
             assert annotation.attributes["verdict"] == ("look" if annotation.label == 1 else "good")
         np.testing.assert_array_equal(mask, undone(label))
+
+
+@pytest.mark.parametrize("simplify", [0.0, 1.5])
+def test_datumaro_reads_coco(drawn: Drawn, datumaro, tmp_path: Path, simplify: float) -> None:
+    placed(drawn, "coco", tmp_path / "coco", simplify=simplify)
+    read = {item.id: item for item in datumaro.Dataset.import_from(str(tmp_path / "coco"), "coco")}
+    assert len(read) == len(FILES)
+    for name, label, confidence in zip(FILES, drawn[2], (0.9, 0.8, 0.7, 0.6, 0.5), strict=True):
+        mask = np.zeros(SIZE, np.uint8)
+        for annotation in read[name.rpartition(".")[0]].annotations:
+            assert annotation.attributes == {"score": confidence, "is_crowd": False}
+            if annotation.type is datumaro.AnnotationType.mask:
+                mask[np.asarray(annotation.image) > 0] = annotation.label + 1
+            elif annotation.type is datumaro.AnnotationType.polygon:
+                mask[filled(np.array(annotation.points).reshape(-1, 2))] = annotation.label + 1
+        assert (mask == undone(label)).mean() >= (0.9 if simplify else 1.0)
 
 
 def test_datumaro_reads_simplified_polygons_of_cvat(drawn: Drawn, datumaro, tmp_path: Path) -> None:

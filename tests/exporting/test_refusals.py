@@ -130,7 +130,7 @@ def test_a_full_disk_is_no_fault_of_the_architecture(
 ) -> None:
     pytest.importorskip("onnxruntime", reason="needs the extra export")
     model_of(run)
-    monkeypatch.setattr("ktse.exporting.network._by_dynamo", _no_dynamo)
+    monkeypatch.setattr("ktse.exporting.network_graph._by_dynamo", _no_dynamo)
     monkeypatch.setattr("ktse.exporting.parity.SIZES", ((64, 48),))
     write = Path.write_bytes
 

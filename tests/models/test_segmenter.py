@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from ktse.errors import ExportError, RecipeError
-from ktse.exporting import network, parity
+from ktse.exporting import network_graph, parity
 from ktse.exporting.onnx import export_onnx
 from ktse.models.deeplab import Aspp
 from ktse.models.segmenter import Portable, Segmenter, describe
@@ -58,7 +58,7 @@ def refuse(_: nn.Module) -> None:
 def test_contract(architecture: str, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     monkeypatch.setattr(parity, "SIZES", ((64, 40), (41, 33)) if encoder in LARGE else ((128, 96), (77, 131)))
-    monkeypatch.setattr(network, "_by_dynamo", refuse)
+    monkeypatch.setattr(network_graph, "_by_dynamo", refuse)
     model = randomised(Segmenter(architecture, encoder, len(CLASSES), "none"))
     for shape in ((2, 3, 65, 33), (1, 3, 32, 97)):
         with torch.no_grad():
@@ -86,7 +86,7 @@ def test_contract(architecture: str, encoder: str, tmp_path: Path, monkeypatch: 
 
 
 def test_an_architecture_that_cannot_be_exported_is_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "_by_dynamo", refuse)
+    monkeypatch.setattr(network_graph, "_by_dynamo", refuse)
     model = Portable(Segmenter("pspnet", "resnet10t", 2, "none"))
     with pytest.raises(ExportError, match="cannot be written") as caught:
         export_onnx(model, CLASSES[:2], PredictRecipe(), tmp_path / "m.onnx")

@@ -108,6 +108,8 @@ def test_a_fact_about_a_class_speaks_against_that_class(change: dict[str, object
     [
         ({"model_complaints": ("The segmentation model is of no use.",)}, "do-not-use"),
         ({"confidences": {"predictions": 0.0}}, "look"),
+        ({"measured": 50, "miou": {"mask": 60.0, "prediction": 54.0}}, "look"),
+        ({"measured": 50, "miou": {"mask": 60.0, "fused": 61.0, "prediction": 44.0}}, "do-not-use"),
     ],
 )
 def test_a_fact_about_the_model_does_not_speak_against_the_masks(change: dict[str, object], level: str) -> None:
@@ -115,6 +117,24 @@ def test_a_fact_about_the_model_does_not_speak_against_the_masks(change: dict[st
     assert (verdict.run, verdict.masks, verdict.model) == (level, "good", level)
     assert set(verdict.classes.values()) == {"good"} and set(verdict.model_classes.values()) == {level}
     assert verdict.of_masks == judge(FINE)
+
+
+def test_predictions_worse_than_the_masks_name_what_to_use() -> None:
+    miou = {"mask": 60.0, "fused": 61.0, "prediction": 50.0}
+    (sign,) = judge(replace(FINE, measured=50, miou=miou)).signs
+    assert sign.text.startswith("The predictions, 50.0 %, are worse than the masks, 60.0 % (50 true masks).")
+    assert "fused masks" in sign.next and "ktse predict runs/x IMAGES --out DIR --tags CSV" in sign.next
+    few = judge(replace(FINE, measured=9, miou=miou))
+    slightly = judge(replace(FINE, measured=50, miou={**miou, "prediction": 57.0}))
+    assert few.run == slightly.run == "good"
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "There is only 1 image to"), (2, "There are only 2 images to")])
+def test_a_sign_counts_in_correct_words(count: int, words: str) -> None:
+    texts = [sign.text for sign in judge(replace(FINE, training=count, classes=(replace(DOG, images=count),))).signs]
+    assert any(text.startswith(words) for text in texts)
+    one = "Only 1 image to learn from has the tag 'dog'."
+    assert (one if count == 1 else "Only 2 images to learn from have the tag 'dog'.") in texts
 
 
 def test_a_model_that_misses_most_classes_leaves_the_masks_alone() -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ktse.reporting.pictures import JPEG_URI, data_uri
-from ktse.reporting.wording import clip, count, duration, listing, memory, number, percent, plain, plural, share
+from ktse.reporting.wording import clip, count, listing, memory, number, percent, plain, share, time
 
 
 @pytest.mark.parametrize("allowance", [1_000_000, 60_000, 12_000, 3_000])
@@ -32,15 +32,8 @@ def test_no_space_is_no_picture_and_a_small_image_is_not_enlarged() -> None:
 def test_wording() -> None:
     assert number(41.25) == "41.2" and number(None) == number(float("nan")) == number(True) == "–"
     assert count(1785) == "1,785" and share(0.0342) == "3.4 %"
-    assert [duration(s) for s in (4.21, 59.99, 200, 4321, None)] == [
-        "4.2 s",
-        "1 min 0 s",
-        "3 min 20 s",
-        "1 h 12 min",
-        "–",
-    ]
+    assert [time(seconds) for seconds in (4.21, 4321, None)] == ["4.2 s", "1 h 12 min", "–"]
     assert memory(640.4) == "640 MB" and memory(2150) == "2.1 GB" and memory(None) == "–"
-    assert plural(1, "image") == "1 image" and plural(1785, "class", "classes") == "1,785 classes"
     assert percent(41.25) == "41.2 %" and percent(None) == "–"
     assert clip("a\nb") == "a b" and len(clip("x" * 500, 60)) == 60 and clip("x" * 60, 60) == "x" * 60
     assert plain("a|b `c` <d> *e* [f]") == "a\\|b \\`c\\` &lt;d> \\*e\\* \\[f\\]"

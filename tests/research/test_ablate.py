@@ -23,8 +23,8 @@ from ktse.run_folder import RunFolder
 from typed import TORCHRUN, ktse, ktse_process
 
 TINY = [
-    "--recipe", "demo", "--classify.epochs", "3", "--classify.warmup", "2", "--classify.crop", "64",
-    "--classify.long_side", "[64,80]", "--compute.workers", "0", "--classify.ramp", "0",
+    "--recipe", "demo", "--classify.backbone", "test_byobnet", "--classify.epochs", "3", "--classify.warmup", "2",
+    "--classify.crop", "64", "--classify.long_side", "[64,80]", "--compute.workers", "0", "--classify.ramp", "0",
     "--classify.keep_every", "1", "--compute.precision", "fp32", "--seed.scales", "[0.5]",
 ]  # fmt: skip
 
@@ -49,7 +49,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("ablation") / "out"
-    done = ktse(*command(scenes, out, "--tables", "elements", "--seeds", "1"))
+    done = ktse(*command(scenes, out, "--tables", "elements", "--random-seeds", "1"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(out / "ablation.md")
     assert done.stderr.count("goes on from the warm-up of") == 4
@@ -89,14 +89,14 @@ def test_the_same_command_again_repeats_nothing_and_more_seeds_only_these(
     before = {path: path.stat().st_mtime_ns for path in (finished / "runs").rglob("*") if path.is_file()}
     assert main(command(scenes, finished, "--tables", "sie", "--seeds", "1")) == 0
     said = capsys.readouterr().err
-    assert said.count("ablate: ") == 2 and "CutMix, seed 0" in said and "CutMix + SSR, seed 0" in said
+    assert said.count("ablate: ") == 2 and "CutMix, random seed 0" in said and "CutMix + SSR, random seed 0" in said
     after = {path: path.stat().st_mtime_ns for path in (finished / "runs").rglob("*") if path.is_file()}
     assert all(after[path] == time for path, time in before.items())
 
 
 def test_two_processes_share_the_runs(finished: Path, scenes: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("more: {classify.objective.weights.transfer: 0.5}")
-    arguments = command(scenes, tmp_path / "two", "--tables", str(tmp_path / "mine.yaml"), "--seeds", "1")
+    arguments = command(scenes, tmp_path / "two", "--tables", str(tmp_path / "mine.yaml"), "--random-seeds", "1")
     done = ktse_process(*arguments, launcher=TORCHRUN)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "two" / "ablation.md")  # said once
@@ -120,7 +120,7 @@ def test_a_collapse_is_noted_and_not_tried_again(scenes: Path, tmp_path: Path, m
         real(run, data, recipe, compute)
 
     monkeypatch.setattr(stage, "classify", fragile)
-    arguments = command(scenes, tmp_path / "out", "--tables", str(tmp_path / "mine.yaml"), "--seeds", "1")
+    arguments = command(scenes, tmp_path / "out", "--tables", str(tmp_path / "mine.yaml"), "--random-seeds", "1")
     for _ in range(2):
         assert main(arguments) == 0
         row = next(row for row in table(tmp_path / "out" / "ablation.csv") if row["arm"] == "fragile")
@@ -133,7 +133,9 @@ def test_a_collapse_is_noted_and_not_tried_again(scenes: Path, tmp_path: Path, m
 
 def test_pseudo_masks_can_be_measured_later(finished: Path, scenes: Path, tmp_path: Path) -> None:
     (tmp_path / "none.yaml").write_text("{}")
-    arguments = command(scenes, finished, "--tables", str(tmp_path / "none.yaml"), "--seeds", "1", "--pseudo-masks")
+    arguments = command(
+        scenes, finished, "--tables", str(tmp_path / "none.yaml"), "--random-seeds", "1", "--pseudo-masks"
+    )
     seeds = finished / "runs" / "ktse-0" / "seeds"
     before = {path: path.stat().st_mtime_ns for path in seeds.iterdir()}
     assert main(arguments) == 0
@@ -149,9 +151,9 @@ def test_pseudo_masks_can_be_measured_later(finished: Path, scenes: Path, tmp_pa
     ("more", "message"),
     [
         (("--tables", "nonsense"), "there is no table 'nonsense'"),
-        (("--seeds", "0"), "seeds is 0"),
+        (("--random-seeds", "0"), "random_seeds is 0"),
         (("--classify.warmup", "3"), "all arms would be the same"),
-        (("--masks", "nowhere", "--tables", "elements", "--seeds", "1"), "nowhere"),
+        (("--masks", "nowhere", "--tables", "elements", "--random-seeds", "1"), "nowhere"),
     ],
 )
 def test_a_mistake_is_a_message_and_writes_nothing(

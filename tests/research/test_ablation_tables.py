@@ -13,9 +13,9 @@ ELEMENTS = elements(ClassifyRecipe())
 SUMMARY = Summary(["Words."], [0, 1], ["background", "cat"])
 
 
-def result(arm: str, seed: int, oracle: float, **more: object) -> Result:
+def result(arm: str, random_seed: int, oracle: float, **more: object) -> Result:
     values: dict[str, float | None] = {"oracle": oracle, "miou": oracle - 5, "tag_f1": 90.0, "mask": None}
-    return Result(arm, seed, values, {"background": 80.0, "cat": oracle}, **more)  # type: ignore[arg-type]
+    return Result(arm, random_seed, values, {"background": 80.0, "cat": oracle}, **more)  # type: ignore[arg-type]
 
 
 RESULTS = [
@@ -80,7 +80,12 @@ def test_the_table_of_runs_has_one_row_for_each_and_its_words() -> None:
     head, *lines = rows([ELEMENTS, sensitivity(ObjectiveRecipe())], RESULTS, SUMMARY)
     assert len(lines) == len(RESULTS)
     first = dict(zip(head, lines[0], strict=True))
-    assert (first["arm"], first["tables"], first["seed"], first["oracle"]) == ("plain", "elements sensitivity", 0, 40.0)
+    assert (first["arm"], first["tables"], first["random_seed"], first["oracle"]) == (
+        "plain",
+        "elements sensitivity",
+        0,
+        40.0,
+    )
     assert first["iou cat"] == 40.0 and first["mask"] == ""
 
 

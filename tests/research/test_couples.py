@@ -15,7 +15,7 @@ from ktse.data.dataset import TaggedImages
 from ktse.models.cam_head import CamNetwork
 from ktse.recipe import ClassifyRecipe, ObjectiveRecipe
 from ktse.research.changes import CONDITIONS
-from ktse.research.couples import Activations, choose_couples, measure, square_images
+from ktse.research.couples import Activations, Stitcher, choose_couples, measure
 from ktse.runtime.fabric import make_fabric
 
 ZERO = torch.zeros(3)
@@ -43,7 +43,7 @@ def look(
 ) -> tuple[Activations, list[int]]:
     recipe = ClassifyRecipe(crop=64, long_side=(60, 80), objective=ObjectiveRecipe(stitch=stitch))
     couples = choose_couples(data, 5, 0)
-    found = measure(network(scores), data, couples, recipe, make_fabric("fp32"), "measure")
+    found = measure(Stitcher(network(scores), data, recipe, make_fabric("fp32")), couples, "measure")
     return found, [couple.anchor for couple in couples]
 
 
@@ -62,7 +62,8 @@ def test_a_network_that_sees_only_one_place_changes_nothing(
 
 def test_a_network_that_compares_weakens_as_much_as_what_is_joined_is_bright(data: TaggedImages) -> None:
     found, anchors = look(inhibited, data)
-    images = square_images(network(local), data, anchors, ClassifyRecipe(crop=64, long_side=(60, 80)))
+    recipe = ClassifyRecipe(crop=64, long_side=(60, 80))
+    images = Stitcher(network(local), data, recipe, make_fabric("fp32")).images(anchors)
     bright = torch.nn.functional.avg_pool2d(images.mean(dim=1), 8)
     means = bright.mean(dim=(1, 2), keepdim=True)
     alone = (bright - means / 2).relu().mean(dim=(1, 2)).numpy()

@@ -6,7 +6,7 @@ from math import sqrt
 
 import pytest
 
-from ktse.research.results import Result, by_seed, paired, spread
+from ktse.research.results import Result, by_random_seed, paired, spread
 
 
 def test_a_spread_divides_by_one_less_than_the_number_of_values() -> None:
@@ -21,7 +21,7 @@ def test_one_value_has_no_deviation_and_none_has_no_mean() -> None:
     assert spread([]) is None
 
 
-def test_differences_are_taken_seed_by_seed() -> None:
+def test_differences_are_taken_seed_by_random_seed() -> None:
     # The arms vary by 10 between seeds, but their difference only by 1.
     plain, arm = {0: 40.0, 1: 50.0, 2: 60.0}, {0: 42.0, 1: 51.0, 2: 60.0}
     found = paired(arm, plain)
@@ -42,4 +42,4 @@ def test_collapsed_runs_have_no_value() -> None:
         Result("sie", 1, collapsed="fell"),
         Result("ssr", 0, {"oracle": 1.0}),
     ]
-    assert by_seed(results, "sie", "oracle") == {0: 50.0}
+    assert by_random_seed(results, "sie", "oracle") == {0: 50.0}

@@ -130,7 +130,7 @@ def test_eight_bits_keep_most_labels(tiny_run: Path, drawings: Path, tmp_path: P
 def test_masks_are_exported_for_other_tools(own_run: Path) -> None:
     done = ktse("export", own_run, "--format", "coco")
     assert done.returncode == 0, done.stderr
-    content = json.loads((own_run / "export" / "coco" / "annotations.json").read_text())
+    content = json.loads((own_run / "export" / "coco" / "annotations" / "instances_default.json").read_text())
     assert len(content["images"]) == 14
     assert ktse("export", own_run, "--format", "coco", "--int8").returncode == 1
 

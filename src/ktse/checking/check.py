@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -111,7 +110,7 @@ def check_images(
         sizes=dict(zip(("width", "height"), map(_spread, sizes[good].T), strict=True)) if good.any() else {},
         pixels=int(area.sum()),
         tagged_pixels=int(area @ data.tags.sum(axis=1)),
-        content=_content(data, contents),
+        content=data.hashed("\n".join([*data.classes, "", *data.files]), contents.astype("<u8").tobytes()),
         duplicates=[[data.ids[index] for index in group] for group in groups],
         unreadable=[data.ids[index] for index in np.flatnonzero(~good)],
         true_masks=truth.found if truth is not None else "",
@@ -127,13 +126,6 @@ def check_images(
             *mask_warnings(disagree),
         ],
     )
-
-
-def _content(data: TaggedImages, contents: np.ndarray) -> str:
-    digest = hashlib.sha256("\n".join([*data.classes, "", *data.files]).encode())
-    digest.update(np.packbits(data.tags).tobytes() + np.packbits(data.validation).tobytes())
-    digest.update(contents.astype("<u8").tobytes())
-    return digest.hexdigest()
 
 
 def _too_few(data: TaggedImages, good: np.ndarray) -> list[str]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +17,8 @@ from ktse.data.image import is_deep
 from ktse.data.masks import Truth
 from ktse.errors import DataError, KtseError
 from ktse.files import undecided
+from ktse.runtime.words import pixels
+from ktse.runtime.workers import in_processes
 
 PART = 32
 """Images that a process is given at once."""
@@ -88,25 +88,12 @@ def look_at_all(data: TaggedImages, truth: Truth | None = None, workers: int = 0
             some = data.take(np.arange(start, min(start + PART, len(data))))
             yield some, truth.take(some.ids) if truth is not None else None
 
-    if count <= 1:
-        for part in parts():
-            yield from look(*part)
-        return
-    waiting: deque[Future[list[Look]]] = deque()
-    with ProcessPoolExecutor(count) as pool:
-        try:
-            for part in parts():
-                waiting.append(pool.submit(look, *part))
-                # What waits is bounded, or a million looks would pile up behind a slow one.
-                if len(waiting) > 4 * count:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        except BrokenProcessPool as error:
-            text = "a process that reads images was killed, most likely for want of memory"
-            raise DataError(text, hint="Look for an enormous image, or free memory, and try again.") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+    try:
+        for looks in in_processes(look, parts(), count if count > 1 else 0):
+            yield from looks
+    except BrokenProcessPool as error:
+        text = "a process that reads images was killed, most likely for want of memory"
+        raise DataError(text, hint="Look for an enormous image, or free memory, and try again.") from error
 
 
 def look(data: TaggedImages, truth: Truth | None) -> list[Look]:
@@ -128,8 +115,8 @@ def _look(data: TaggedImages, truth: Truth | None, index: int) -> Look:
     except KtseError as error:
         return found._replace(problem=": ".join([error.what, *error.where]))
     if label.shape[::-1] != image.size:
-        size = f"{label.shape[1]}x{label.shape[0]}"
-        return found._replace(problem=f"{name}: its mask has {size} pixels, not {image.size}")
+        sizes = f"its mask has {pixels(label.shape[::-1])}, but its image has {pixels(image.size)}"
+        return found._replace(problem=f"{name}: {sizes}")
     values = [int(value) for value in np.unique(label) if value not in (0, undecided(label))]
     return found._replace(classes=tuple(value - 1 for value in values))
 

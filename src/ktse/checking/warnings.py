@@ -11,6 +11,7 @@ import numpy as np
 from ktse.data.classes import sounds_like_no_tag
 from ktse.data.dataset import TaggedImages
 from ktse.data.text import examples, short, skeleton
+from ktse.runtime.words import many
 
 RARE = 10
 """Images below which a class is probably too rare to learn."""
@@ -55,14 +56,16 @@ def _some(names: list[str], joint: str = " and ") -> str:
 
 def _rare(counts: Mapping[str, int], images: int) -> list[str]:
     absent = [name for name, count in counts.items() if count == 0]
-    warnings = [f"{len(absent)} classes have no image and cannot be learned: {_some(absent, ', ')}"] if absent else []
+    text = f"{many(len(absent), 'class has', 'classes have')} no image and cannot be learned"
+    warnings = [f"{text}: {_some(absent, ', ')}"] if absent else []
     rare = {name: count for name, count in counts.items() if 0 < count < min(RARE, images)}
     if len(rare) <= NAMED:
-        text = "the class {} has only {} images: probably too rare to learn"
-        warnings += [text.format(short(name), count) for name, count in rare.items()]
+        for name, count in rare.items():
+            warnings.append(f"the class {short(name)} has only {many(count, 'image')}: probably too rare to learn")
     else:
         some = examples((f"{short(name)} ({rare[name]})" for name in sorted(rare, key=lambda name: rare[name])), NAMED)
-        warnings.append(f"{len(rare)} classes have less than {RARE} images, probably too few to learn: {some}")
+        text = f"{many(len(rare), 'class has', 'classes have')} less than {RARE} images, probably too few to learn"
+        warnings.append(f"{text}: {some}")
     everywhere = [short(name) for name, count in counts.items() if count == images and images > 1]
     return warnings + [f"every image has the tag {name}: nothing tells what it looks like" for name in everywhere]
 
@@ -137,7 +140,8 @@ def image_warnings(data: TaggedImages, sizes: np.ndarray, tones: np.ndarray) -> 
     good = np.flatnonzero(sizes.min(axis=1) > 0)
     data, sizes, (flat, top, middle, deep) = data.take(good), sizes[good], tones[good].T
     small = np.flatnonzero(sizes.min(axis=1) < SMALL)
-    text = f"{len(small)} images have a side of less than {SMALL} pixels: {_names(data, small)}"
+    has = many(len(small), "image has", "images have")
+    text = f"{has} a side of less than {SMALL} pixels: {_names(data, small)}"
     warnings = [text] if len(small) else []
     return warnings + _thumbnails(data, sizes) + _flat(data, flat > 0, middle, deep > 0) + _dark(data, top, deep > 0)
 
@@ -158,7 +162,8 @@ def _thumbnails(data: TaggedImages, sizes: np.ndarray) -> list[str]:
         largest = int(sides[indices].max())
         if largest * FRACTION < np.median(np.delete(sides, indices)):
             where = f"folder {folder}" if folder else "top folder"
-            tiny.append(f"all {len(indices)} images in the {where} are tiny (at most {largest} pixels): thumbnails?")
+            every = f"every image in the {where} ({len(indices):,})"
+            tiny.append(f"{every} is tiny (at most {largest} pixels): thumbnails?")
     return tiny if len(tiny) <= NAMED else [f"{len(tiny)} folders hold tiny images only: {tiny[0]} ..."]
 
 
@@ -167,7 +172,7 @@ def _flat(data: TaggedImages, flat: np.ndarray, middle: np.ndarray, deep: np.nda
         return []
     count, levels = int(flat.sum()), middle[flat]
     dark, bright = int((levels <= DARK).sum()), int((levels >= 255 - DARK).sum())
-    text = f"{count} images have (almost) one value only after conversion to 8 bits"
+    text = f"{many(count, 'image has', 'images have')} (almost) one value only after conversion to 8 bits"
     text += f" ({dark} black, {bright} white, {count - dark - bright} grey or coloured)"
     if (flat & deep).any():
         text += "; stretch the values to the whole range, without those that mean no data"
@@ -201,9 +206,9 @@ def duplicate_warnings(data: TaggedImages, groups: list[list[int]]) -> list[str]
     other = [group for group in groups if (data.tags[group] != data.tags[group[0]]).any()]
     leaks = [group for group in groups if len(set(data.validation[group].tolist())) == 2]
     texts = (
-        (groups, f"{extra} images repeat the content of others"),
-        (other, f"{len(other)} of these have the same content, but different tags"),
-        (leaks, f"{len(leaks)} of these are both in training and in validation"),
+        (groups, f"{many(extra, 'image repeats', 'images repeat')} the content of others"),
+        (other, f"{many(len(other), 'group of equal images has', 'groups of equal images have')} different tags"),
+        (leaks, f"{many(len(leaks), 'group', 'groups')} of equal images both in training and in validation"),
     )
     return [f"{text}: {equal(some)}" for some, text in texts if some]
 
@@ -211,8 +216,11 @@ def duplicate_warnings(data: TaggedImages, groups: list[list[int]]) -> list[str]
 def mask_warnings(disagree: list[dict[str, Any]]) -> list[str]:
     """Warnings about true masks that name other classes than the tags."""
     texts = []
-    lacking = {"only in tags": "have a tag that their mask lacks", "only in mask": "lack a tag of their mask"}
-    for where, text in lacking.items():
+    lacking = {
+        "only in tags": ("image has a tag that its mask lacks", "images have a tag that their mask lacks"),
+        "only in mask": ("image lacks a tag of its mask", "images lack a tag of their mask"),
+    }
+    for where, (one, several) in lacking.items():
         if some := [f"{entry['id']} ({', '.join(entry[where])})" for entry in disagree if entry[where]]:
-            texts.append(f"{len(some)} images {text}: {examples(some, NAMED)}")
+            texts.append(f"{many(len(some), one, several)}: {examples(some, NAMED)}")
     return texts

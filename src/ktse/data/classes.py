@@ -7,6 +7,7 @@ from pathlib import Path
 from ktse.data.text import clean, examples, is_utf8, short, skeleton, words_of
 from ktse.data.text_files import read_lines
 from ktse.errors import DataError
+from ktse.runtime.words import many
 
 VOC_CLASSES = words_of(
     """aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep
@@ -87,7 +88,8 @@ def choose_classes(
         where = f"tags found: {', '.join(left[:NAMED])}"
         raise DataError(f"none of the classes in {wanted} occurs in {source}", where=where, hint="Check data.classes.")
     if left:
-        notes.append(f"{len(left)} tags are not among the classes in {wanted} and left out: {examples(left, NAMED)}")
+        text = f"{many(len(left), 'tag is', 'tags are')} not among the classes in {wanted} and left out"
+        notes.append(f"{text}: {examples(left, NAMED)}")
     return classes, [meaning[row] for row in tags], notes
 
 
@@ -118,9 +120,9 @@ def _without_no_tag(tags: Tags, names: dict[str, str], source: Path) -> tuple[Ta
     alone = sum(bool(row) and not left[row] for row in tags)
     beside = sum(left[row] != row and bool(left[row]) for row in tags)
     unknown = [name for look, name in names.items() if look not in map(skeleton, gone)]
-    notes = [f"{', '.join(map(short, gone))} means no tag: {alone} images have no other"]
+    notes = [f"{', '.join(map(short, gone))} means no tag: {many(alone, 'image has', 'images have')} no other"]
     if beside:
-        notes.append(f"{beside} images have other tags besides: these count")
+        notes.append(f"{many(beside, 'image has', 'images have')} other tags besides: these count")
     if unknown:
         notes.append(f"no image has the tag {', '.join(map(short, unknown))} of data.no_tag")
     return [left[row] for row in tags], notes

@@ -83,10 +83,13 @@ class TaggedImages:
 
     def fingerprint(self) -> str:
         """Hash of names, tags, split, and each file's size and time of change."""
-        digest = hashlib.sha256("\n".join(self.classes).encode())
-        root = os.fspath(self.root)
+        root, lines = os.fspath(self.root), ["\n".join(self.classes)]
         for name in self.files:
             stat = os.stat(f"{root}/{name}")  # noqa: PTH116 (a million paths take pathlib seconds)
-            digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-        digest.update(np.packbits(self.tags).tobytes() + np.packbits(self.validation).tobytes())
-        return digest.hexdigest()
+            lines.append(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n")
+        return self.hashed("".join(lines))
+
+    def hashed(self, text: str, content: bytes = b"") -> str:
+        """Hash of a text, the tags, the split, and more content."""
+        tables = np.packbits(self.tags).tobytes() + np.packbits(self.validation).tobytes()
+        return hashlib.sha256(text.encode() + tables + content).hexdigest()

@@ -10,6 +10,7 @@ from pathlib import Path
 from ktse.data.file_kinds import KINDS, ending, endings
 from ktse.data.text import examples, is_utf8, words_of
 from ktse.errors import DataError
+from ktse.runtime.words import many
 
 RUN = frozenset(("recipe.yaml", "manifest.json"))
 """Files by which a run folder is known."""
@@ -64,7 +65,7 @@ def list_folder(folder: Path) -> Listing:
         raise DataError(f"{called} cannot be read", where=str(error), hint="Check who may read it.") from error
     if garbled := [name for name in walk.files if not is_utf8(name)]:
         where = [name.encode("utf-8", "backslashreplace").decode() for name in garbled]
-        text = f"{len(garbled)} file names in {folder} are not valid UTF-8"
+        text = f"{many(len(garbled), 'file name is', 'file names are')} not valid UTF-8 in {folder}"
         raise DataError(text, where=where, hint="Rename these files.")
     if not walk.files:
         others = ", ".join(f"{count} {name or 'without an ending'}" for name, count in walk.aside.most_common(8))

@@ -18,10 +18,11 @@ from ktse.data.readers.coco_masks import read_coco
 from ktse.data.readers.found_masks import Drawing, Images, Reading
 from ktse.data.readers.mask_folder import read_folder
 from ktse.data.readers.mask_pictures import retyped
-from ktse.data.text import examples, many
+from ktse.data.text import examples
 from ktse.errors import DataError, KtseError
 from ktse.files import read_label_map
 from ktse.runtime.console import say
+from ktse.runtime.words import many
 
 HOW = (
     "A mask is a PNG file named like its image, with the image's size: 0 background, k class k (line k of "
@@ -124,8 +125,8 @@ def open_truth(path: Path, data: TaggedImages) -> Truth:
     _require_a_class(reading, path)
     found = f"true masks: {len(reading.paths)} of {many(len(data), 'image')}"
     if reading.unfit:
-        fit = "fits" if len(reading.unfit) == 1 else "fit"
-        found += f"; {many(len(reading.unfit), 'name')} in {path} {fit} no image: {examples(reading.unfit)}"
+        unfit = many(len(reading.unfit), f"name in {path} fits", f"names in {path} fit")
+        found += f"; {unfit} no image: {examples(reading.unfit)}"
     notes = list(reading.notes)
     if skipped := reading.incomplete():
         notes.append(f"not measured, {many(len(skipped), 'image')}: {examples(skipped)}")

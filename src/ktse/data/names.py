@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from ktse.data.text import examples
 from ktse.errors import DataError
+from ktse.runtime.words import many
 
 SUFFIXES = (".png", ".npz", ".jpg", ".txt", ".xml", ".json")
 """Endings of files that are called like an image; no folder of other images may have such a name."""
@@ -42,8 +43,9 @@ def clashes(ids: Sequence[str]) -> list[str]:
     for name in ids:
         alike.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
     pairs = [" and ".join(names[:3]) for names in alike.values() if len(names) > 1]
-    text = "names differ in case or accents only, so that their results overwrite each other on Windows and macOS"
-    return [f"{len(pairs)} {text}: {examples(pairs)}"] if pairs else []
+    text = many(len(pairs), "group of names differs", "groups of names differ")
+    text += " in case or accents only, so that their results overwrite each other on Windows and macOS"
+    return [f"{text}: {examples(pairs)}"] if pairs else []
 
 
 def _folders(files: Iterable[str]) -> set[str]:

@@ -63,11 +63,6 @@ def examples(names: Iterable[str], most: int = 3, joint: str = ", ") -> str:
     return joint.join(some[:most]) + (" ..." if len(some) > most else "")
 
 
-def many(count: int, word: str) -> str:
-    """A number and a word that takes an s."""
-    return f"{count} {word}{'' if count == 1 else 's'}"
-
-
 def listed(problems: list[str], most: int = 8) -> list[str]:
     """The first problems of a kind, and the number of the others, so that a message shows every kind."""
     more = [f"... and {len(problems) - most + 1} more like these"]

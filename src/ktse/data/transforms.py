@@ -22,7 +22,7 @@ Triple: TypeAlias = Sequence[float]
 def seeded(*numbers: int) -> Iterator[None]:
     """Draw random numbers that depend on these numbers alone, and leave the global generator as it was.
 
-    A sample's augmentation depends on (seed, epoch, index), so that it is the same with any number of workers or
+    A sample's augmentation depends on (random seed, epoch, index), so that it is the same with any number of workers or
     devices and after a resume.
     """
     with torch.random.fork_rng(devices=[]):

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from ktse.data.dataset import TaggedImages
 from ktse.errors import ExportError, KtseError
-from ktse.exporting.masks import LOCAL_FILES, export_masks
 from ktse.recipe import PredictRecipe
 from ktse.run_folder import RunFolder
 
@@ -101,21 +100,13 @@ def export_file(
 
     check_place(out, "onnx")
     model, classes = load_model(weights)
-    with _writing(out):
+    with writing(out):
         export_onnx(Portable(model), classes, recipe, out, photos, int8)
     return out
 
 
-def export_run_masks(run: RunFolder, data: TaggedImages, form: str, out: Path, fused: bool, wishes: Wishes) -> Path:
-    """Write the masks of a run; see `export_masks`."""
-    check_place(out, form)
-    with _writing(out):
-        prefix = LOCAL_FILES if wishes.prefix is None else wishes.prefix
-        return export_masks(run, data, form, out, fused, wishes.simplify, prefix)
-
-
 @contextmanager
-def _writing(out: Path) -> Iterator[None]:
+def writing(out: Path) -> Iterator[None]:
     """Name the place where writing failed: the file itself has a temporary name that says nothing."""
     try:
         yield

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ktse.data.image import read_image
 from ktse.errors import ExportError
-from ktse.exporting.network import IMAGES, quiet
+from ktse.exporting.network_graph import IMAGES, quiet
 from ktse.models.segmenter import DIVISOR, Portable
 from ktse.prediction.scales import SMALLEST
 from ktse.recipe import PredictRecipe

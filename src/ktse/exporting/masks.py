@@ -7,15 +7,16 @@ from pathlib import Path
 
 from ktse.data.dataset import TaggedImages
 from ktse.errors import ExportError, RunError
-from ktse.exporting.masked import Masked, Style, write_text
-from ktse.exporting.names import unfit
-from ktse.exporting.pixels import coco, cvat, voc
-from ktse.exporting.shapes import label_studio, yolo
+from ktse.exporting.masked import Masked, Style
+from ktse.exporting.pixel_formats import coco, cvat, voc
+from ktse.exporting.polygon_formats import label_studio, yolo
 from ktse.exporting.simplify import Simplifier
-from ktse.files import read_label_map
+from ktse.exporting.unfit_names import unfit
+from ktse.files import read_label_map, write_text
 from ktse.quality.verdict import Verdict, read_verdict
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
+from ktse.runtime.words import many
 
 LOCAL_FILES = "/data/local-files/?d="
 """Where Label Studio serves files of its own machine."""
@@ -34,7 +35,7 @@ def export_masks(
     out: Path,
     fused: bool = False,
     simplify: float = 0.0,
-    prefix: str = LOCAL_FILES,
+    prefix: str | None = None,
 ) -> Path:
     """Write the masks of a run in another tool's format, with their confidence and the run's verdict.
 
@@ -45,7 +46,7 @@ def export_masks(
         out: a folder; files of an earlier call are replaced.
         fused: take the fused masks.
         simplify: pixels by which polygons may leave the edge of the mask; 0: exact.
-        prefix: what stands before the name of an image in Label Studio's tasks.
+        prefix: what stands before the name of an image in Label Studio's tasks; None: where it serves local files.
 
     Returns:
         the main file.
@@ -58,16 +59,16 @@ def export_masks(
     missing = [name for name in data.ids if not path(name).is_file()]
     if missing:
         hint = f"Make them first: ktse {'predict' if fused else 'refine'} {run.root}"
-        raise RunError(f"{len(missing)} of {len(data)} images have no mask", where=missing, hint=hint)
+        raise RunError(f"no mask: {len(missing)} of {many(len(data), 'image')}", where=missing, hint=hint)
     _check_fit(data, form, out)
     verdict, simplifier = read_verdict(run), Simplifier(simplify)
-    verdict = None if verdict is None else verdict.of_masks
-    style = Style(data.classes, verdict, simplifier, prefix)
-    say(f"export: {'fused masks' if fused else 'masks'} of {len(data)} images")
+    verdict = verdict and verdict.of_masks
+    style = Style(data.classes, verdict, simplifier, LOCAL_FILES if prefix is None else prefix)
+    say(f"export: {'fused masks' if fused else 'masks'} of {many(len(data), 'image')}")
     main = FORMATS[form](_read(run, path, data), style, out)
     _write_verdict(verdict, out / "VERDICT.txt")
     if simplify:
-        say(f"export: simplified by up to {simplify:g} pixels: {simplifier}")
+        say(f"export: simplified by up to {simplify:g} {'pixel' if simplify == 1 else 'pixels'}: {simplifier}")
     return main
 
 

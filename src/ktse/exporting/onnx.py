@@ -61,7 +61,7 @@ def export_onnx(
     import onnx
 
     from ktse.exporting.graph import around
-    from ktse.exporting.network import network_graph
+    from ktse.exporting.network_graph import network_graph
     from ktse.exporting.parity import check_photos, compare
 
     say("export: torch writes the network as ONNX, which can take a minute")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ktse.data.image import read_image
 from ktse.errors import ExportError
-from ktse.exporting.network import UNFIT
+from ktse.exporting.network_graph import UNFIT
 from ktse.models.segmenter import Portable
 from ktse.prediction.onnx import INPUT, LABEL
 from ktse.prediction.predictor import Predictor

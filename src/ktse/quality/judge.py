@@ -11,6 +11,7 @@ from typing import Literal
 
 from ktse.quality.facts import ClassFacts, Facts
 from ktse.quality.verdict import Level, Sign, Verdict
+from ktse.runtime.words import many
 
 TRUE_MASKS = 5
 """True masks that show a class, from which on they and not the other signs judge its masks."""
@@ -31,7 +32,7 @@ def _run_signs(facts: Facts) -> Iterator[Sign | None]:
         yield Sign("do-not-use", "", text, report)
     for text in facts.model_complaints:
         yield Sign("do-not-use", "", text, report, "model")
-    text = f"There are only {facts.training} images to learn from."
+    text = f"There {'is' if facts.training == 1 else 'are'} only {many(facts.training, 'image')} to learn from."
     yield _sign(_low(facts.training, 60, 20), "", text, "add images: some hundred")
     yield _classifier(facts)
     if facts.measured >= RUN_TRUE_MASKS:
@@ -57,10 +58,10 @@ def _class_signs(facts: Facts, one: ClassFacts) -> Iterator[Sign | None]:
         text = f"Every image has the tag {name}, so that nothing shows what the class looks like."
         yield Sign("do-not-use", one.name, text, f"add images without {name}")
     else:
-        text = f"Only {one.images} images to learn from have the tag {name}."
+        text = f"Only {many(one.images, 'image to learn from has', 'images to learn from have')} the tag {name}."
         yield _sign(_low(one.images, 10, 3), one.name, text, f"add images with {name}")
     if one.true_masks >= TRUE_MASKS:
-        text = f"The masks of {name} reach an IoU of {_number(one.iou)} % ({one.true_masks} true masks)."
+        text = f"The masks of {name} reach an IoU of {_number(one.iou)} % ({many(one.true_masks, 'true mask')})."
         yield _sign(_low(one.iou, 40, 20), one.name, text, look)
     else:
         yield from _class_without_truth(facts, one, name, look)
@@ -84,8 +85,8 @@ def _class_without_truth(facts: Facts, one: ClassFacts, name: str, look: str) ->
     text = f"In {_share(one.empty)} of its images, the mask lacks {name}."
     yield _sign(_high(one.empty, 0.2, 0.5), one.name, text, _calibrate(facts))
     text = (
-        f"{name} is about as small as the grid that the network sees ({_number(one.cells, 0)} cells in the median): "
-        "its outlines are a guess."
+        f"{name} is about as small as the grid that the network sees ({many(round(one.cells or 0), 'cell')} in the "
+        "median): its outlines are a guess."
     )
     tiles = "cut the images into tiles, or give larger ones with --seed.long_side 768"
     yield _sign(_low(one.cells, 20, 8), one.name, text, tiles)
@@ -122,7 +123,7 @@ def _threshold(facts: Facts) -> Sign | None:
 def _measured(facts: Facts) -> Iterator[Sign | None]:
     mask, seed, oracle = facts.miou.get("mask"), facts.miou.get("seed"), facts.oracle
     best = max((facts.miou[stage] for stage in ("mask", "fused") if stage in facts.miou), default=None)
-    over, calibrate = f"({facts.measured} true masks)", _calibrate(facts)
+    over, calibrate = f"({many(facts.measured, 'true mask')})", _calibrate(facts)
     yield _sign(_low(best, 45, 35), "", f"The masks reach an mIoU of {_number(best)} % {over}.", calibrate)
     if mask is not None and seed is not None:
         text = f"The masks, {mask:.1f} %, are worse than the seeds that they are made from, {seed:.1f} % {over}."
@@ -130,6 +131,12 @@ def _measured(facts: Facts) -> Iterator[Sign | None]:
     if mask is not None and oracle is not None:
         text = f"Another background threshold gives masks of {oracle:.1f} % instead of {mask:.1f} % {over}."
         yield _sign(_high(oracle - mask, 3, 8), "", text, calibrate)
+    prediction = facts.miou.get("prediction")
+    if mask is not None and prediction is not None:
+        text = f"The predictions, {prediction:.1f} %, are worse than the masks, {mask:.1f} % {over}."
+        fused = "use the fused masks; " if "fused" in facts.miou else ""
+        then = f"{fused}for new images, give their tags: ktse predict {facts.root} IMAGES --out DIR --tags CSV"
+        yield _sign(_low(prediction - mask, -5, -15), "", f"{text} See docs/bad-results.md.", then, "model")
 
 
 def _sign(

@@ -243,9 +243,10 @@ def figure(charts: Sequence[Chart], title: str) -> str:
             placed.append((chart, down))
             down += 48 + int(size[2]) + FIGURE_MARGIN
             width = max(width, int(size[1]), CHARACTER_WIDTH * len(chart.words))
-    return _drawn(
+    drawing = _drawn(
         "figure", charts=placed, title=title, left=FIGURE_MARGIN, width=width + 2 * FIGURE_MARGIN, height=down
     )
+    return drawing.rstrip() + "\n"
 
 
 def ticks(low: float, high: float, *, around: bool = False, aim: int = 4) -> list[float]:

@@ -13,8 +13,9 @@ from ktse.data.masks import Truth
 from ktse.quality.verdict import Level, Verdict
 from ktse.recipe import Recipe
 from ktse.reporting import judgement, scores
-from ktse.reporting.wording import clip, plural
+from ktse.reporting.wording import clip
 from ktse.run_folder import RunFolder
+from ktse.runtime.words import many
 
 MOST_NOTES = 40
 """Warnings that are shown; of more, the number."""
@@ -78,7 +79,7 @@ class Facts:
     @property
     def true_masks(self) -> str:
         """How many images have a true mask, in words."""
-        return f"true masks: {self.has_truth.sum():,} of {plural(len(self.data), 'image')}"
+        return f"true masks: {self.has_truth.sum():,} of {many(len(self.data), 'image')}"
 
     @property
     def levels(self) -> dict[str, Level]:
@@ -131,5 +132,6 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Facts:
     found += scores.notes(evaluation)
     notes = [clip(note, LONGEST_NOTE) for note in dict.fromkeys(found) if note.rstrip(".") not in signs]
     if len(notes) > MOST_NOTES:
-        notes[MOST_NOTES:] = [f"{len(notes) - MOST_NOTES:,} more warnings are in check.json and evaluation.json"]
+        more = many(len(notes) - MOST_NOTES, "more warning is", "more warnings are")
+        notes[MOST_NOTES:] = [f"{more} in check.json and evaluation.json"]
     return Facts(run, data, truth, run.read_recipe(), manifest, evaluation, masks, model, verdict, notes)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ktse.files import read_table
 from ktse.quality.verdict import LEVELS
-from ktse.reporting.choice import one_per_class, to_draw, to_look_at
+from ktse.reporting.chosen_images import one_per_class, to_draw, to_look_at
 from ktse.reporting.facts import Facts
 from ktse.reporting.pictures import Painter, Picture, colour
 from ktse.reporting.wording import clip

@@ -8,10 +8,11 @@ from typing import Any
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth, open_corrections
 from ktse.errors import DataError
+from ktse.files import write_text
 from ktse.recipe import Recipe
 from ktse.reporting import scores
 from ktse.reporting.facts import Facts, gather
-from ktse.reporting.templates import environment, write
+from ktse.reporting.templates import environment
 from ktse.run_folder import RunFolder
 
 FEW_IMAGES = 20
@@ -36,7 +37,8 @@ def write_model_card(run: RunFolder, data: TaggedImages, truth: Truth | None) ->
         RunError: a file of the run is damaged.
     """
     template = environment(html=False).get_template("model_card.md.j2")
-    return write(run.path("model_card.md"), template.render(content(gather(run, data, truth))))
+    text = template.render(content(gather(run, data, truth)))
+    return write_text(run.path("model_card.md"), text.rstrip() + "\n")
 
 
 def content(facts: Facts) -> dict[str, Any]:

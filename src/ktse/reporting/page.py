@@ -12,13 +12,14 @@ from markupsafe import Markup
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
+from ktse.files import write_text
 from ktse.recipe.load import to_dict
 from ktse.reporting import scores
 from ktse.reporting.curves import training
 from ktse.reporting.facts import Facts, gather
 from ktse.reporting.gallery import gallery
 from ktse.reporting.pictures import colour
-from ktse.reporting.templates import environment, write
+from ktse.reporting.templates import environment
 from ktse.reporting.wording import clip, is_number
 from ktse.run_folder import RunFolder
 
@@ -49,12 +50,9 @@ def write_report(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Pat
     script = Path(__file__).with_name("report.js").read_text(encoding="utf-8")
     # The hash allows this script and no other.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = (
-        environment(html=True)
-        .get_template("report.html.j2")
-        .render(**content(gather(run, data, truth)), script=Markup(script), script_hash=digest)
-    )
-    return write(run.path("report.html"), page)
+    template = environment(html=True).get_template("report.html.j2")
+    page = template.render(**content(gather(run, data, truth)), script=Markup(script), script_hash=digest)
+    return write_text(run.path("report.html"), page.rstrip() + "\n")
 
 
 def content(facts: Facts) -> dict[str, Any]:

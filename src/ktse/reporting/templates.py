@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ktse.files import atomic
 from ktse.reporting import judgement, wording
+from ktse.runtime.words import many
 
 
 @lru_cache
@@ -30,17 +29,10 @@ def environment(*, html: bool) -> Environment:
         whole=wording.count,
         share=wording.share,
         percent=wording.percent,
-        duration=wording.duration,
+        duration=wording.time,
         memory=wording.memory,
         clip=wording.clip,
         plain=wording.plain,
     )
-    found.globals.update(is_number=wording.is_number, plural=wording.plural, head=judgement.head)
+    found.globals.update(is_number=wording.is_number, plural=many, head=judgement.head)
     return found
-
-
-def write(path: Path, text: str) -> Path:
-    """Write a text file atomically."""
-    with atomic(path) as part:
-        part.write_text(text.rstrip() + "\n", encoding="utf-8")
-    return path

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, TypeGuard
 
+from ktse.runtime.words import duration
+
 NOTHING = "–"
 
 
@@ -33,16 +35,9 @@ def share(value: Any) -> str:
     return f"{100 * value:.1f} %" if is_number(value) else NOTHING
 
 
-def duration(seconds: Any) -> str:
-    """Seconds as "4.2 s", "3 min 20 s" or "1 h 12 min"."""
-    if not is_number(seconds):
-        return NOTHING
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+def time(seconds: Any) -> str:
+    """A duration in words; a dash for anything else."""
+    return duration(seconds) if is_number(seconds) else NOTHING
 
 
 def memory(megabytes: Any) -> str:
@@ -50,11 +45,6 @@ def memory(megabytes: Any) -> str:
     if not is_number(megabytes):
         return NOTHING
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1024:.1f} GB"
-
-
-def plural(amount: int, one: str, many: str = "") -> str:
-    """A count with its noun: "1 image", "1,785 images"."""
-    return f"{amount:,} {one if amount == 1 else many or one + 's'}"
 
 
 def listing(names: list[str]) -> str:

@@ -19,6 +19,7 @@ from ktse.runtime.device import Device, on_device
 from ktse.runtime.lock import locked, refuse_locked
 from ktse.runtime.log import recording
 from ktse.runtime.processes import rank
+from ktse.runtime.words import many
 
 
 def ablate(
@@ -30,16 +31,16 @@ def ablate(
     recipe: str | Path = "fast",
     weights: str | None = None,
     tables: str = ",".join(NAMES),
-    seeds: int = 3,
+    random_seeds: int = 3,
     device: Device = "auto",
     pseudo_masks: bool = False,
     skip_bad: bool = False,
     settings: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Measure the paper's ablation tables on a data set, with several seeds, beside the paper's figures.
+    """Measure the paper's ablation tables on a data set, with several random seeds, beside the paper's figures.
 
-    Each arm and seed is an ordinary run folder in OUT/runs. The same call again does what is left; with torchrun, each
-    process does its share on a device of its own.
+    Each arm and random seed is an ordinary run folder in OUT/runs. The same call again does what is left; with
+    torchrun, each process does its share on a device of its own.
 
     Args:
         images: folder of images, or the root of a data set (class subfolders, VOC, COCO).
@@ -49,7 +50,7 @@ def ablate(
         recipe: fast, demo, or the path of a YAML file; the last arm of the elements is this recipe as it is.
         weights: initial weights of the backbone: a file, hub (timm's download) or none.
         tables: some of elements, alignment, sie, sensitivity, and YAML files with arms of your own, joined by commas.
-        seeds: number of seeds, from classify.seed on.
+        random_seeds: how many, from compute.random_seed on.
         device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         pseudo_masks: also refine, and measure the pseudo-masks.
         skip_bad: leave out images that cannot be read, instead of stopping.
@@ -63,20 +64,20 @@ def ablate(
     """
     base = given_recipe(recipe, settings, images, tags, masks, weights, skip_bad)
     folder = Path(out)
-    if seeds < 1:
-        raise RecipeError(f"seeds is {seeds}, but must be 1 or more")
+    if random_seeds < 1:
+        raise RecipeError(f"random_seeds is {random_seeds}, but must be 1 or more")
     if base.classify.warmup >= base.classify.epochs:
         hint = "Leave epochs after the warm-up, or give another --recipe."
         raise RecipeError("classify.warmup equals classify.epochs: all arms would be the same", hint=hint)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not (folder / "runs").is_dir():
         raise RunError(f"{folder} exists and holds no ablation", hint="Give another --out, or remove it.")
     chosen = choose([name.strip() for name in tables.split(",") if name.strip()], base.classify)
-    runs = make_runs(base, all_arms(chosen), seeds, folder)
+    runs = make_runs(base, all_arms(chosen), random_seeds, folder)
     _ = runs[0].job.data, runs[0].job.given.truth  # bad input is said before anything is written
     if pseudo_masks:
         require_extras(base, stages_of(base))
     refuse_locked(folder)
-    summary = _summary(runs, str(recipe), seeds)
+    summary = _summary(runs, str(recipe), random_seeds)
 
     def write() -> None:
         if rank() == 0:
@@ -90,20 +91,21 @@ def ablate(
     return folder / "ablation.md"
 
 
-def _summary(runs: list[ArmRun], recipe: str, seeds: int) -> Summary:
+def _summary(runs: list[ArmRun], recipe: str, random_seeds: int) -> Summary:
     job = runs[0].job
     data, truth, classify = job.data, job.given.truth, job.recipe.classify
     first = job.recipe.compute.random_seed
     measured = len(truth.paths) if truth is not None else 0
-    numbers = list(range(first, first + seeds))
+    numbers = list(range(first, first + random_seeds))
     lines = [
-        f"Data: {len(data)} images, {len(data.classes)} classes; measured on {measured} true masks, which training "
-        f"never sees. Recipe `{recipe}`: {classify.backbone}, {classify.epochs} epochs, at most {classify.warmup} of "
-        f"them warm-up, the same for all arms of a seed. Seeds {', '.join(map(str, numbers))}. ktse {__version__}.",
+        f"Data: {many(len(data), 'image')}, {many(len(data.classes), 'class', 'classes')}; measured on "
+        f"{many(measured, 'true mask')}, never seen in training. Recipe `{recipe}`: {classify.backbone}, "
+        f"{many(classify.epochs, 'epoch')}, at most {classify.warmup} of them warm-up, the same for all arms of a "
+        f"random seed. Random seeds: {', '.join(map(str, numbers))}. ktse {__version__}.",
         "",
-        "Mean ± standard deviation over the seeds. *Against*: paired differences, seed by seed, and their standard "
-        "deviation. The oracle threshold is chosen on the true masks, the label-free one without them. A run that "
-        "collapsed is counted, and has no value. The paper's figures are for PASCAL VOC 2012 with WideResNet-38: their "
-        "order and gains can be compared with these, their height cannot.",
+        "Mean ± standard deviation over the random seeds. *Against*: differences paired by random seed, and their "
+        "standard deviation. The oracle threshold is chosen on the true masks, the label-free one without them. A run "
+        "that collapsed is counted, and has no value. The paper's figures are for PASCAL VOC 2012 with WideResNet-38: "
+        "their order and gains can be compared with these, their height cannot.",
     ]
     return Summary(lines, numbers, ["background", *data.classes])

@@ -60,7 +60,64 @@ class Activations:
     lines: np.ndarray
 
 
-def choose_couples(data: TaggedImages, count: int, seed: int) -> list[Couple]:
+@dataclass(frozen=True)
+class Stitcher:
+    """Stitches images and computes their CAMs, as training does, but without its chances.
+
+    Attributes:
+        network: in evaluation mode, on the device of the fabric.
+        data: images and tags.
+        recipe: of the training: size of the images, stitching axis.
+        fabric: device and precision.
+    """
+
+    network: CamNetwork
+    data: TaggedImages
+    recipe: ClassifyRecipe
+    fabric: Fabric
+
+    @property
+    def axis(self) -> Literal["height", "width"]:
+        """The axis along which is stitched; the height where training draws it."""
+        return "width" if self.recipe.objective.stitch == "width" else "height"
+
+    def images(self, indices: Sequence[int]) -> Tensor:
+        """Images at the size of training: the middle of the range of sizes, the middle of the image.
+
+        Returns:
+            (N, 3, crop, crop) float32, normalised; what lies outside an image has the mean colour.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        target, crop = sum(self.recipe.long_side) // 2, self.recipe.crop
+        images = []
+        for index in indices:
+            image = self.data.read(index, target)
+            tensor = to_tensor(image, self.network.mean, self.network.std, long_side_size(image.size, target))
+            missing = [max(0, crop - side) for side in tensor.shape[-2:]]
+            tensor = pad(tensor, (missing[1] // 2, -(-missing[1] // 2), missing[0] // 2, -(-missing[0] // 2)))
+            top, left = ((side - crop) // 2 for side in tensor.shape[-2:])
+            images.append(tensor[:, top : top + crop, left : left + crop])
+        return torch.stack(images)
+
+    @torch.no_grad()
+    def maps(self, images: Tensor, keys: Sequence[int]) -> Tensor:
+        """The signed CAM of one class of each image: (N, 3, H, W) to (N, 1, h, w) float32 on the CPU."""
+        batch = images.to(self.fabric.device, memory_format=torch.channels_last)
+        with self.fabric.autocast():
+            scores = self.network.scores(batch)
+        return torch.stack([scores[row, 1 + key] for row, key in enumerate(keys)])[:, None].float().cpu()
+
+    def stitched_maps(self, anchors: Tensor, others: Tensor, keys: Sequence[int], alone: Tensor) -> Tensor:
+        """The signed CAM of stitched images, each half as large as the map of an image alone, as in training."""
+        height, width = alone.shape[-2:]
+        size = (2 * height, width) if self.axis == "height" else (height, 2 * width)
+        whole = self.maps(stitch(anchors, others, self.axis), keys)
+        return interpolate(whole, size, mode="bilinear", align_corners=False)
+
+
+def choose_couples(data: TaggedImages, count: int, random_seed: int) -> list[Couple]:
     """Draw anchors among the training images, each once, with a class and images to stitch them to.
 
     Images whose classes no other image has are left out.
@@ -68,9 +125,9 @@ def choose_couples(data: TaggedImages, count: int, seed: int) -> list[Couple]:
     Args:
         data: images and tags.
         count: how many at most.
-        seed: of every choice.
+        random_seed: of every choice.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_seed)
     training = data.training
     tags = data.tags[training]
     couples: list[Couple] = []
@@ -108,41 +165,28 @@ def kept_network(run: RunFolder, name: str) -> CamNetwork:
     return network.eval()
 
 
-def measure(
-    network: CamNetwork,
-    data: TaggedImages,
-    couples: Sequence[Couple],
-    recipe: ClassifyRecipe,
-    fabric: Fabric,
-    label: str,
-) -> Activations:
+def measure(stitcher: Stitcher, couples: Sequence[Couple], label: str) -> Activations:
     """Measure every couple under every condition.
 
     Args:
-        network: in evaluation mode, on the device of the fabric.
-        data: images and tags.
+        stitcher: network and images.
         couples: N anchors with what they are stitched to.
-        recipe: of the training: size of the images, stitching axis.
-        fabric: device and precision.
         label: words before the progress bar.
     """
-    axis = axis_of(recipe)
     parts: list[tuple[np.ndarray, ...]] = []
     starts = range(0, len(couples), BATCH)
     for start in track(starts, label, total=len(starts)):
         chunk = couples[start : start + BATCH]
-        anchors = square_images(network, data, [couple.anchor for couple in chunk], recipe)
-        same = square_images(network, data, [couple.same for couple in chunk], recipe)
-        known = [couple.other if couple.other >= 0 else couple.anchor for couple in chunk]
-        other = square_images(network, data, known, recipe)
+        anchors = stitcher.images([couple.anchor for couple in chunk])
+        same = stitcher.images([couple.same for couple in chunk])
+        other = stitcher.images([couple.other if couple.other >= 0 else couple.anchor for couple in chunk])
         partners = {"same": same, "other": other, "blank": torch.zeros_like(anchors), "itself": anchors}
         keys = [couple.key for couple in chunk]
-        alone = class_maps(network, anchors, keys, fabric)
-        columns = [_numbers(alone, alone, recipe)]
+        alone = stitcher.maps(anchors, keys)
+        columns = [_numbers(alone, alone, stitcher.axis)]
         for condition in CONDITIONS:
-            whole = class_maps(network, stitch(anchors, partners[condition], axis), keys, fabric)
-            whole = interpolate(whole, joined(alone, axis), mode="bilinear", align_corners=False)  # as in training
-            columns.append(_numbers(whole[..., : alone.shape[-2], : alone.shape[-1]], whole, recipe))
+            whole = stitcher.stitched_maps(anchors, partners[condition], keys, alone)
+            columns.append(_numbers(whole[..., : alone.shape[-2], : alone.shape[-1]], whole, stitcher.axis))
         stacked = [np.stack(values, axis=1) for values in zip(*columns, strict=True)]
         lacking = np.array([couple.other < 0 for couple in chunk])
         for values in stacked:
@@ -151,51 +195,10 @@ def measure(
     return Activations(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
-def square_images(network: CamNetwork, data: TaggedImages, indices: Sequence[int], recipe: ClassifyRecipe) -> Tensor:
-    """Images at the size of training without its chances: the middle of the range of sizes, the middle of the image.
-
-    Returns:
-        (N, 3, crop, crop) float32, normalised; what lies outside an image has the mean colour.
-
-    Raises:
-        DataError: an image cannot be read.
-    """
-    target, crop = sum(recipe.long_side) // 2, recipe.crop
-    images = []
-    for index in indices:
-        image = data.read(index, target)
-        tensor = to_tensor(image, network.mean, network.std, long_side_size(image.size, target))
-        missing = [max(0, crop - side) for side in tensor.shape[-2:]]
-        tensor = pad(tensor, (missing[1] // 2, -(-missing[1] // 2), missing[0] // 2, -(-missing[0] // 2)))
-        top, left = ((side - crop) // 2 for side in tensor.shape[-2:])
-        images.append(tensor[:, top : top + crop, left : left + crop])
-    return torch.stack(images)
-
-
-@torch.no_grad()
-def class_maps(network: CamNetwork, images: Tensor, keys: Sequence[int], fabric: Fabric) -> Tensor:
-    """The signed CAM of one class of each image: (N, 3, H, W) to (N, 1, h, w) float32 on the CPU."""
-    batch = images.to(fabric.device, memory_format=torch.channels_last)
-    with fabric.autocast():
-        scores = network.scores(batch)
-    return torch.stack([scores[row, 1 + key] for row, key in enumerate(keys)])[:, None].float().cpu()
-
-
-def joined(alone: Tensor, axis: str) -> tuple[int, int]:
-    """Height and width of two maps of this size, joined."""
-    height, width = alone.shape[-2:]
-    return (2 * height, width) if axis == "height" else (height, 2 * width)
-
-
-def axis_of(recipe: ClassifyRecipe) -> Literal["height", "width"]:
-    """The axis along which is stitched; the height where training draws it."""
-    return "width" if recipe.objective.stitch == "width" else "height"
-
-
-def _numbers(part: Tensor, whole: Tensor, recipe: ClassifyRecipe) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _numbers(part: Tensor, whole: Tensor, axis: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean activation, covered share and activation by line of the anchor's part of a map."""
     positive = relu(part)[:, 0]
     normalised = max_normalise(whole)[..., : part.shape[-2], : part.shape[-1]]
-    along = positive.mean(dim=2) if axis_of(recipe) == "height" else positive.mean(dim=1)
+    along = positive.mean(dim=2) if axis == "height" else positive.mean(dim=1)
     area = (normalised > AREA_ABOVE).float().mean(dim=(1, 2, 3))
     return positive.mean(dim=(1, 2)).numpy(), area.numpy(), along.numpy()

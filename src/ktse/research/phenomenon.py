@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from ktse.errors import DataError, RecipeError, RunError
-from ktse.files import write_json
+from ktse.files import write_json, write_text
 from ktse.job import Job
 from ktse.pipeline import CHECK, CLASSIFY
-from ktse.reporting.templates import write
 from ktse.research.changes import CONDITIONS, relative_changes, summarise
 from ktse.research.phenomenon_figure import picture
 from ktse.run_folder import RunFolder
@@ -49,7 +48,7 @@ def phenomenon(run: str | Path, *, out: str | Path | None = None, images: int = 
 
 
 def _measure_all(folder: RunFolder, place: Path, images: int) -> Path:
-    from ktse.research.couples import AREA_ABOVE, axis_of, choose_couples, kept_network, kept_networks, measure
+    from ktse.research.couples import AREA_ABOVE, Stitcher, choose_couples, kept_network, kept_networks, measure
     from ktse.research.phenomenon_pictures import write_pictures
     from ktse.runtime.fabric import make_fabric
 
@@ -65,16 +64,16 @@ def _measure_all(folder: RunFolder, place: Path, images: int) -> Path:
     keys = np.array([couple.key for couple in couples])
     entries = []
     for name, epoch in kept_networks(folder, recipe.epochs):
-        network = kept_network(folder, name).to(fabric.device)
-        found = measure(network, data, couples, recipe, fabric, f"phenomenon, epoch {epoch}")
+        stitcher = Stitcher(kept_network(folder, name).to(fabric.device), data, recipe, fabric)
+        found = measure(stitcher, couples, f"phenomenon, epoch {epoch}")
         entries.append({"network": name, "epoch": epoch, **summarise(found, keys, data.classes)})
         changes = relative_changes(found.mean, keys)[:, 0]
     warmup = next((entry["epoch"] for entry in entries if entry["network"] == "warmup.safetensors"), None)
-    result = {"unit": "percent", "anchors": len(couples), "axis": axis_of(recipe), "size": recipe.crop}
+    result = {"unit": "percent", "anchors": len(couples), "axis": stitcher.axis, "size": recipe.crop}
     result |= {"area_above": AREA_ABOVE, "conditions": CONDITIONS, "networks": entries}
     write_json(place / "phenomenon.json", result)
-    write(place / "phenomenon.svg", picture(entries, warmup))
-    write_pictures(place / "phenomenon.png", network, data, couples, changes, recipe, fabric)
+    write_text(place / "phenomenon.svg", picture(entries, warmup))
+    write_pictures(place / "phenomenon.png", stitcher, couples, changes)
     for condition, entry in entries[-1]["conditions"].items():
         say(f"phenomenon: stitched to {CONDITIONS[condition]}: {_text(entry['activation'])} activation")
     for condition, entry in entries[-1]["same_minus"].items():

@@ -7,17 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torch.nn.functional import interpolate, relu
+from torch.nn.functional import relu
 
-from ktse.data.dataset import TaggedImages
 from ktse.files import atomic
 from ktse.method.erasing import stitch
 from ktse.models.cam_head import CamNetwork
-from ktse.recipe import ClassifyRecipe
-from ktse.research.couples import Couple, axis_of, class_maps, joined, square_images
+from ktse.research.couples import Couple, Stitcher
 from ktse.visual import heat_map
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -27,30 +24,19 @@ SIDE, GAP, CAPTION = 160, 12, 40
 COLUMNS = 3
 
 
-def write_pictures(
-    path: Path,
-    network: CamNetwork,
-    data: TaggedImages,
-    couples: Sequence[Couple],
-    changes: np.ndarray,
-    recipe: ClassifyRecipe,
-    fabric: Fabric,
-) -> None:
+def write_pictures(path: Path, stitcher: Stitcher, couples: Sequence[Couple], changes: np.ndarray) -> None:
     """Draw the couples at the QUANTILES of the change that the image with the same class makes.
 
     Args:
         path: the PNG file.
-        network: in evaluation mode, on the device of the fabric.
-        data: images and tags.
+        stitcher: network and images.
         couples: N anchors with what they are stitched to.
         changes: (N,) float, relative change under the condition "same"; NaN where there was no activation.
-        recipe: of the training.
-        fabric: device and precision.
     """
     known = np.flatnonzero(np.isfinite(changes))
     order = known[np.argsort(changes[known], kind="stable")]
     places = dict.fromkeys(round(quantile * (len(order) - 1)) for quantile in QUANTILES) if len(order) else {}
-    panels = [_panel(network, data, couples[order[place]], changes[order[place]], recipe, fabric) for place in places]
+    panels = [_panel(stitcher, couples[order[place]], changes[order[place]]) for place in places]
     if not panels:
         return
     rows = -(-len(panels) // COLUMNS)
@@ -62,23 +48,20 @@ def write_pictures(
         sheet.save(part, format="PNG")
 
 
-def _panel(
-    network: CamNetwork, data: TaggedImages, couple: Couple, change: float, recipe: ClassifyRecipe, fabric: Fabric
-) -> Image.Image:
-    axis = axis_of(recipe)
-    images = square_images(network, data, [couple.anchor, couple.same], recipe)
-    alone = relu(class_maps(network, images, [couple.key, couple.key], fabric))
-    photo = stitch(images[:1], images[1:], axis)
-    together = relu(class_maps(network, photo, [couple.key], fabric))
-    together = interpolate(together, joined(alone, axis), mode="bilinear", align_corners=False)
+def _panel(stitcher: Stitcher, couple: Couple, change: float) -> Image.Image:
+    axis, key = stitcher.axis, couple.key
+    images = stitcher.images([couple.anchor, couple.same])
+    anchor, same = images[:1], images[1:]
+    alone = relu(stitcher.maps(images, [key, key]))
+    together = relu(stitcher.stitched_maps(anchor, same, [key], alone))
     apart = stitch(alone[:1], alone[1:], axis)
-    shown = _photo(photo[0], network)
+    shown = _photo(stitch(anchor, same, axis)[0], stitcher.network)
     largest = float(torch.maximum(apart.max(), together.max())) or 1.0
     heats = [heat_map(shown, (score[0, 0] / largest).numpy()) for score in (apart, together)]
     names = ("anchor and pair", "CAM of each alone", "CAM when stitched")
     panel = Image.new("RGB", (shown.width * 3 + GAP, shown.height + CAPTION), "white")
     draw, font = ImageDraw.Draw(panel), ImageFont.load_default(13)
-    draw.text((0, 2), f"{data.classes[couple.key]}: {100 * change:+.0f} % in the anchor's part", "black", font)
+    draw.text((0, 2), f"{stitcher.data.classes[key]}: {100 * change:+.0f} % in the anchor's part", "black", font)
     for number, (name, picture) in enumerate(zip(names, (shown, *heats), strict=True)):
         left = number * (shown.width + GAP // 2)
         draw.text((left, 20), name, "#5a646e", font)

@@ -1,4 +1,4 @@
-"""What the runs of an ablation have measured: values by arm and seed, means, spreads and paired differences."""
+"""What the runs of an ablation have measured: values by arm and random seed, means, spreads and paired differences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Result:
 
     Attributes:
         arm: name of its arm.
-        seed: of its training.
+        random_seed: of its training.
         values: measures by name, in percent, 0..1 (thresholds) and seconds of training; None where unknown.
         iou: seed IoU of each class at the oracle threshold, in percent.
         collapsed: how training collapsed, or empty.
@@ -34,7 +34,7 @@ class Result:
     """
 
     arm: str
-    seed: int
+    random_seed: int
     values: dict[str, float | None] = field(default_factory=dict)
     iou: dict[str, float | None] = field(default_factory=dict)
     collapsed: str = ""
@@ -65,14 +65,14 @@ def spread(values: Iterable[float]) -> Spread | None:
     return Spread(mean(known), stdev(known) if len(known) > 1 else None, len(known))
 
 
-def by_seed(results: Sequence[Result], arm: str, measure: str) -> dict[int, float]:
-    """The values of an arm by seed, where there is one."""
-    found = {result.seed: result.values.get(measure) for result in results if result.arm == arm}
+def by_random_seed(results: Sequence[Result], arm: str, measure: str) -> dict[int, float]:
+    """The values of an arm by random seed, where there is one."""
+    found = {result.random_seed: result.values.get(measure) for result in results if result.arm == arm}
     return {seed: value for seed, value in found.items() if value is not None}
 
 
 def differences(values: dict[int, float], reference: dict[int, float]) -> list[float]:
-    """Differences to a reference with the same seed."""
+    """Differences to a reference with the same random seed."""
     return [values[seed] - reference[seed] for seed in sorted(values.keys() & reference.keys())]
 
 
@@ -86,7 +86,7 @@ def read_result(run: ArmRun) -> Result:
     from ktse.stages.classify import WENT_BACK  # loads torch
 
     if collapsed := run.collapse(CLASSIFY):
-        return Result(run.arm.name, run.seed, collapsed=collapsed)
+        return Result(run.arm.name, run.random_seed, collapsed=collapsed)
     folder = run.job.run
     evaluation = folder.evaluation()
     seed, mask, tags = evaluation["seed"], evaluation.get("mask") or {}, evaluation["tags"]
@@ -104,4 +104,4 @@ def read_result(run: ArmRun) -> Result:
     }
     retries = sum(WENT_BACK in str(line.get("event", "")) for line in folder.steps("classify"))
     iou = dict(oracle.get("iou", {}))
-    return Result(run.arm.name, run.seed, values, iou, masks_collapsed=run.collapse(REFINE), retries=retries)
+    return Result(run.arm.name, run.random_seed, values, iou, masks_collapsed=run.collapse(REFINE), retries=retries)

@@ -1,4 +1,4 @@
-"""The runs of an ablation: ordinary run folders, each arm and seed one, of which each process does its share."""
+"""The runs of an ablation: ordinary run folders, each arm and random seed one, of which each process does its share."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ LOOK_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class ArmRun:
-    """One arm with one seed.
+    """One arm with one random seed.
 
     Attributes:
         arm: what is changed.
-        seed: seed of the training.
+        random_seed: of the training.
         job: the run.
-        plain: the run of the plain CAM with the same seed, whose warm-up this one goes on from; None for that one.
+        plain: the run of the plain CAM with the same random seed, whose warm-up this one goes on from; None for that
+            one.
     """
 
     arm: Arm
-    seed: int
+    random_seed: int
     job: Job
     plain: RunFolder | None
 
@@ -87,7 +88,7 @@ class ArmRun:
         try:
             self.job.do(stage)
         except CollapseError as error:
-            say(f"ablate: {self.arm.words}, seed {self.seed}: {error}")
+            say(f"ablate: {self.arm.words}, random seed {self.random_seed}: {error}")
             path = self.job.run.path(NOTE)
             noted = read_json(path) if path.is_file() else {}
             write_json(path, {**noted, stage.name: {"key": self.job.key(stage), "message": error.what}})
@@ -107,8 +108,8 @@ class ArmRun:
             self.job.run.record("check", entry)
 
 
-def make_runs(base: Recipe, arms: list[Arm], seeds: int, out: Path) -> list[ArmRun]:
-    """Every arm with every seed, those of the plain CAM first; nothing is written.
+def make_runs(base: Recipe, arms: list[Arm], random_seeds: int, out: Path) -> list[ArmRun]:
+    """Every arm with every random seed, those of the plain CAM first; nothing is written.
 
     Raises:
         KtseError: an arm's settings are out of range, or the data cannot be used.
@@ -116,7 +117,7 @@ def make_runs(base: Recipe, arms: list[Arm], seeds: int, out: Path) -> list[ArmR
     given: dict[tuple[Any, ...], Input] = {}
     runs = []
     for arm in arms:
-        for seed in range(base.compute.random_seed, base.compute.random_seed + seeds):
+        for seed in range(base.compute.random_seed, base.compute.random_seed + random_seeds):
             changes = {**arm.changes, "compute.random_seed": seed}
             recipe = absolute(recipe_from_dict(merged(to_dict(base), changes), arm.words))
             plain = RunFolder(out / "runs" / f"{PLAIN.name}-{seed}")
@@ -140,7 +141,7 @@ def do_runs(runs: list[ArmRun], masks: bool, after: Callable[[], None]) -> None:
         mine = my_share(group)
         for number, run in enumerate(mine, start=1):
             if not run.finished(masks):
-                say(f"ablate: {number} of {len(mine)}: {run.arm.words}, seed {run.seed}")
+                say(f"ablate: {number} of {len(mine)}: {run.arm.words}, random seed {run.random_seed}")
                 with alone(), locked(run.job.run.root):
                     run.do(masks)
                 after()

@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from ktse.files import atomic
+from ktse.files import atomic, write_text
 from ktse.models.weights import load_tensors
 from ktse.recipe import ClassifyRecipe, ObjectiveRecipe, Recipe
 from ktse.run_folder import RunFolder
@@ -52,8 +52,7 @@ def adopt_warmup(run: RunFolder, other: RunFolder, recipe: Recipe) -> bool:
         return False
     state = load_tensors(source / WARMUP)[1]["state"]
     lines = (source / "metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[: state["lines"]]
-    with atomic(folder / "metrics.jsonl") as part:
-        part.write_text("".join(lines), encoding="utf-8")
+    write_text(folder / "metrics.jsonl", "".join(lines))
     for epoch in range(1, state["epoch"]):
         if (source / KEPT.format(epoch)).is_file():
             _link(source / KEPT.format(epoch), folder / KEPT.format(epoch))

@@ -14,6 +14,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from ktse.errors import RunError
 from ktse.runtime.console import say_once
 from ktse.runtime.device import chosen_device
+from ktse.runtime.words import many
 
 PATIENCE = timedelta(days=30)
 """How long a process waits for the others, as the first of them may look at a million images alone meanwhile.
@@ -70,7 +71,7 @@ def find_device() -> str:
 def _in_words(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
-    return f"cpu, {torch.get_num_threads()} threads" if device == "cpu" else "Apple GPU (mps)"
+    return f"cpu, {many(torch.get_num_threads(), 'thread')}" if device == "cpu" else "Apple GPU (mps)"
 
 
 def native_bf16(accelerator: str) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from ktse.runtime.words import many
+
 ENOUGH = 5.0
 """Seconds of work from which an estimate is made."""
 
@@ -109,8 +111,7 @@ def about(seconds: float) -> str:
     if minutes < 1:
         return "less than a minute"
     if minutes < 100:
-        count = round(minutes)
-        return f"about {count} minute{'s' if count > 1 else ''}"
+        return f"about {many(round(minutes), 'minute')}"
     hours = minutes / 60
     return f"about {hours:.1f} hours" if hours < 9.5 else f"about {round(hours)} hours"
 

@@ -6,16 +6,14 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from typing import Any
-
-import numpy as np
+from typing import Any, TypeVar
 
 from ktse.runtime.processes import own_cores
 
+T = TypeVar("T")
 
-def in_processes(
-    function: Callable[..., np.ndarray], jobs: Iterable[tuple[Any, ...]], workers: int
-) -> Iterator[np.ndarray]:
+
+def in_processes(function: Callable[..., T], jobs: Iterable[tuple[Any, ...]], workers: int) -> Iterator[T]:
     """Results of a function in the order of its jobs, which are drawn only as fast as they are worked off.
 
     Args:
@@ -27,7 +25,7 @@ def in_processes(
     if count == 0:
         yield from (function(*job) for job in jobs)
         return
-    waiting: deque[Future[np.ndarray]] = deque()
+    waiting: deque[Future[T]] = deque()
     # An interruption is for the process that gives out the jobs; it tells the others.
     with ProcessPoolExecutor(count, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
         try:

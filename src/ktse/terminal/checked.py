@@ -6,6 +6,7 @@ from rich.table import Table
 
 from ktse.checking.check import Checked
 from ktse.runtime.console import in_words, say, show
+from ktse.runtime.words import many
 
 MANY = 30
 """Classes that are shown one by one; of more, the most and the least frequent."""
@@ -18,7 +19,7 @@ SAID = 30
 
 def show_checked(checked: Checked) -> None:
     """Print counts, sizes, pairs of classes, doubtful tags, then errors and warnings."""
-    show(f"{checked.images} images, {checked.untagged} without tags, {checked.validation} for validation")
+    show(f"{many(checked.images, 'image')}, {checked.untagged:,} without tags, {checked.validation:,} for validation")
     table = Table("class", "images", "often with")
     order = sorted(checked.classes, key=lambda name: -checked.classes[name])
     shown = order if len(order) <= MANY else [*order[: MANY // 2], *order[-MANY // 2 :]]
@@ -34,11 +35,11 @@ def show_checked(checked: Checked) -> None:
     if checked.disk:
         parts = ", ".join(f"{name} {in_words(count)}" for name, count in checked.disk.items())
         total = in_words(sum(checked.disk.values()))
-        show(f"disk: a run will keep about {total} of these images ({parts}), besides its networks")
+        show(f"disk: a run will keep about {total} for these images ({parts}), besides its networks")
     if checked.doubtful:
         judges = {"initial": "the backbone before training", "trained": "the trained network, which has seen them"}
         judge = judges.get(checked.doubtful_judge, "")
-        show(f"{len(checked.doubtful)} tags are probably wrong, says {judge}")
+        show(f"{many(len(checked.doubtful), 'tag is', 'tags are')} probably wrong, says {judge}")
         table = Table("image", "tag", "says", "doubt")
         for entry in checked.doubtful[:DOUBTFUL]:
             table.add_row(entry["id"], entry["class"], "yes" if entry["tagged"] else "no", f"{entry['score']:.2f}")
@@ -47,7 +48,7 @@ def show_checked(checked: Checked) -> None:
         for text in texts[:SAID]:
             say(f"{kind}: {text}")
         if len(texts) > SAID:
-            say(f"... and {len(texts) - SAID} more {kind}s: --json prints all")
+            say(f"... and {many(len(texts) - SAID, f'more {kind}')}: --json prints all")
 
 
 def _partners(checked: Checked, name: str) -> str:

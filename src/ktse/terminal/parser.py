@@ -36,6 +36,7 @@ class Verb:
         flags: switches, which take no value, with their help.
         many: positional arguments of which there may be any number, with their help.
         files: arguments that are a file or a text in the shell, whatever Python may give, with their help.
+        numbers: arguments that are a whole number and have an earlier name too, this name, and their help.
     """
 
     function: Callable[..., Any]
@@ -43,6 +44,7 @@ class Verb:
     flags: dict[str, str] = field(default_factory=dict)
     many: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    numbers: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -77,6 +79,7 @@ VERBS: dict[str, Verb] = {
         ablate,
         ("data", "compute", "classify", "seed", "affinity", "refine"),
         {**SKIP_BAD, "pseudo_masks": "also refine, and measure the pseudo-masks"},
+        numbers={"random_seeds": ("seeds", "number of random seeds, from compute.random_seed on (default: 3)")},
     ),
     "phenomenon": Verb(phenomenon),
     "import-weights": Verb(api.import_weights),
@@ -161,8 +164,10 @@ def _add_arguments(command: ArgumentParser, verb: Verb) -> None:
         verb.function,
         as_group=False,
         as_positional=True,
-        skip={"settings", *verb.many, *verb.files, *verb.flags},
+        skip={"settings", *verb.many, *verb.files, *verb.flags, *verb.numbers},
     )
+    for argument, (earlier, text) in verb.numbers.items():
+        command.add_argument(f"--{argument.replace('_', '-')}", f"--{earlier}", type=int, help=text)
     for argument, text in verb.many.items():
         command.add_argument(argument, nargs="*", help=text)
     for argument, text in verb.flags.items():

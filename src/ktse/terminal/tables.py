@@ -7,6 +7,7 @@ from typing import Any
 from rich.table import Column, Table
 
 from ktse.runtime.console import show
+from ktse.runtime.words import duration
 from ktse.verbs.status import Status
 
 MEASURED = ("seed", "mask", "fused", "prediction")
@@ -33,7 +34,8 @@ def show_status(status: Status) -> None:
     for stage in status.stages:
         more = len(stage.why) - REASONS
         reasons = [*stage.why[:REASONS], *([f"... and {more} more"] if more > 0 else [])]
-        table.add_row(stage.stage, stage.state, took(stage.seconds), "; ".join(reasons))
+        took = "-" if stage.seconds is None else duration(stage.seconds)
+        table.add_row(stage.stage, stage.state, took, "; ".join(reasons))
     show(table)
     if status.verdict is not None:
         show(f"verdict: {status.verdict.sentence}")
@@ -42,14 +44,3 @@ def show_status(status: Status) -> None:
             if sign.next:
                 show(f"    next: {sign.next}")
     show(f"next: {status.next}")
-
-
-def took(seconds: float | None) -> str:
-    """A time as people write it, such as "2 min 5 s"; a dash for none."""
-    if seconds is None:
-        return "-"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ktse.exporting.export import Wishes, check_place, export_file, export_model, export_run_masks
+from ktse.exporting.export import Wishes, check_place, export_file, export_model, writing
+from ktse.exporting.masks import export_masks
 from ktse.job import Job
 from ktse.pipeline import CHECK, PREDICT, REFINE, SEGMENT
 from ktse.recipe import PredictRecipe
@@ -39,4 +40,7 @@ def export_run(run: Path, form: str, place: Path | None, wishes: Wishes) -> Path
     require_sound(folder, job.recipe, REFINE)
     say_verdict(folder, "masks")
     fused = bool(job.recipe.predict.fuse) and job.state(PREDICT) == "done"
-    return export_run_masks(folder, data, form, place or folder.path("export", form), fused, wishes)
+    where = place or folder.path("export", form)
+    check_place(where, form)
+    with writing(where):
+        return export_masks(folder, data, form, where, fused, wishes.simplify, wishes.prefix)

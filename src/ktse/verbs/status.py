@@ -12,6 +12,7 @@ from ktse.pipeline import CHECK, stages_of
 from ktse.quality.verdict import Verdict, read_verdict
 from ktse.run_folder import RunFolder
 from ktse.runtime.lock import holder
+from ktse.runtime.words import many
 from ktse.staleness import Stage, gone, overtaken
 from ktse.verbs.moved import moved_error, run_again
 
@@ -108,7 +109,8 @@ def _state_of(
         interrupted = first == "KeyboardInterrupt"
         return ("unfinished", ("it was interrupted",)) if interrupted else ("failed", (first[:LONGEST],))
     lost = gone(job.run, job.recipe, stage, job.data.ids if looked_at else ())
-    return ("unfinished", (f"{len(lost)} files are gone, such as {lost[0]}",)) if lost else ("done", ())
+    gone_files = many(len(lost), "file is gone", "files are gone")
+    return ("unfinished", (f"{gone_files}, such as {lost[0]}",)) if lost else ("done", ())
 
 
 def _why_stale(job: Job, stage: Stage, entry: dict[str, Any], there: bool, looked_at: bool) -> list[str]:

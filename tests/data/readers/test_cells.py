@@ -112,7 +112,7 @@ def test_columns_of_zero_and_one_as_a_spreadsheet_saves_them(tmp_path: Path) -> 
     found = find_table(images, tmp_path / "t.csv", DataRecipe())
     assert found.classes == ("dog", "cat")
     assert dict(zip(found.files, found.tags, strict=True)) == {"a.jpg": ("dog",), "b.jpg": ("cat",), "c.jpg": ()}
-    assert any(note.startswith("3 empty cells in the columns of 0 and 1") for note in found.notes)
+    assert any(note.startswith("taken for 0: 3 empty cells in the columns of 0 and 1") for note in found.notes)
 
 
 def test_a_surplus_cell_that_is_not_empty_is_refused_with_a_hint(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_one_row_per_tag_is_found_out_and_said(tmp_path: Path, capsys: pytest.Ca
     assert found["classes"] == {"x": 3, "y": 2, "z": 2}
     text = "\n".join(found["warnings"])
     assert "has one line per tag (7 lines of 4 images), which are joined" in text
-    assert "1 images have no line in" in text
+    assert "1 image without a line in" in text
     assert "d.jpg" in text
 
 

@@ -94,7 +94,7 @@ def test_images_of_another_size_or_with_a_doubtful_name_have_no_masks(tmp_path: 
     data = TaggedImages(tmp_path, files, ids, ("cat",), np.ones((4, 1), bool), np.zeros(4, bool))
     truth = open_truth(path, data)
     assert set(truth.paths) == {"a"}
-    assert truth.notes == ("not measured, 1 image: b.png has 6x8 pixels, not 8x6",)
+    assert truth.notes == ("not measured, 1 image: b.png has 6x8 pixels, not 8x6 pixels",)
     assert truth.found == f"true masks: 1 of 4 images; 1 name in {path} fits no image: c.png"
 
 
@@ -135,7 +135,7 @@ def test_crowds_alone_measure_nothing_and_among_objects_they_are_undecided(
     data = tagged(tmp_path, SEVERAL)
     code, text = checked(tmp_path, write_json(tmp_path / "crowds.json", drawn_coco(SEVERAL, iscrowd=1)), capsys)
     assert code == 1
-    assert "all 6 annotations in" in text and "are crowds (iscrowd 1), whose pixels are undecided" in text
+    assert "crowds alone (iscrowd 1; 6 annotations)" in text and "), whose pixels are undecided" in text
     content = drawn_coco(SEVERAL)
     content["annotations"][1]["iscrowd"] = 1
     truth = open_truth(write_json(tmp_path / "one.json", content), data)

@@ -50,7 +50,7 @@ def test_one_mask_with_a_class_number_makes_all_of_them_label_maps(tmp_path: Pat
     found = open_truth(folder, data)
     assert set(np.unique(found.read("0"))) == {0, 255} and set(np.unique(found.read("2"))) == {0, 1}
     notes = "\n".join(found.notes)
-    assert "2 masks of tagged images in" in notes and "undecided, as other masks hold class numbers: 0.jpg" in notes
+    assert "2 masks of tagged images hold" in notes and "undecided, as other masks hold class numbers: 0.jpg" in notes
     assert "2 of 3 tagged images show none of the image's tags" in notes
     assert "'dog' (value 2, tagged in 1), 'person' (value 3, tagged in 1)" in notes
 
@@ -222,7 +222,11 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
         with pytest.raises(DataError) as caught:
             opener(folder, data)
         text = str(caught.value)
-        for part in ("0.png: 60x72 pixels, but its image has 72x60", "values [9], but there are 3 classes", "colour"):
+        for part in (
+            "0.png: 60x72 pixels, but its image has 72x60",
+            "values [9], but the data have 3 classes",
+            "colour",
+        ):
             assert part in text
         assert "3.png: cannot" in text
 

@@ -69,8 +69,8 @@ def test_values_that_only_smoothing_makes_are_named_as_such(tmp_path: Path) -> N
     smooth = look_at(save(tmp_path / "smooth.png", np.array([[0, 2, 5, 128, 251, 255]], np.uint8)))
     assert "scaling with smoothing" in value_problem(smooth, 3)
     many = look_at(save(tmp_path / "many.png", np.array([[0, 7, 9]], np.uint8)))
-    assert value_problem(many, 3).endswith("values [7, 9], but there are 3 classes")
-    assert "there is 1 class" in value_problem(many, 1)
+    assert value_problem(many, 3).endswith("values [7, 9], but the data have 3 classes")
+    assert "the data have 1 class" in value_problem(many, 1)
     assert value_problem(many, 9) == ""
 
 

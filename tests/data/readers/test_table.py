@@ -206,7 +206,7 @@ def test_subfolders_with_splits_and_links_between_classes(tmp_path: Path) -> Non
     assert data.ids == ("train/cat/a", "train/dog/a", "val/dog/b")
     assert data.tags.tolist() == [[True, False], [True, True], [False, True]]
     assert data.validation.tolist() == [False, False, True]
-    assert "1 images under test are left out" in data.notes
+    assert "left out: 1 image under test" in data.notes
     assert not any("is that right?" in note for note in data.notes)
     assert any("one subfolder, 'd'" in note for note in open_data(DataRecipe(images=str(tmp_path))).notes)
     touch(images, "stray.jpg")

@@ -1,6 +1,6 @@
 """Embedded demo data: small illustrated scenes with tags, and masks to measure against.
 
-The scenes are drawn from a seed, so the library can be tried without a download. They are a fair miniature
+The scenes are drawn from a random seed, so the library can be tried without a download. They are a fair miniature
 of learning masks from tags, not a toy on which anything works:
 
 * every toy carries a small, constant *part* (a cat's face, a pair of wheels) that alone tells its class, on
@@ -190,9 +190,9 @@ def _light(rng: np.random.Generator, canvas: Image.Image) -> Image.Image:
     return _to_image(pixels + rng.uniform(1.5, 5.0) * rng.standard_normal(pixels.shape, dtype=np.float32))
 
 
-def _scene(seed: int, index: int, size: _Size) -> tuple[Image.Image, Image.Image, list[str]]:
+def _scene(random_seed: int, index: int, size: _Size) -> tuple[Image.Image, Image.Image, list[str]]:
     """Draw scene ``index``: the image, its mask (mode P) and its tags in the order of the classes."""
-    rng = np.random.default_rng([seed, index])
+    rng = np.random.default_rng([random_seed, index])
     width, height = (round(side * rng.uniform(1.0 - _JITTER, 1.0 + _JITTER)) for side in size)
     if rng.random() < _PORTRAIT:
         width, height = height, width
@@ -223,7 +223,7 @@ def make_scenes(
     *,
     images: int = 400,
     size: tuple[int, int] = (160, 128),
-    seed: int = 0,
+    random_seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> None:
     """Draw the demo data set into ``folder``, unless the same one is there already.
@@ -232,7 +232,7 @@ def make_scenes(
     ``k``; for measuring only, never for training), ``tags.csv`` (``image,tags``; the tags separated by
     ``;``, none in about 4 % of the images), ``classes.txt`` (line ``k`` names class ``k``) and
     ``scenes.json`` (the arguments). An image is tagged with exactly the classes in its mask. Scene ``i``
-    depends on ``seed``, ``size`` and ``i`` alone, so a larger set begins with the smaller one. The folder
+    depends on ``random_seed``, ``size`` and ``i`` alone, so a larger set begins with the smaller one. The folder
     appears in one piece: after an interruption there is none.
 
     Args:
@@ -240,16 +240,16 @@ def make_scenes(
         images: Number of images, at least 1.
         size: Width and height, each at least 64 pixels. The sides of an image differ from it by up to 15 %,
             and about every seventh image is turned on its side.
-        seed: Any number from 0 up.
+        random_seed: Any number from 0 up.
         progress: Called with the number of images done, after each one.
 
     Raises:
         ValueError: An argument is out of its range.
         FileExistsError: ``folder`` holds something else, such as scenes made with other arguments.
     """
-    if images < 1 or min(size) < 64 or seed < 0:
-        raise ValueError(f"need images >= 1, sides >= 64 and seed >= 0, not {images}, {size} and {seed}")
-    wanted = json.dumps({"generator": _GENERATOR, "images": images, "size": size, "seed": seed})
+    if images < 1 or min(size) < 64 or random_seed < 0:
+        raise ValueError(f"need images >= 1, sides >= 64 and random_seed >= 0, not {images}, {size} and {random_seed}")
+    wanted = json.dumps({"generator": _GENERATOR, "images": images, "size": size, "seed": random_seed})
     if _is_made(folder, wanted):
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -259,7 +259,7 @@ def make_scenes(
             (build / name).mkdir(parents=True)
         rows = ["image,tags"]
         for index in range(images):
-            image, mask, tags = _scene(seed, index, size)
+            image, mask, tags = _scene(random_seed, index, size)
             image.save(build / "images" / f"{index:04d}.jpg", quality=92)
             mask.save(build / "masks" / f"{index:04d}.png")
             rows.append(f"{index:04d}.jpg,{';'.join(tags)}")

@@ -11,6 +11,7 @@ from ktse.data.image_files import Listing, list_folder
 from ktse.data.readers.found import Found
 from ktse.data.text import words_of
 from ktse.errors import DataError
+from ktse.runtime.words import many
 
 TRAINING = ("train", "training")
 VALIDATION = ("val", "valid", "validation")
@@ -60,7 +61,7 @@ def find_subfolders(images: Path, *, sure: bool = False) -> Found:
         hint = "Give a file of tags with --tags, or put each image into a subfolder named like its class."
         hint += f" {_what_to_give(images)}" if _tables(images) else ""
         hint += " Or is it a VOC tree? Give the folder above." if images.name == "JPEGImages" else ""
-        text = f"{len(stray)} images in {images} have no tags: they are in no class folder"
+        text = f"{many(len(stray), 'image is', 'images are')} in no class folder of {images}, and so without tags"
         raise DataError(text, where=stray, hint=hint)
     # A train may be a railway train, so that this is no error.
     parts = [] if split else sorted(name for name in top if name.lower() in SPLITS)
@@ -70,7 +71,7 @@ def find_subfolders(images: Path, *, sure: bool = False) -> Found:
     if not tags:
         raise DataError(f"{images} holds images for testing only", hint="Images to learn from belong under train.")
     if test:
-        notes.append(f"{test} images under test are left out")
+        notes.append(f"left out: {many(test, 'image')} under test")
     files = sorted(tags)
     validation = np.array([split and file.split("/")[0].lower() in VALIDATION for file in files])
     chosen = validation if validation.any() else None

@@ -17,6 +17,7 @@ from ktse.data.readers.found import Found
 from ktse.data.text import clean, listed
 from ktse.data.text_files import read_json
 from ktse.errors import DataError
+from ktse.runtime.words import many
 
 LISTS = ("images", "annotations", "categories")
 
@@ -217,7 +218,8 @@ def find_coco(images: Path, files: list[Path]) -> Found:
         raise DataError(text, where=problems, hint=hint)
     notes = [*listing.notes, *left]
     if rest := len(listing.files) - len(found):
-        notes.append(f"{rest} images in {images} are not named by {', '.join(file.name for file in files)}: left out")
+        given = ", ".join(file.name for file in files)
+        notes.append(f"left out: {many(rest, 'image')} in {images} without a name in {given}")
     chosen = np.array([file in held_out for file in found]) if 0 < len(held_out) < len(found) else None
     return Found(images, files[0], list(found), list(found.values()), classes, chosen, notes)
 

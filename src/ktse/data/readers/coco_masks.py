@@ -12,9 +12,10 @@ from ktse.data.classes import SAME_AS_VOC
 from ktse.data.dataset import TaggedImages
 from ktse.data.readers.coco import Entry, Instances, entries_by_file, read_instances
 from ktse.data.readers.found_masks import Drawing, Images, Reading
-from ktse.data.text import examples, many
+from ktse.data.text import examples
 from ktse.errors import DataError
 from ktse.files import label_type
+from ktse.runtime.words import many, pixels
 
 Annotation = dict[str, Any]
 
@@ -124,7 +125,7 @@ def _require_segmentations(path: Path, annotations: list[Annotation]) -> None:
         hint = "Export masks or polygons: boxes do not say which pixels belong to an object."
         raise DataError(f"{path} holds boxes, but no segmentation: {blank} of {total} have none", hint=hint)
     if annotations and all(one.get("iscrowd") for one in annotations):
-        text = f"all {total} in {path} are crowds (iscrowd 1), whose pixels are undecided"
+        text = f"{path} holds crowds alone (iscrowd 1; {total}), whose pixels are undecided"
         raise DataError(text, hint="Set iscrowd to 0 if each of them is an object.")
 
 
@@ -146,7 +147,7 @@ def _add(
     size = (int(entry.size[0]), int(entry.size[1]))
     real, blank = images.size(index) or size, sum(_blank(one) for _, one in shapes)
     if real != size:
-        found.skipped[file] = f"has {real[0]}x{real[1]} pixels, not {size[0]}x{size[1]}"
+        found.skipped[file] = f"has {pixels(real)}, not {pixels(size)}"
     elif blank:
         found.skipped[file] = f"has {many(len(shapes), 'annotation')}, {blank} of them without segmentation"
     else:

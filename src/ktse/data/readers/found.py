@@ -17,6 +17,7 @@ from ktse.data.text import clean, listed, short
 from ktse.data.text_files import read_lines
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
+from ktse.runtime.words import many
 
 LEFT = 2
 """Training images that each class keeps, whatever the share of validation images."""
@@ -138,5 +139,5 @@ def read_split(train: Path | None, validation: Path | None, listing: Listing) ->
     problems += listed([f"{file} is on both lists, {train} and {validation}" for file in sorted(learned.keys() & held)])
     chosen = list(learned | held) if train else listing.files
     rest = len(listing.files) - len(chosen)
-    notes = [f"{rest} images are on neither list: left out"] if rest else []
+    notes = [f"{many(rest, 'image is', 'images are')} on neither list: left out"] if rest else []
     return Split(chosen, set(held), notes, problems)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +18,7 @@ from ktse.data.readers.found import Found, assemble
 from ktse.data.text import listed, short
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
+from ktse.runtime.words import many
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +47,8 @@ class SavedImages(TaggedImages):
 
     def fingerprint(self) -> str:
         """Hash of names, tags, split, and the datasets' own fingerprints."""
-        words = [*self.classes, *self.files, *(part._fingerprint for part in self.parts.values())]
-        digest = hashlib.sha256("\n".join(words).encode())
-        digest.update(np.packbits(self.tags).tobytes() + np.packbits(self.validation).tobytes())
-        return digest.hexdigest()
+        own = [part._fingerprint for part in self.parts.values()]
+        return self.hashed("\n".join([*self.classes, *self.files, *own]))
 
 
 def open_saved(root: Path, recipe: DataRecipe) -> TaggedImages:
@@ -115,8 +113,8 @@ def _parts(root: Path) -> tuple[dict[str, Any], list[str]]:
         where = f"{type(error).__name__}: {error}"
         raise DataError(f"{root} cannot be read as a saved dataset", where=where) from error
     parts = dict(content) if isinstance(content, dict) else {"train": content}
-    notes = [f"{len(part)} images of the split {name} are left out" for name, part in parts.items() if name == "test"]
-    parts = {name: part for name, part in parts.items() if name != "test"}
+    test = parts.pop("test", None)
+    notes = [] if test is None else [f"left out: {many(len(test), 'image')} of the split test"]
     strange = sorted(name for name in parts if name not in SPLITS)
     if strange or not parts:
         raise DataError(f"{root} has no split to learn from", where=strange, hint="Known splits: train, validation.")

@@ -15,9 +15,10 @@ from ktse.data.file_kinds import ending
 from ktse.data.image_files import list_folder
 from ktse.data.readers.found_masks import Images, Reading
 from ktse.data.readers.mask_pictures import Drawn, Picture, look_at, value_problem
-from ktse.data.text import examples, many
+from ktse.data.text import examples
 from ktse.errors import DataError
 from ktse.files import label_type
+from ktse.runtime.words import many, pixels
 
 SHARE = 4
 """Masks of 0 and 1 are black and white only if at least one in this many shows that 1 is not the first class."""
@@ -122,10 +123,9 @@ class _Folder:
             self.found.problems.append(error.what)
             return None
         size = self.images.size(index)
-        if size in (None, picture.size):
+        if size is None or size == picture.size:
             return picture
-        found, wanted = ("x".join(map(str, one)) for one in (picture.size, size or ()))
-        self._wrong(picture.path, f"{found} pixels, but its image has {wanted}")
+        self._wrong(picture.path, f"{pixels(picture.size)}, but its image has {pixels(size)}")
         return None
 
     def _no_parts(self, parts: list[_Part]) -> list[str]:
@@ -177,7 +177,8 @@ class _Folder:
         """Masks of tagged images that look black and white among label maps, in which white means undecided."""
         alike = [index for index, one in pictures.items() if one.white and one.values == (0, one.top)]
         if names := [self.data.files[index] for index in alike if self._tags(index)]:
-            text = f"{many(len(names), 'mask')} of tagged images in {self.folder} hold nothing but 0 and white (255)"
+            hold = many(len(names), "mask of a tagged image holds", "masks of tagged images hold")
+            text = f"{hold} nothing but 0 and white (255) in {self.folder}"
             self.found.notes.append(f"{text}, which is undecided, as other masks hold class numbers: {examples(names)}")
 
     def _white(self, pictures: dict[int, Picture]) -> int:

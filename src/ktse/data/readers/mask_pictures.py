@@ -13,6 +13,7 @@ from ktse.data.image import opened
 from ktse.data.text import examples
 from ktse.errors import DataError
 from ktse.files import undecided
+from ktse.runtime.words import many
 
 PLAIN = ("P", "L", "1", "I;16", "I")
 """Modes whose values are stored as they are meant."""
@@ -165,9 +166,7 @@ def _palette(image: Image.Image) -> list[tuple[int, ...]] | None:
 def value_problem(picture: Picture, classes: int) -> str:
     """What is wrong with the values of a label map, or nothing."""
     unknown = [value for value in picture.values if value > classes and value != picture.top]
-    text = (
-        f"{picture.path}: values {unknown[:5]}, but there {'is 1 class' if classes == 1 else f'are {classes} classes'}"
-    )
+    text = f"{picture.path}: values {unknown[:5]}, but the data have {many(classes, 'class', 'classes')}"
     if picture.top == 255 and any(value >= NEAR for value in unknown):
         text += (
             "; grey values like these come from a JPEG or from scaling with smoothing: export the masks as PNG, and "

@@ -21,6 +21,7 @@ from ktse.data.text import clean, cut, examples, listed, short, words_of
 from ktse.data.text_files import encoding_of, named_errors
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
+from ktse.runtime.words import many
 
 OBJECTS = words_of(
     """xmin x_min x1 bbox bndbox box bounding_box boundingbox bbox_x x_center segmentation polygon encodedpixels rle"""
@@ -170,7 +171,7 @@ def _read_columns(path: Path, recipe: DataRecipe) -> tuple[Table, list[Row]]:
         found.append((str(cells[image]), number, seen.setdefault(key, key), absent))
     meaning, table.notes = tags_of(seen, classes, bits, recipe.separator, path)
     if bits and (count := sum(sum(map(is_empty, key)) for _, _, key, _ in found)):
-        table.notes.append(f"{count} empty cells in the columns of 0 and 1 of {path} are taken for 0")
+        table.notes.append(f"taken for 0: {many(count, 'empty cell')} in the columns of 0 and 1 of {path}")
     return table, [Row(name, number, meaning[key], absent) for name, number, key, absent in found]
 
 
@@ -205,10 +206,10 @@ def _meet(table: Table, rows: list[Row], given: str) -> None:
     if not table.joined:
         return
     if given == "auto":
-        text = f"{table.path} has one {word} per tag ({len(rows)} {word}s of {len(table.rows)} images)"
+        text = f"{table.path} has one {word} per tag ({many(len(rows), word)} of {many(len(table.rows), 'image')})"
         table.notes.append(f"{text}, which are joined; --data.rows image if that is wrong")
     if absent_rows := sum(row.absent for row in rows):
-        table.notes.append(f"{absent_rows} {word}s with {CERTAINTY} 0 are no tags")
+        table.notes.append(f"{many(absent_rows, word)} with {CERTAINTY} 0: no tags")
 
 
 def _are_tags(table: Table, rows: list[Row], given: str) -> bool:
@@ -221,8 +222,8 @@ def _are_tags(table: Table, rows: list[Row], given: str) -> bool:
     for row in rows:
         if row.tags:
             several.setdefault(row.name, set()).add(row.tags)
-    many = sum(len(tags) > 1 for tags in several.values())
-    return many > 1 and 2 * many > len(several)
+    joined = sum(len(tags) > 1 for tags in several.values())
+    return joined > 1 and 2 * joined > len(several)
 
 
 def find_table(images: Path, path: Path, recipe: DataRecipe) -> Found:
@@ -258,10 +259,10 @@ def find_table(images: Path, path: Path, recipe: DataRecipe) -> Found:
     # Where a row is a tag, an image without tags has no row; whether somebody has looked at it, nobody can say.
     untabled = [] if table.joined else [f"{file} has no {word}" for file in left]
     problems = {
-        f"{len(table.problems)} bad {word}s": table.problems,
-        f"{len(missing)} of the {len(table.rows)} images are not in {images}": missing,
-        f"{len(doubled)} {word}s name an image again": doubled,
-        f"{len(untabled)} images in {images} have no {word}": untabled,
+        many(len(table.problems), f"bad {word}"): table.problems,
+        f"{len(missing)} of {many(len(table.rows), 'image')} not in {images}": missing,
+        many(len(doubled), f"{word} names an image again", f"{word}s name an image again"): doubled,
+        f"{many(len(untabled), 'image')} in {images} without a {word}": untabled,
     }
     if any(problems.values()):
         raise DataError(
@@ -271,7 +272,7 @@ def find_table(images: Path, path: Path, recipe: DataRecipe) -> Found:
         )
     notes = [*table.notes, *listing.notes]
     if left:
-        text = f"{len(left)} images have no {word} in {path} and are left out ({examples(left)})"
+        text = f"left out: {many(len(left), 'image')} without a {word} in {path} ({examples(left)})"
         notes.append(f"{text}; an image with none of the classes needs a {word} with an empty tag")
     return Found(images, path, list(files), list(tags.values()), _classes(path, table), notes=notes)
 

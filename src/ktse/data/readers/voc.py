@@ -13,6 +13,7 @@ from ktse.data.text import clean, listed
 from ktse.data.text_files import read_xml
 from ktse.errors import DataError, KtseError
 from ktse.files import read_label_map, undecided
+from ktse.runtime.words import many
 
 LISTS = ("ImageSets/Segmentation", "ImageSets/SegmentationAug", "ImageSets/Main")
 TRAINING = ("train_aug", "trainaug", "train")
@@ -105,7 +106,7 @@ def _tags(root: Path, stem: Path, classes: tuple[str, ...]) -> tuple[str, ...]:
     label = read_label_map(mask)
     values = [int(value) for value in np.unique(label) if value not in (0, undecided(label))]
     if unknown := [value for value in values if value > len(classes)]:
-        raise DataError(f"{mask}: values {unknown[:5]}, but there are {len(classes)} classes")
+        raise DataError(f"{mask}: values {unknown[:5]}, but the data have {many(len(classes), 'class', 'classes')}")
     return tuple(classes[value - 1] for value in values)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ktse.reporting.choice import one_per_class, to_draw, to_look_at
+from ktse.reporting.chosen_images import one_per_class, to_draw, to_look_at
 
 
 def tagged(*rows: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from drawn_runs import CLASSES, drawn_run
 
 from ktse.errors import ExportError
 from ktse.exporting.masks import export_masks
-from ktse.exporting.names import unfit, yolo_label
+from ktse.exporting.unfit_names import unfit, yolo_label
 
 ODD = ("bell\x07.jpg", "two\nlines.jpg", "plain.jpg", "#remark.jpg", " blank.jpg")
 

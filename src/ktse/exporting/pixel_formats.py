@@ -11,14 +11,14 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from ktse._version import __version__
-from ktse.exporting.masked import Masked, Style, box, run_lengths, write_text
-from ktse.exporting.names import VOID
-from ktse.files import atomic, write_json
+from ktse.exporting.masked import Masked, Style, box, compressed, run_lengths
+from ktse.exporting.unfit_names import VOID
+from ktse.files import atomic, write_json, write_text
 from ktse.visual import PALETTE
 
 
 def coco(items: Iterator[Masked], style: Style, out: Path) -> Path:
-    """annotations.json: one annotation for each class of an image, run lengths (read by pycocotools)."""
+    """annotations/instances_default.json, where COCO has its own: one annotation for each class of an image."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, item in enumerate(items, start=1):
@@ -28,19 +28,24 @@ def coco(items: Iterator[Masked], style: Style, out: Path) -> Path:
             annotation = {"id": len(annotations) + 1, "image_id": number, "category_id": category, "iscrowd": 0}
             annotation |= _coco_shape(mask, style)
             annotations.append(annotation if item.confidence is None else {**annotation, "score": item.confidence})
-    info: dict[str, Any] = {"description": f"masks by ktse {__version__}"}
+    info: dict[str, Any] = {"description": f"masks by ktse {__version__}", "version": __version__, "contributor": ""}
     if style.verdict is not None:
         info["description"] += f"; verdict: {style.verdict.sentence}"
         info["verdict"] = style.verdict.to_json()
-    categories = [{"id": number, "name": name} for number, name in enumerate(style.classes, start=1)]
-    content = {"info": info, "images": images, "categories": categories, "annotations": annotations}
-    write_json(out / "annotations.json", content)
-    return out / "annotations.json"
+    named = enumerate(style.classes, start=1)
+    categories = [{"id": number, "name": name, "supercategory": ""} for number, name in named]
+    content = {"info": info, "licenses": [], "images": images, "categories": categories, "annotations": annotations}
+    path = out / "annotations" / "instances_default.json"
+    write_json(path, content)
+    return path
 
 
 def _coco_shape(mask: np.ndarray, style: Style) -> dict[str, Any]:
-    """Exact run lengths, or simplified polygons with the box and area of the exact mask."""
-    shape: Any = {"size": list(mask.shape), "counts": run_lengths(mask.ravel(order="F"))}
+    """Exact run lengths, or simplified polygons with the box and area of the exact mask.
+
+    Lists of run lengths are for crowds: readers expect them of objects as text.
+    """
+    shape: Any = {"size": list(mask.shape), "counts": compressed(run_lengths(mask.ravel(order="F")))}
     if style.simplifier.tolerance:
         shape = [polygon.ravel().tolist() for polygon in style.simplifier.polygons(mask)]
     return {"segmentation": shape, "area": int(mask.sum()), "bbox": list(box(mask))}

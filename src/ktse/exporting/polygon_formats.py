@@ -12,8 +12,9 @@ from xml.sax.saxutils import quoteattr
 import yaml
 
 from ktse._version import __version__
-from ktse.exporting.masked import Masked, Style, write_text
-from ktse.exporting.names import yolo_label
+from ktse.exporting.masked import Masked, Style
+from ktse.exporting.unfit_names import yolo_label
+from ktse.files import write_text
 
 WHERE_PHOTOS_BELONG = "# The photos belong beside this file: copy their folder, with all that is in it, as images/\n"
 
