@@ -49,7 +49,7 @@ def one(folder: Path, arguments: argparse.Namespace, random_seed: int) -> dict[s
 
 
 def measured(run: RunFolder, masks: Path) -> dict[str, Any]:
-    """Quality of each kind of result (mIoU in per cent), on all images with a mask and on those kept out of training."""
+    """Quality of each kind of result (mIoU in per cent), on all images with a mask and on those kept out."""
     data = Job(run, run.read_recipe()).data
     truth = open_truth(masks, data)
     apart = data.take(np.flatnonzero(data.validation)).ids
