@@ -141,3 +141,8 @@ def test_an_unknown_table_is_a_message(names: list[str]) -> None:
 def test_aeft_has_no_part_where_there_is_no_pyramid() -> None:
     names = [[arm.name for arm in alignment(ClassifyRecipe(pooling=pooling)).arms] for pooling in ("gpp", "lse")]
     assert set(names[0]) - set(names[1]) == {"aeft"}
+
+
+def test_a_recipe_without_the_terms_has_nothing_to_compare() -> None:
+    with pytest.raises(RecipeError, match="transfer, global_alignment"):
+        choose(["elements"], load_recipe("fast").classify)

@@ -28,7 +28,7 @@ def ablate(
     tags: str | Path | None = None,
     masks: str | Path,
     out: str | Path,
-    recipe: str | Path = "fast",
+    recipe: str | Path = "thorough",
     weights: str | None = None,
     tables: str = ",".join(NAMES),
     random_seeds: int = 3,

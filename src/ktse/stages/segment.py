@@ -213,8 +213,8 @@ def segment(
         networks.append(model)
     learner = Learner(networks)
     encoders = nn.ModuleList(model.encoder for model in networks)
-    rest = nn.ModuleList(model.rest() for model in networks)
-    groups = parameter_groups(encoders, rest, recipe.lr, recipe.head_lr, recipe.weight_decay)
+    decoders = nn.ModuleList(model.rest() for model in networks)
+    groups = parameter_groups(encoders, decoders, recipe.lr, recipe.head_lr, recipe.weight_decay)
     seen = None
     if recipe.architecture == HEAD:
         seen = FrozenFeatures(
