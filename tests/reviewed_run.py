@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +17,13 @@ from ktse.files import write_json, write_label_map, write_npz, write_table
 from ktse.recipe.load import load_recipe
 from ktse.reviewing.pictures import Pictures
 from ktse.run_folder import RunFolder
+from typed import command
 
 SIZE = (24, 16)
 """Width and height of the images."""
+
+COLOURS = ((200, 40, 40), (40, 180, 40), (40, 40, 200), (120, 120, 120))
+"""What each photo is filled with."""
 
 NAMES = ("beach/001", "beach/002", "park/003", "none")
 
@@ -24,11 +31,11 @@ NAMES = ("beach/001", "beach/002", "park/003", "none")
 @pytest.fixture
 def reviewed(tmp_path: Path) -> RunFolder:
     """Four images: dog and ball, dog, ball, and one without a tag; scores of 1 in the left half for each tag."""
-    images, draws = tmp_path / "photos", np.random.default_rng(0)
-    for name in NAMES:
+    images = tmp_path / "photos"
+    for name, colour in zip(NAMES, COLOURS, strict=True):
         path = images / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(draws.integers(0, 256, (*SIZE[::-1], 3), dtype=np.uint8)).save(path)
+        Image.new("RGB", SIZE, colour).save(path)
     tags = {"beach/001": (1, 2), "beach/002": (1,), "park/003": (2,), "none": ()}
     words = {1: "dog", 2: "ball"}
     rows = [f"{name}.png,{';'.join(words[tag] for tag in found)}\n" for name, found in tags.items()]
@@ -64,3 +71,18 @@ def pictures(reviewed: RunFolder) -> Pictures:
 def open_pictures(run: RunFolder) -> Pictures:
     """A run as the page sees it when its server starts."""
     return Pictures(run, open_data(run.read_recipe().data))
+
+
+@contextmanager
+def served(run: RunFolder, *more: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process and the address of a page."""
+    words = command("review", run.root, "--no-browser", "--port", 0, *more)
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert line.startswith("review: http://127.0.0.1:"), line + process.stderr.read()
+        yield process, line.split()[1]
+    finally:
+        process.kill()
+        process.communicate()

@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
 from ktse.run_folder import RunFolder
-from ktse.verbs.review import how_to_review
-from typed import command, ktse
+from ktse.verbs.review import how_to_learn, how_to_review
+from reviewed_run import open_pictures, served
+from typed import ktse
 
 INSTALLED = importlib.util.find_spec("fastapi") and importlib.util.find_spec("uvicorn")
 needs_the_extra = pytest.mark.skipif(not INSTALLED, reason="needs the extra review")
-
-
-@contextmanager
-def served(run: RunFolder, *more: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The process and the address of a page."""
-    words = command("review", run.root, "--no-browser", "--port", 0, *more)
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        assert line.startswith("review: http://127.0.0.1:"), line + process.stderr.read()
-        yield process, line.split()[1]
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @needs_the_extra
@@ -94,6 +79,22 @@ def test_a_run_without_images_or_masks_is_a_message(reviewed: RunFolder, tmp_pat
     done = ktse("review", reviewed.root, "--no-browser")
     assert done.returncode == 1
     assert "the images of this run were at" in done.stderr
+
+
+def test_the_command_of_the_page_learns_from_what_was_accepted(own_run: Path) -> None:
+    run = RunFolder(own_run)
+    recipe = run.read_recipe()
+    pictures = open_pictures(run)
+    tagged = [image["id"] for image in pictures.about_run()["images"] if image["tags"] and not image["kept_out"]]
+    taught = [name for name in tagged if run.mask(name).any()][:3]
+    for name in taught:
+        pictures.corrections.accept(name, run.mask(name), 0, same=True)
+    done = ktse(*shlex.split(how_to_learn(run, recipe))[1:])
+    assert done.returncode == 0, done.stderr
+    assert f"corrected masks: {len(taught)}\n" in done.stderr
+    assert "segment: done again, as the corrected masks" in done.stderr
+    assert "refine: done already" in done.stderr
+    assert f"to correct masks: ktse review {own_run}" in done.stderr
 
 
 def test_a_folder_that_is_no_run_is_a_message(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ktse.errors import RunError
 from ktse.job import Job
+from ktse.recipe import Recipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.lock import holder, locked
@@ -25,6 +26,11 @@ def how_to_review(run: RunFolder) -> str:
     """The command that opens the page of a run, for the end of a message."""
     lacking = "" if not _missing() else f" (needs {INSTALL})"
     return f"ktse review {shlex.quote(str(run.root))}{lacking}"
+
+
+def how_to_learn(run: RunFolder, recipe: Recipe) -> str:
+    """The command that learns from the corrections of a run."""
+    return f"{run_again(run, recipe)} --corrections {shlex.quote(str(run.path('corrections')))}"
 
 
 def review_run(root: Path, port: int, browser: bool) -> Path:
@@ -45,11 +51,10 @@ def review_run(root: Path, port: int, browser: bool) -> Path:
         if (other := holder(folder.path(".review"))) is not None:
             raise RunError(f"the page of {root} is open already ({other})", hint="Use that page, or end it first.")
         with locked(folder.path(".review")):
-            command = f"{run_again(folder, job.recipe)} --corrections {shlex.quote(str(folder.path('corrections')))}"
             from ktse.reviewing.pictures import Pictures
             from ktse.reviewing.server import make_app
 
-            app = make_app(Pictures(folder, data), str(root), command)
+            app = make_app(Pictures(folder, data), str(root), how_to_learn(folder, job.recipe))
             address = f"http://{HOST}:{door.getsockname()[1]}/"
             say(f"review: {address} shows {root}; Ctrl+C ends it, and everything is saved")
             _serve(app, door, address if browser else "")

@@ -33,6 +33,7 @@ export class Editor {
   async open(id, order) {
     this.forget();
     this.loading?.abort();
+    this.doc?.flush().catch(() => {}); // the bar says if it fails
     const mine = (this.loading = new AbortController());
     Object.assign(this, { doc: null, order, id, shown: "mask" });
     part("editor").hidden = false;
@@ -217,7 +218,11 @@ export class Editor {
       return; // the bar says why, and the image stays
     }
     if (this.doc !== doc) return;
-    if (next) go(next);
-    else location.hash = "#/";
+    if (!next) location.hash = "#/";
+    else {
+      Object.assign(this, { doc: null, id: next }); // further keys mean the next image, or nothing while it is loaded
+      this.view.clear();
+      go(next);
+    }
   }
 }

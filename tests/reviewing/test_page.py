@@ -1,0 +1,183 @@
+"""The page in a real browser: what a person does, and what is there afterwards."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ktse.files import read_label_map
+from ktse.run_folder import RunFolder
+from reviewed_run import COLOURS, NAMES, SIZE, served
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+if not importlib.util.find_spec("uvicorn"):
+    pytest.skip("needs the extra review", allow_module_level=True)
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window."""
+    if CHROMIUM is None:
+        pytest.skip("needs chromium")
+    with playwright.sync_playwright() as drivers:
+        browser = drivers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page of 1280 pixels; errors of its scripts are errors of the test."""
+    page, errors = browser.new_page(viewport={"width": 1280, "height": 800}), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    page.close()
+    assert not errors
+
+
+def open_image(page: Any, address: str, name: str) -> None:
+    page.goto("about:blank")
+    page.goto(f"{address}#/image/{name.replace('/', '%2F')}")
+    page.locator("#loading").wait_for(state="hidden")
+
+
+def middle(page: Any) -> tuple[int, int]:
+    """A point of the window in the right half of the image, where the masks are background."""
+    box = page.locator("#canvas").bounding_box()
+    scale = 0.98 * min(box["width"] / SIZE[0], box["height"] / SIZE[1])
+    return box["x"] + box["width"] / 2 + 6 * scale, box["y"] + box["height"] / 2
+
+
+def colour(page: Any) -> tuple[int, ...]:
+    """What the canvas shows in its middle, once it is drawn."""
+    script = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
+        const canvas = document.getElementById("canvas"), context = canvas.getContext("2d");
+        done([...context.getImageData(canvas.width * 0.6, canvas.height / 2, 1, 1).data]); })))"""
+    return tuple(page.evaluate(script)[:3])
+
+
+def saved(page: Any) -> None:
+    playwright.expect(page.locator("#saved")).to_have_text("Saved; not accepted yet")
+
+
+def test_a_person_corrects_a_mask_and_it_is_there_after_a_kill(page: Any, reviewed: RunFolder) -> None:
+    name = "beach/002"
+    draft, accepted = (reviewed.path("corrections", *parts, f"{name}.png") for parts in ((".drafts",), ()))
+    folder = RunFolder(reviewed.root)
+    original = folder.mask(name)
+    with served(reviewed) as (process, address):
+        page.goto(address)
+        playwright.expect(page.locator(".tile")).to_have_count(4)
+        page.locator("#start").click()
+        playwright.expect(page.locator("#name")).to_have_text(name)  # the least confident
+        page.locator("#loading").wait_for(state="hidden")
+        page.locator("#threshold").focus()
+        page.keyboard.press("End")  # nothing is above 1
+        page.locator("#canvas").focus()
+        saved(page)
+        assert not read_label_map(draft).any()
+        page.keyboard.press("z")
+        playwright.expect(page.locator("#undo")).to_be_disabled()
+        page.mouse.move(*middle(page))
+        page.mouse.down()
+        page.mouse.move(middle(page)[0] + 20, middle(page)[1], steps=3)
+        page.mouse.up()
+        page.wait_for_timeout(700)
+        saved(page)
+        painted = read_label_map(draft)
+        assert (painted[:, :12] == original[:, :12]).all()
+        assert 0 < (painted != original).sum() < 60
+        page.keyboard.press("z")
+        page.wait_for_timeout(700)
+        assert (read_label_map(draft) == original).all()
+        page.keyboard.press("y")
+        page.wait_for_timeout(700)
+        process.kill()
+        process.wait()
+    with served(reviewed) as (_, address):
+        open_image(page, address, name)
+        playwright.expect(page.locator("#facts .badge")).to_have_text("edited")
+        page.keyboard.press("a")
+        playwright.expect(page.locator("#name")).to_have_text("park/003")  # the next one
+        assert (read_label_map(accepted) == painted).all()
+        assert not draft.exists()
+        page.locator("#loading").wait_for(state="hidden")
+        page.keyboard.press("r")
+        playwright.expect(page.locator("#name")).to_have_text("beach/001")
+        page.keyboard.press("Escape")
+        playwright.expect(page.locator("#states")).to_contain_text("corrected 1")
+        playwright.expect(page.locator("#states")).to_contain_text("rejected 1")
+        page.locator("#learn summary").click()
+        command = page.locator("#command").inner_text()
+        assert command.endswith(f"--corrections {reviewed.path('corrections')}")
+    assert (folder.mask(name) == original).all()
+
+
+def test_no_picture_is_shown_over_another_image(page: Any, reviewed: RunFolder) -> None:
+    with served(reviewed) as (_, address):
+        open_image(page, address, NAMES[1])
+        late: list[Any] = []
+        page.route("**/api/photo?id=park*", lambda route: late.append(route))
+        page.keyboard.press("n")  # park/003, whose photo does not come yet
+        playwright.expect(page.locator("#name")).to_have_text("park/003")
+        assert colour(page) == (0, 0, 0)  # nothing of the image before
+        page.keyboard.press("n")
+        playwright.expect(page.locator("#name")).to_have_text("beach/001")
+        page.locator("#loading").wait_for(state="hidden")
+        for route in late:
+            route.continue_()
+        page.wait_for_timeout(300)
+        page.keyboard.press("p")
+        assert np.abs(np.subtract(colour(page), COLOURS[0])).max() < 12
+        for _ in range(12):
+            page.keyboard.press("ArrowLeft")
+            page.keyboard.press("ArrowRight")
+            page.keyboard.press("ArrowRight")
+            page.keyboard.press("ArrowLeft")
+        page.wait_for_timeout(500)
+        shown = page.locator("#name").inner_text()
+        page.keyboard.press("p")
+        assert np.abs(np.subtract(colour(page), COLOURS[NAMES.index(shown)])).max() < 12
+
+
+def test_two_tabs_do_not_overwrite_each_other(page: Any, browser: Any, reviewed: RunFolder) -> None:
+    other = browser.new_page(viewport={"width": 1280, "height": 800})
+    draft = reviewed.path("corrections", ".drafts", "beach", "001.png")
+    with served(reviewed) as (_, address):
+        for one in (page, other):
+            open_image(one, address, "beach/001")
+        page.mouse.click(*middle(page))
+        saved(page)
+        mine = read_label_map(draft)
+        other.keyboard.press("2")
+        other.mouse.click(*middle(other))
+        playwright.expect(other.locator("#bar")).to_contain_text("Somebody has changed this mask")
+        assert (read_label_map(draft) == mine).all()
+        other.get_by_role("button", name="Keep mine").click()
+        saved(other)
+        assert set(np.unique(read_label_map(draft))) == {0, 1, 2}
+    other.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "light"), (400, "dark")])
+def test_nothing_is_wider_than_the_window(browser: Any, reviewed: RunFolder, width: int, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 760}, color_scheme=scheme)
+    with served(reviewed) as (_, address):
+        page.goto(address)
+        playwright.expect(page.locator(".tile").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.locator("#start").click()
+        page.locator("#loading").wait_for(state="hidden")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for name in ("#accept", "#reject", "#skip"):
+            playwright.expect(page.locator(name)).to_be_in_viewport(ratio=1)
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+    page.close()
