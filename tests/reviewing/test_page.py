@@ -104,6 +104,9 @@ def test_a_person_corrects_a_mask_and_it_is_there_after_a_kill(page: Any, review
     with served(reviewed) as (_, address):
         open_image(page, address, name)
         playwright.expect(page.locator("#facts .badge")).to_have_text("edited")
+        page.keyboard.press("p")
+        page.keyboard.press("a")  # the mask is not in sight
+        playwright.expect(page.locator("#hint")).to_contain_text("This is the mask that you accept")
         page.keyboard.press("a")
         playwright.expect(page.locator("#name")).to_have_text("park/003")  # the next one
         assert (read_label_map(accepted) == painted).all()

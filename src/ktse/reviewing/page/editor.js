@@ -36,7 +36,7 @@ export class Editor {
     this.doc?.flush().catch(() => {}); // the bar says if it fails
     const mine = (this.loading = new AbortController());
     Object.assign(this, { doc: null, order, id, shown: "mask" });
-    part("editor").hidden = false;
+    this.reveal(true);
     this.view.clear();
     this.panel.begin(id, order);
     try {
@@ -46,6 +46,11 @@ export class Editor {
     } catch (error) {
       if (this.loading === mine && error.name !== "AbortError") this.panel.failed(error.message);
     }
+  }
+
+  reveal(on) {
+    part("editor").hidden = !on;
+    document.body.classList.toggle("editing", on);
   }
 
   begin(doc) {
@@ -62,7 +67,7 @@ export class Editor {
     this.loading = null;
     const doc = this.doc;
     this.doc = null;
-    part("editor").hidden = true;
+    this.reveal(false);
     this.view.clear();
     await doc?.flush().catch(() => {});
   }
@@ -199,6 +204,11 @@ export class Editor {
   async decide(action) {
     const doc = this.doc;
     if (!doc || this.deciding) return;
+    if (action === "accept" && this.shown !== "mask") { // nobody accepts what is not in sight
+      this.show("mask");
+      this.panel.hint("This is the mask that you accept. Press A again.");
+      return;
+    }
     this.deciding = true;
     try {
       await (action === "accept" ? doc.accept() : doc.change(action));

@@ -28,6 +28,11 @@ const bar = {
   },
 };
 
+function help() {
+  part("help").showModal();
+  part("help").scrollTop = 0;
+}
+
 function act(editor, key) {
   const { panel, view, doc } = editor;
   const work = {
@@ -47,7 +52,7 @@ function act(editor, key) {
     ArrowDown: () => doc && editor.threshold(doc.edit.threshold + 0.01, true),
     l: () => editor.cleanUp("holes"), i: () => editor.cleanUp("islands"), o: () => editor.take("mask"),
     z: () => editor.move(false), y: () => editor.move(true),
-    "?": () => part("help").showModal(),
+    "?": help,
   };
   if (/^[1-9]$/.test(key)) panel.chooseNumber(+key);
   else work[key]?.();
@@ -55,7 +60,7 @@ function act(editor, key) {
 
 async function main() {
   fillHelp(part("keys"));
-  for (const button of document.querySelectorAll("button.help")) button.addEventListener("click", () => part("help").showModal());
+  for (const button of document.querySelectorAll("button.help")) button.addEventListener("click", help);
   const run = await getRun();
   const gallery = new Gallery(run);
   const editor = new Editor(run, gallery, bar);
@@ -79,7 +84,7 @@ async function main() {
     const key = keyOf(event);
     if (!key) return;
     if (part("editor").hidden) {
-      if (key === "?") part("help").showModal();
+      if (key === "?") help();
       return;
     }
     event.preventDefault();

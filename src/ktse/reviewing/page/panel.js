@@ -112,12 +112,16 @@ export class Panel {
 
   viewing(name) {
     for (const [other] of VIEWS) part(`view-${other}`).setAttribute("aria-pressed", other === name);
-    part("hint").hidden = name === "mask";
     const heat = name === "heat" ? ` ${this.byLabel.get(this.chosen)?.name ?? "all tags"}.` : "";
-    part("hint").textContent = `${HINTS[name] ?? ""}${heat} Press M to edit the mask.`;
+    this.hint(name === "mask" ? "" : `${HINTS[name]}${heat} Press M to edit the mask.`);
     part("take-line").hidden = name !== "fused" && name !== "prediction";
     part("take").innerHTML = `Use this ${name === "fused" ? "fused mask" : "prediction"} as the mask <kbd>C</kbd>`;
     part("canvas").classList.toggle("paints", name === "mask");
+  }
+
+  hint(text) {
+    part("hint").textContent = text;
+    part("hint").hidden = !text;
   }
 
   // The classes that may be painted: the tags, or all; and "undecided".
