@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ktse.files import read_label_map
 from ktse.run_folder import RunFolder
@@ -63,6 +65,20 @@ def colour(page: Any) -> tuple[int, ...]:
     return tuple(page.evaluate(script)[:3])
 
 
+def until(page: Any, condition: Callable[[], Any]) -> None:
+    """Wait until something is so; on a busy machine, saving takes its time."""
+    for _ in range(200):
+        if condition():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it did not happen within 10 seconds")
+
+
+def shown(path: Path, label: int) -> np.ndarray:
+    """Where a label map has a label; nowhere if there is no such file."""
+    return read_label_map(path) == label if path.is_file() else np.zeros(SIZE[::-1], dtype=bool)
+
+
 def saved(page: Any) -> None:
     playwright.expect(page.locator("#saved")).to_have_text("Saved; not accepted yet")
 
@@ -89,16 +105,14 @@ def test_a_person_corrects_a_mask_and_it_is_there_after_a_kill(page: Any, review
         page.mouse.down()
         page.mouse.move(middle(page)[0] + 20, middle(page)[1], steps=3)
         page.mouse.up()
-        page.wait_for_timeout(700)
-        saved(page)
+        until(page, lambda: (shown(draft, 1) & (original == 0)).any())
         painted = read_label_map(draft)
         assert (painted[:, :12] == original[:, :12]).all()
         assert 0 < (painted != original).sum() < 60
         page.keyboard.press("z")
-        page.wait_for_timeout(700)
-        assert (read_label_map(draft) == original).all()
+        until(page, lambda: not draft.exists())  # everything was undone
         page.keyboard.press("y")
-        page.wait_for_timeout(700)
+        until(page, draft.exists)
         process.kill()
         process.wait()
     with served(reviewed) as (_, address):
@@ -121,6 +135,39 @@ def test_a_person_corrects_a_mask_and_it_is_there_after_a_kill(page: Any, review
         command = page.locator("#command").inner_text()
         assert command.endswith(f"--corrections {reviewed.path('corrections')}")
     assert (folder.mask(name) == original).all()
+
+
+def test_a_shape_and_a_region_are_painted(page: Any, reviewed: RunFolder) -> None:
+    image = Image.new("RGB", SIZE, (200, 40, 40))
+    image.paste((40, 200, 40), (14, 2, 22, 14))
+    image.save(reviewed.root.parent / "photos" / "beach" / "001.png")
+    draft = reviewed.path("corrections", ".drafts", "beach", "001.png")
+    with served(reviewed) as (_, address):
+        open_image(page, address, "beach/001")
+        page.keyboard.press("2")
+        page.keyboard.press("g")
+        page.mouse.click(*middle(page))
+        saved(page)
+        found = read_label_map(draft) == 2
+        assert found[4:12, 16:20].all()
+        assert not found[:, :12].any()
+        assert not found[0].any()
+        page.keyboard.press("z")
+        page.keyboard.press("s")
+        (x, y), step = middle(page), 100
+        page.mouse.move(x - step, y - step)
+        page.mouse.down()
+        for place in ((x + step, y - step), (x + step, y + step), (x - step, y + step)):
+            page.mouse.move(*place, steps=4)
+        page.mouse.up()
+        until(page, lambda: shown(draft, 2).any() and not shown(draft, 2)[found].all())
+        painted = np.argwhere(shown(draft, 2))
+        assert len(painted) > 3
+        assert len(painted) == np.prod(painted.max(0) - painted.min(0) + 1)  # a full rectangle
+        page.keyboard.press("e")
+        page.keyboard.press("b")
+        page.mouse.click(x, y)
+        until(page, lambda: 0 < shown(draft, 2).sum() < len(painted))
 
 
 def test_no_picture_is_shown_over_another_image(page: Any, reviewed: RunFolder) -> None:

@@ -26,6 +26,7 @@ from ktse.reviewing.server import make_app
 from ktse.run_folder import RunFolder
 from reviewed_run import NAMES, SIZE, open_pictures
 
+PAGE = Path(__file__).resolve().parents[2] / "src" / "ktse" / "reviewing" / "page"
 PIXELS = SIZE[0] * SIZE[1]
 
 
@@ -49,9 +50,14 @@ def test_the_page_and_its_parts_come_from_the_package(client: TestClient) -> Non
     page = client.get("/")
     assert page.status_code == 200
     assert "default-src 'self'" in page.headers["content-security-policy"]
-    assert "http" not in page.text.replace("http-equiv", "")
-    for part in ("main.js", "review.css"):
-        assert client.get(f"/page/{part}").status_code == 200
+    parts = sorted(path.name for path in PAGE.iterdir() if path.suffix in (".js", ".css"))
+    assert {"main.js", "review.css"} <= set(parts)
+    for part in parts:
+        answer = client.get(f"/page/{part}")
+        assert answer.status_code == 200
+        assert "//" not in answer.text.replace("// ", "")  # nothing comes from another host
+        assert len(answer.text.splitlines()) <= 350
+    assert "//" not in page.text
     for part in ("server.py", "../server.py", "%2e%2e/server.py"):
         assert client.get(f"/page/{part}").status_code == 404
 
@@ -93,6 +99,18 @@ def test_a_draft_is_kept_and_nothing_learns_from_it(client: TestClient, reviewed
         assert (about["draft"], about["revision"], about["threshold"]) == (True, 1, 0.25)
         assert again.get("/api/label", params={"id": "beach/002", "layer": "edit"}).content == bytes([1]) * PIXELS
     assert reviewed.mask("beach/002").tobytes() != bytes([1]) * PIXELS
+
+
+def test_an_edit_that_was_undone_is_no_draft(client: TestClient, reviewed: RunFolder) -> None:
+    address = "/api/label?id=beach/002&revision={}"
+    save(client, "beach/002", 1, 0)
+    undone = client.put(address.format(1), content=reviewed.mask("beach/002").tobytes())
+    assert undone.json() == {"state": "open", "revision": 2, "draft": False}
+    assert save(client, "beach/002", 1, 2, action="accept").json()["state"] == "corrected"
+    back = client.put(address.format(3), content=reviewed.mask("beach/002").tobytes())
+    assert back.json() == {"state": "corrected", "revision": 4, "draft": True}
+    assert not save(client, "beach/002", 1, 4).json()["draft"]
+    assert not list(reviewed.path("corrections", ".drafts").rglob("*.png"))
 
 
 def test_what_is_accepted_is_learned_from(client: TestClient, reviewed: RunFolder) -> None:

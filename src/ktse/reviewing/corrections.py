@@ -89,17 +89,15 @@ class Corrections:
         Raises:
             RunError: it cannot be read.
         """
-        for path in (self._draft(image_id), self.path(image_id)):
-            if path.is_file():
-                return read_label_map(self._inside(path))
-        return None
+        draft = self._draft(image_id)
+        return read_label_map(self._inside(draft)) if draft.is_file() else self.accepted(image_id)
 
     def path(self, image_id: str) -> Path:
         """The corrected or accepted mask of an image."""
         return self.root / f"{image_id}.png"
 
     def save_draft(self, image_id: str, label: np.ndarray, revision: int, threshold: float | None = None) -> Entry:
-        """Keep an edit that is not accepted yet.
+        """Keep an edit that is not accepted yet; `drop_draft` is for one that changes nothing any more.
 
         Args:
             image_id: the image.
@@ -113,6 +111,25 @@ class Corrections:
         with self._changing(image_id, revision) as entry:
             write_label_map(self._inside(self._draft(image_id)), label)
             return self._done(image_id, "draft", dataclasses.replace(entry, draft=True, threshold=threshold))
+
+    def drop_draft(self, image_id: str, revision: int) -> Entry:
+        """Forget an edit, as everything in it was undone.
+
+        Raises:
+            OutdatedError: the image has another revision.
+        """
+        with self._changing(image_id, revision) as entry:
+            self._inside(self._draft(image_id)).unlink(missing_ok=True)
+            return self._done(image_id, "draft", dataclasses.replace(entry, draft=False, threshold=None))
+
+    def accepted(self, image_id: str) -> np.ndarray | None:
+        """The accepted mask of an image, if there is one.
+
+        Raises:
+            RunError: it cannot be read.
+        """
+        path = self.path(image_id)
+        return read_label_map(self._inside(path)) if path.is_file() else None
 
     def accept(
         self, image_id: str, label: np.ndarray, revision: int, *, same: bool, threshold: float | None = None

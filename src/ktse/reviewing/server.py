@@ -133,11 +133,12 @@ def _add_edits(app: FastAPI, pictures: Pictures) -> None:
         label = _as_label(body, size, pictures)
 
         def store() -> Entry:
-            if action == "draft":
-                return edits.save_draft(id, label, revision, threshold)
-            _require_a_tag(pictures, index, label)
-            mask = pictures.label(index, "mask")
+            mask, accepted = pictures.label(index, "mask"), edits.accepted(id)
             same = mask is not None and np.array_equal(mask, label)
+            if action == "draft":
+                undone = same if accepted is None else np.array_equal(accepted, label)
+                return edits.drop_draft(id, revision) if undone else edits.save_draft(id, label, revision, threshold)
+            _require_a_tag(pictures, index, label)
             return edits.accept(id, label, revision, same=same, threshold=threshold)
 
         if action not in ("draft", "accept"):

@@ -66,6 +66,49 @@ export function removeIslands(label, hand, width, height, share = 0.05) {
   return paint(label, hand, number, becomes);
 }
 
+// Paint the connected area whose colour is like that at a place; returns the number of pixels.
+export function region(label, hand, width, height, photo, place, tolerance, value) {
+  const x = Math.floor(place.x), y = Math.floor(place.y);
+  if (x < 0 || y < 0 || x >= width || y >= height) return 0;
+  const start = y * width + x;
+  const [red, green, blue] = photo.subarray(4 * start, 4 * start + 3);
+  const limit = tolerance * tolerance;
+  const alike = (at) => (photo[4 * at] - red) ** 2 + (photo[4 * at + 1] - green) ** 2 + (photo[4 * at + 2] - blue) ** 2 <= limit;
+  const seen = new Uint8Array(label.length);
+  const stack = [start];
+  seen[start] = 1;
+  let changed = 0;
+  while (stack.length) {
+    const at = stack.pop();
+    label[at] = value;
+    hand[at] = 1;
+    changed++;
+    const column = at % width;
+    for (const other of [column > 0 ? at - 1 : -1, column < width - 1 ? at + 1 : -1, at - width, at + width]) {
+      if (other < 0 || other >= label.length || seen[other]) continue;
+      seen[other] = 1;
+      if (alike(other)) stack.push(other);
+    }
+  }
+  return changed;
+}
+
+// Paint what a closed line surrounds.
+export function shape(label, hand, width, height, path, value) {
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  context.beginPath();
+  for (const point of path) context.lineTo(point.x, point.y);
+  context.closePath();
+  context.fill();
+  const drawn = context.getImageData(0, 0, width, height).data;
+  for (let at = 0; at < label.length; at++) {
+    if (drawn[4 * at + 3] < 128) continue;
+    label[at] = value;
+    hand[at] = 1;
+  }
+}
+
 // Paint a line as wide as the brush; returns the box that was painted as [left, top, right, bottom], or null.
 export function stroke(label, hand, width, height, from, to, radius, value) {
   const left = Math.max(0, Math.floor(Math.min(from.x, to.x) - radius));

@@ -53,6 +53,17 @@ export class Doc {
     return this.loaded[name];
   }
 
+  // Colours of the photo at the size of the mask, a little blurred, so that noise parts nothing.
+  get colours() {
+    if (!this.pixels) {
+      const context = new OffscreenCanvas(this.width, this.height).getContext("2d");
+      context.filter = `blur(${Math.max(1, Math.max(this.width, this.height) / 500)}px)`;
+      context.drawImage(this.photo, 0, 0, this.width, this.height);
+      this.pixels = context.getImageData(0, 0, this.width, this.height).data;
+    }
+    return this.pixels;
+  }
+
   heat() {
     const kind = this.about.layers.cam ? "cam" : "scores";
     this.loaded.heat ??= getScores(this.id, kind).catch((error) => {

@@ -1,6 +1,6 @@
 // One image: load it, show it, edit it, decide. Whatever arrives late belongs to an image that is no longer shown, and is dropped.
 
-import { fillHoles, removeIslands, stroke } from "./areas.js";
+import { fillHoles, region, removeIslands, shape, stroke } from "./areas.js";
 import { go } from "./gallery.js";
 import { Doc } from "./doc.js";
 import { Panel } from "./panel.js";
@@ -17,13 +17,21 @@ export class Editor {
     this.view = new View(part("canvas"));
     this.panel = new Panel(run, this);
     this.shown = "mask";
-    this.erasing = false;
+    this.tool = "brush"; // "brush", "shape" or "region"
     this.forget = listen(part("canvas"), this.view, {
       mayPaint: () => this.doc && this.shown === "mask" && this.value() !== null,
-      begin: (at) => { this.doc.history.begin(); this.last = at; this.paint(at); },
+      begin: (at) => {
+        this.doc.history.begin();
+        this.path = [at];
+        this.paint(at);
+      },
       move: (at) => this.paint(at),
-      end: () => this.commit(),
-      cancel: () => { this.doc?.history.cancel(); this.refresh(); },
+      end: () => this.finish(),
+      cancel: () => {
+        this.view.path = null;
+        this.doc?.history.cancel();
+        this.refresh();
+      },
       hover: (at) => this.hover(at),
     });
     addEventListener("beforeunload", (event) => this.doc?.dirty && event.preventDefault());
@@ -125,7 +133,7 @@ export class Editor {
   }
 
   hover(at) {
-    const paints = at && this.doc && this.shown === "mask" && this.value() !== null;
+    const paints = at && this.doc && this.shown === "mask" && this.tool === "brush" && this.value() !== null;
     this.view.cursor = paints ? { ...at, radius: this.panel.radius() } : null;
     this.view.draw();
   }
@@ -134,14 +142,36 @@ export class Editor {
 
   // The label that the tool paints; null if no class is chosen.
   value() {
-    return this.erasing ? 0 : this.panel.chosen;
+    return this.panel.chosen;
   }
 
   paint(at) {
-    const { label, hand } = this.doc.edit;
-    const box = stroke(label, hand, this.doc.width, this.doc.height, this.last, at, this.panel.radius(), this.value());
-    this.last = at;
-    if (box) this.refresh(box);
+    const { doc, path } = this;
+    const { label, hand } = doc.edit;
+    if (this.tool === "brush") {
+      const box = stroke(label, hand, doc.width, doc.height, path.at(-1), at, this.panel.radius(), this.value());
+      if (box) this.refresh(box);
+    } else if (this.tool === "shape") {
+      this.view.path = path;
+      this.view.draw();
+    } else { // the further the hand moves, the more colours are alike
+      label.set(doc.history.before.label);
+      hand.set(doc.history.before.hand);
+      const far = (Math.hypot(at.x - path[0].x, at.y - path[0].y) * this.view.scale) / (devicePixelRatio || 1);
+      region(label, hand, doc.width, doc.height, doc.colours, path[0], 16 + far / 2, this.value());
+      this.refresh();
+    }
+    path.push(at);
+  }
+
+  finish() {
+    const { doc, path } = this;
+    if (this.tool === "shape") {
+      this.view.path = null;
+      if (path.length > 3) shape(doc.label, doc.edit.hand, doc.width, doc.height, path, this.value());
+      this.refresh();
+    }
+    this.commit();
   }
 
   commit() {

@@ -22,9 +22,11 @@ export const KEYS = [
   ]],
   ["Edit", [
     ["1 … 9", "Choose the class to paint", [..."123456789"]],
-    ["B", "Brush", ["b"]],
-    ["E", "Eraser: paint background", ["e"]],
+    ["E", "Paint background: erase", ["e"]],
     ["U", "Paint \u201cundecided\u201d: the model does not learn from these pixels", ["u"]],
+    ["B", "Brush", ["b"]],
+    ["S", "Shape: draw around an area", ["s"]],
+    ["G", "Region: press on an area of one colour; drag away from the point for more", ["g"]],
     [", .", "Smaller brush, larger brush", [",", ".", "[", "]"]],
     ["↑ ↓", "Threshold: larger objects, smaller objects", ["ArrowUp", "ArrowDown"]],
     ["L", "Fill holes: background that one class surrounds", ["l"]],

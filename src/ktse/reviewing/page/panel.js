@@ -22,6 +22,7 @@ export class Panel {
       button.innerHTML = `${word} <kbd>${key}</kbd>`;
       part("views").append(button);
     }
+    this.use("brush");
     this.remember("opacity", 50, (value) => {
       editor.view.opacity = value / 100;
       part("opacity-value").textContent = `${value} %`;
@@ -130,10 +131,10 @@ export class Panel {
     const tags = this.doc?.about.tags ?? [];
     this.classes = this.run.classes.filter((one) => all || tags.includes(one.label));
     const rows = this.classes.map((one, index) => this.row(one.label, one.name, one.colour, index < 9 ? String(index + 1) : ""));
-    rows.push(this.row(this.run.undecided, "undecided", null, "U"));
+    rows.push(this.row(0, "background", "none", "E"), this.row(this.run.undecided, "undecided", "", "U"));
     part("classes").replaceChildren(...rows);
-    const known = this.classes.some((one) => one.label === this.chosen);
-    this.choose(known ? this.chosen : (this.classes[0]?.label ?? null), false);
+    const known = this.chosen !== null && [0, this.run.undecided, ...this.classes.map((one) => one.label)].includes(this.chosen);
+    this.choose(known ? this.chosen : (this.classes[0]?.label ?? null));
   }
 
   row(label, name, colour, key) {
@@ -153,10 +154,9 @@ export class Panel {
     return row;
   }
 
-  choose(label, brush = true) {
+  choose(label) {
     this.chosen = label;
-    if (brush) this.editor.erasing = false;
-    this.sayTool();
+    for (const row of part("classes").children) row.setAttribute("aria-checked", +row.dataset.label === label);
     if (this.editor.shown === "heat") this.editor.show("heat");
   }
 
@@ -164,11 +164,13 @@ export class Panel {
     if (this.classes[number - 1]) this.choose(this.classes[number - 1].label);
   }
 
-  sayTool() {
-    const { erasing } = this.editor;
-    part("tool-brush").setAttribute("aria-pressed", !erasing);
-    part("tool-eraser").setAttribute("aria-pressed", Boolean(erasing));
-    for (const row of part("classes").children) row.setAttribute("aria-checked", !erasing && +row.dataset.label === this.chosen);
+  // "brush", "shape" or "region".
+  use(tool) {
+    this.editor.tool = tool;
+    for (const name of ["brush", "shape", "region"]) part(`tool-${name}`).setAttribute("aria-pressed", name === tool);
+    part("size-line").hidden = tool !== "brush";
+    part("tool-note").hidden = tool === "brush";
+    part("tool-note").textContent = tool === "shape" ? "Draw around an area." : "Press on an area of one colour. Drag away from the point for more.";
   }
 
   // Radius of the brush in pixels of the image.

@@ -8,6 +8,7 @@ export class View {
     this.context = canvas.getContext("2d");
     this.opacity = 0.5;
     this.cursor = null; // {x, y, radius} in pixels of the image
+    this.path = null; // points of a line that is being drawn
     this.clear();
     new ResizeObserver(() => this.resize()).observe(canvas);
   }
@@ -151,16 +152,22 @@ export class View {
       context.drawImage(this.layer.picture, 0, 0, this.width, this.height);
       context.globalAlpha = 1;
     }
-    if (this.cursor) this.drawCursor();
+    if (this.path) this.outline(() => this.path.forEach((point) => context.lineTo(point.x, point.y)), [6, 4]);
+    if (this.cursor) {
+      const { x, y, radius } = this.cursor;
+      this.outline(() => context.arc(x, y, Math.max(radius, 0.5), 0, 2 * Math.PI), []);
+    }
   }
 
-  drawCursor() {
-    const { context, cursor, scale } = this;
-    const ratio = window.devicePixelRatio || 1;
-    for (const [colour, wide] of [["#000", 3], ["#fff", 1.4]]) {
+  // A line in black and white, which is seen on every photo.
+  outline(trace, dashes) {
+    const { context, scale } = this;
+    const wide = (window.devicePixelRatio || 1) / scale;
+    for (const [colour, width, dash] of [["#000", 3, []], ["#fff", 1.4, dashes]]) {
       context.beginPath();
-      context.arc(cursor.x, cursor.y, Math.max(cursor.radius, 0.5), 0, 2 * Math.PI);
-      context.lineWidth = (wide * ratio) / scale;
+      trace();
+      context.lineWidth = width * wide;
+      context.setLineDash(dash.map((length) => length * wide));
       context.strokeStyle = colour;
       context.stroke();
     }
