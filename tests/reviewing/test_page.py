@@ -163,7 +163,7 @@ def test_a_shape_and_a_region_are_painted(page: Any, reviewed: RunFolder) -> Non
         until(page, lambda: shown(draft, 2).any() and not shown(draft, 2)[found].all())
         painted = np.argwhere(shown(draft, 2))
         assert len(painted) > 3
-        assert len(painted) == np.prod(painted.max(0) - painted.min(0) + 1)  # a full rectangle
+        assert len(painted) >= np.prod(painted.max(0) - painted.min(0) + 1) - 4  # a rectangle, perhaps without corners
         page.keyboard.press("e")
         page.keyboard.press("b")
         page.mouse.click(x, y)
