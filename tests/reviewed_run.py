@@ -74,9 +74,9 @@ def open_pictures(run: RunFolder) -> Pictures:
 
 
 @contextmanager
-def served(run: RunFolder, *more: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(run: RunFolder, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process and the address of a page."""
-    words = command("review", run.root, "--no-browser", "--port", 0, *more)
+    words = command("review", run.root, "--no-browser", "--port", port)
     process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None

@@ -44,10 +44,15 @@ def page(browser: Any) -> Iterator[Any]:
     assert not errors
 
 
+def loaded(page: Any) -> None:
+    """Wait until the image is there and can be edited."""
+    page.locator("#editor:not([data-shows=''])[data-shows]").wait_for()
+
+
 def open_image(page: Any, address: str, name: str) -> None:
     page.goto("about:blank")
     page.goto(f"{address}#/image/{name.replace('/', '%2F')}")
-    page.locator("#loading").wait_for(state="hidden")
+    loaded(page)
 
 
 def middle(page: Any) -> tuple[int, int]:
@@ -93,7 +98,7 @@ def test_a_person_corrects_a_mask_and_it_is_there_after_a_kill(page: Any, review
         playwright.expect(page.locator(".tile")).to_have_count(4)
         page.locator("#start").click()
         playwright.expect(page.locator("#name")).to_have_text(name)  # the least confident
-        page.locator("#loading").wait_for(state="hidden")
+        loaded(page)
         page.locator("#threshold").focus()
         page.keyboard.press("End")  # nothing is above 1
         page.locator("#canvas").focus()
@@ -125,7 +130,7 @@ def test_a_person_corrects_a_mask_and_it_is_there_after_a_kill(page: Any, review
         playwright.expect(page.locator("#name")).to_have_text("park/003")  # the next one
         assert (read_label_map(accepted) == painted).all()
         assert not draft.exists()
-        page.locator("#loading").wait_for(state="hidden")
+        loaded(page)
         page.keyboard.press("r")
         playwright.expect(page.locator("#name")).to_have_text("beach/001")
         page.keyboard.press("Escape")
@@ -180,7 +185,7 @@ def test_no_picture_is_shown_over_another_image(page: Any, reviewed: RunFolder) 
         assert colour(page) == (0, 0, 0)  # nothing of the image before
         page.keyboard.press("n")
         playwright.expect(page.locator("#name")).to_have_text("beach/001")
-        page.locator("#loading").wait_for(state="hidden")
+        loaded(page)
         for route in late:
             route.continue_()
         page.wait_for_timeout(300)
@@ -216,6 +221,24 @@ def test_two_tabs_do_not_overwrite_each_other(page: Any, browser: Any, reviewed:
     other.close()
 
 
+def test_an_edit_waits_for_a_server_that_is_away(page: Any, reviewed: RunFolder) -> None:
+    draft = reviewed.path("corrections", ".drafts", "beach", "001.png")
+    with served(reviewed) as (process, address):
+        open_image(page, address, "beach/001")
+        process.kill()
+        process.wait()
+        page.mouse.click(*middle(page))
+        playwright.expect(page.locator("#bar")).to_contain_text("The server does not answer")
+        page.keyboard.press("n")  # nothing is left behind unsaved
+        playwright.expect(page.locator("#saved")).to_have_text("Not saved")
+        assert not draft.exists()
+    with served(reviewed, int(address.rstrip("/").rpartition(":")[2])):
+        page.get_by_role("button", name="Try again").click()
+        saved(page)
+        assert draft.exists()
+        playwright.expect(page.locator("#bar")).to_be_hidden()
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "light"), (400, "dark")])
 def test_nothing_is_wider_than_the_window(browser: Any, reviewed: RunFolder, width: int, scheme: str) -> None:
     page = browser.new_page(viewport={"width": width, "height": 760}, color_scheme=scheme)
@@ -224,7 +247,7 @@ def test_nothing_is_wider_than_the_window(browser: Any, reviewed: RunFolder, wid
         playwright.expect(page.locator(".tile").first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.locator("#start").click()
-        page.locator("#loading").wait_for(state="hidden")
+        loaded(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         for name in ("#accept", "#reject", "#skip"):
             playwright.expect(page.locator(name)).to_be_in_viewport(ratio=1)

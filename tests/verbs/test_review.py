@@ -88,7 +88,7 @@ def test_the_command_of_the_page_learns_from_what_was_accepted(own_run: Path) ->
     tagged = [image["id"] for image in pictures.about_run()["images"] if image["tags"] and not image["kept_out"]]
     taught = [name for name in tagged if run.mask(name).any()][:3]
     for name in taught:
-        pictures.corrections.accept(name, run.mask(name), 0, same=True)
+        pictures.edits.accept(name, run.mask(name), 0, same=True)
     done = ktse(*shlex.split(how_to_learn(run, recipe))[1:])
     assert done.returncode == 0, done.stderr
     assert f"corrected masks: {len(taught)}\n" in done.stderr

@@ -65,7 +65,7 @@ class Entry:
     threshold: float | None = None
 
 
-class Corrections:
+class EditLayer:
     """The edit layer of one run; one process works on it at a time, with any number of threads.
 
     Args:

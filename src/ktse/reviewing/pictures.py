@@ -16,7 +16,7 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.image import image_size
 from ktse.errors import RunError
 from ktse.files import label_type
-from ktse.reviewing.corrections import Corrections, Entry
+from ktse.reviewing.corrections import EditLayer, Entry
 from ktse.reviewing.order import by_need
 from ktse.run_folder import RunFolder
 from ktse.runtime.words import pixels
@@ -42,7 +42,7 @@ class Pictures:
 
     def __init__(self, run: RunFolder, data: TaggedImages) -> None:
         self.run, self.data = run, data
-        self.corrections = Corrections(run.path("corrections"), data.ids)
+        self.edits = EditLayer(run.path("corrections"), data.ids)
         self.kind = label_type(len(data.classes))
         self._index = {name: index for index, name in enumerate(data.ids)}
         self._confidence = run.confidence("masks")
@@ -56,6 +56,7 @@ class Pictures:
 
     def about_run(self) -> dict[str, Any]:
         """Classes, colours, and all images, the one that most needs a look first."""
+        self._confidence = self.run.confidence("masks")  # the run may have gone on since the page was opened
         classes = [
             {"label": label, "name": name, "colour": _hex(label if label < 255 else (label - 1) % 254 + 1)}
             for label, name in enumerate(self.data.classes, start=1)
@@ -72,7 +73,7 @@ class Pictures:
         layers |= {"scores": self.run.scores_path(name).is_file(), "cam": self.run.seed_path(name).is_file()}
         threshold = self.run.summary("masks").get("threshold")
         about = {"width": width, "height": height, "layers": layers, "run_threshold": threshold}
-        return self._listed(index) | about | {"threshold": self.corrections.entry(name).threshold}
+        return self._listed(index) | about | {"threshold": self.edits.entry(name).threshold}
 
     def _listed(self, index: int) -> dict[str, Any]:
         name = self.data.ids[index]
@@ -81,7 +82,7 @@ class Pictures:
             "tags": [int(key) + 1 for key in np.flatnonzero(self.data.tags[index])],
             "confidence": self._confidence.get(name),
             "kept_out": bool(self.data.validation[index]),
-            **state_of(self.corrections.entry(name)),
+            **state_of(self.edits.entry(name)),
         }
 
     def size(self, index: int) -> tuple[int, int]:
@@ -110,7 +111,7 @@ class Pictures:
         Raises:
             DataError: it cannot be read.
         """
-        key = (index, self.corrections.entry(self.data.ids[index]).revision)
+        key = (index, self.edits.entry(self.data.ids[index]).revision)
         with self._lock:
             if key in self._thumbnails:
                 self._thumbnails.move_to_end(key)
@@ -144,7 +145,7 @@ class Pictures:
             RunError: it cannot be read, or has not the size of its image.
         """
         name = self.data.ids[index]
-        label = self.corrections.label(name) if layer == "edit" else None
+        label = self.edits.label(name) if layer == "edit" else None
         if label is None:
             readers: dict[str, Callable[[str], np.ndarray]]
             readers = {"fused": self.run.fused, "prediction": self.run.prediction}

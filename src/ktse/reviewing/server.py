@@ -121,7 +121,7 @@ def _add_pictures(app: FastAPI, pictures: Pictures, about: dict[str, str]) -> No
 
 
 def _add_edits(app: FastAPI, pictures: Pictures) -> None:
-    edits = pictures.corrections
+    edits = pictures.edits
 
     @app.put("/api/label")
     async def save(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 import socket
 import webbrowser
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ktse.errors import RunError
 from ktse.job import Job
@@ -86,10 +87,10 @@ def _listening(port: int) -> socket.socket:
 def _serve(app: object, door: socket.socket, address: str) -> None:
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))  # type: ignore[arg-type]
+    settings: dict[str, Any] = {"log_level": "warning", "access_log": False, "timeout_graceful_shutdown": 3}
+    server = uvicorn.Server(uvicorn.Config(app, **settings))  # type: ignore[arg-type]
     if address:
         webbrowser.open(address)
-    try:
+    with suppress(KeyboardInterrupt):  # some versions of uvicorn pass it on when they have answered every request
         server.run(sockets=[door])
-    except KeyboardInterrupt:  # uvicorn passes it on when it has answered what it was asked
-        say("review: ended")
+    say("review: ended")

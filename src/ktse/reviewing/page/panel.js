@@ -69,6 +69,7 @@ export class Panel {
   }
 
   enable(on) {
+    part("editor").dataset.shows = on ? this.doc.id : ""; // what can be edited now
     for (const control of part("editor").querySelectorAll("aside section :is(button, input), footer button")) control.disabled = !on;
   }
 
