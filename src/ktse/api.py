@@ -22,6 +22,7 @@ from ktse.staleness import Stage
 from ktse.verbs.check import check_data
 from ktse.verbs.export import export_run
 from ktse.verbs.predict import open_model, predict_new
+from ktse.verbs.review import review_run
 from ktse.verbs.status import Status, read_status
 from ktse.verbs.verdict import say_end
 from ktse.verbs.work import do_stage, make_ready, refuse_strange, scenes_beside, working
@@ -71,9 +72,6 @@ def run(
 
     Returns:
         the run folder.
-
-    Raises:
-        KtseError: what is wrong, where, and what to do next.
     """
     folder = RunFolder(out)
     changes = _with("segment.corrections", corrections, _with("refine.calibrate", calibrate, settings))
@@ -99,9 +97,6 @@ def demo(
         images: number of scenes.
         device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe, such as {"classify.epochs": 5}.
-
-    Raises:
-        KtseError: what is wrong, where, and what to do next.
     """
     scenes = scenes_beside(Path(out), images)
     return run(
@@ -262,15 +257,25 @@ def evaluate(run: str | Path, *, masks: str | Path | None = None) -> dict[str, A
 
 
 def report(run: str | Path) -> Path:
-    """Write the report of a run.
+    """Write the report of a run; returns the HTML file.
 
     Args:
         run: run folder.
-
-    Returns:
-        the HTML file.
     """
     return do_stage(pipeline.REPORT, run, None).path("report.html")
+
+
+def review(run: str | Path, *, port: int = 8350, no_browser: bool = False) -> Path:
+    """Open the page where you look at the masks of a run, correct and accept them; Ctrl+C ends the page.
+
+    Only this machine can open it. What you accept is in the run folder as corrections/ID.png, for --corrections.
+
+    Args:
+        run: run folder.
+        port: of the page's address; 0 takes a free one.
+        no_browser: print the address, and open no browser.
+    """
+    return review_run(Path(run), port, not no_browser)
 
 
 def status(run: str | Path) -> Status:

@@ -8,6 +8,7 @@ from typing import Literal
 from ktse.quality.verdict import Verdict, read_verdict
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
+from ktse.verbs.review import how_to_review
 
 SIGNS = 3
 """Signs that are shown; the report has all."""
@@ -28,6 +29,7 @@ def say_end(run: RunFolder) -> None:
     bad = verdict is not None and verdict.model == "do-not-use"
     then = "" if bad else f"; then ktse predict {shlex.quote(str(run.root))} IMAGES --out DIR"
     say(f"next: look at {run.path('report.html')}{then}")
+    say(f"to correct masks: {how_to_review(run)}")
 
 
 def _say_verdict(run: RunFolder, verdict: Verdict | None, start: str) -> None:

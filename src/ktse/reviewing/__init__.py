@@ -1,0 +1,1 @@
+"""The local page where a person looks at masks, corrects and accepts them; no torch."""

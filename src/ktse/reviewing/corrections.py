@@ -1,0 +1,241 @@
+"""The edit layer of a run: what a person has drawn, accepted and rejected. The run's own masks stay as they are.
+
+corrections/ID.png           label map that the person has corrected or accepted; --corrections learns from these
+corrections/.drafts/ID.png   an edit that is not accepted yet; nothing learns from it
+corrections/journal.jsonl    one line for each thing that was done: time, image, action, state, revision, threshold
+
+The files say what is there, the journal how it came about. A line is added after its file is written, so that a process
+that is killed between the two loses nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+
+from ktse.errors import RunError
+from ktse.files import read_label_map, read_lines, write_label_map
+
+State = Literal["open", "accepted", "corrected", "rejected"]
+Action = Literal["draft", "accept", "reject", "reopen"]
+
+STATES = get_args(State)
+
+
+class OutdatedError(Exception):
+    """Somebody else has changed the image since it was read.
+
+    Args:
+        revision: the revision that the image has now.
+    """
+
+    def __init__(self, revision: int) -> None:
+        self.revision = revision
+        super().__init__(f"the image has revision {revision} now")
+
+
+class OutsideError(RunError):
+    """A link leads out of the folder of the corrections."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a person has done with an image.
+
+    Attributes:
+        state: "open"; "accepted": the mask of the run is right; "corrected": another mask takes its place; "rejected".
+        revision: how often the image was changed; a change must name the revision that it starts from.
+        draft: whether there is an edit that is not accepted yet.
+        threshold: the background threshold that the edit was last cut with; None: the run's own.
+    """
+
+    state: State = "open"
+    revision: int = 0
+    draft: bool = False
+    threshold: float | None = None
+
+
+class EditLayer:
+    """The edit layer of one run; one process works on it at a time, with any number of threads.
+
+    Args:
+        root: the folder; made when something is first written.
+        ids: the images of the run.
+    """
+
+    def __init__(self, root: Path, ids: Collection[str]) -> None:
+        self.root = root
+        self._lock = Lock()
+        self._journal = root / "journal.jsonl"
+        self._entries = self._known(frozenset(ids))
+
+    def entry(self, image_id: str) -> Entry:
+        """What was done with an image."""
+        return self._entries.get(image_id, Entry())
+
+    def label(self, image_id: str) -> np.ndarray | None:
+        """The edit of an image: the draft if there is one, else the accepted mask, else None.
+
+        Raises:
+            RunError: it cannot be read.
+        """
+        draft = self._draft(image_id)
+        return read_label_map(self._inside(draft)) if draft.is_file() else self.accepted(image_id)
+
+    def path(self, image_id: str) -> Path:
+        """The corrected or accepted mask of an image."""
+        return self.root / f"{image_id}.png"
+
+    def save_draft(self, image_id: str, label: np.ndarray, revision: int, threshold: float | None = None) -> Entry:
+        """Keep an edit that is not accepted yet; `drop_draft` is for one that changes nothing any more.
+
+        Args:
+            image_id: the image.
+            label: (H, W) label map.
+            revision: the revision that the edit starts from.
+            threshold: the background threshold that it was cut with.
+
+        Raises:
+            OutdatedError: the image has another revision.
+        """
+        with self._changing(image_id, revision) as entry:
+            write_label_map(self._inside(self._draft(image_id)), label)
+            return self._done(image_id, "draft", dataclasses.replace(entry, draft=True, threshold=threshold))
+
+    def drop_draft(self, image_id: str, revision: int) -> Entry:
+        """Forget an edit, as everything in it was undone.
+
+        Raises:
+            OutdatedError: the image has another revision.
+        """
+        with self._changing(image_id, revision) as entry:
+            self._inside(self._draft(image_id)).unlink(missing_ok=True)
+            return self._done(image_id, "draft", dataclasses.replace(entry, draft=False, threshold=None))
+
+    def accepted(self, image_id: str) -> np.ndarray | None:
+        """The accepted mask of an image, if there is one.
+
+        Raises:
+            RunError: it cannot be read.
+        """
+        path = self.path(image_id)
+        return read_label_map(self._inside(path)) if path.is_file() else None
+
+    def accept(
+        self, image_id: str, label: np.ndarray, revision: int, *, same: bool, threshold: float | None = None
+    ) -> Entry:
+        """Store a mask that is right, so that it is learned from.
+
+        Args:
+            image_id: the image.
+            label: (H, W) label map.
+            revision: the revision that the edit starts from.
+            same: whether it is the run's own mask.
+            threshold: the background threshold that it was cut with.
+
+        Raises:
+            OutdatedError: the image has another revision.
+        """
+        state: State = "accepted" if same else "corrected"
+        with self._changing(image_id, revision) as entry:
+            write_label_map(self._inside(self.path(image_id)), label)
+            done = self._done(image_id, "accept", Entry(state, entry.revision, threshold=threshold))
+            self._draft(image_id).unlink(missing_ok=True)
+            return done
+
+    def reject(self, image_id: str, revision: int) -> Entry:
+        """Note that a mask is wrong; an edit of it is kept as a draft.
+
+        Raises:
+            OutdatedError: the image has another revision.
+        """
+        return self._withdraw(image_id, revision, "reject", "rejected")
+
+    def reopen(self, image_id: str, revision: int) -> Entry:
+        """Take back that a mask was accepted or rejected; an edit of it is kept as a draft.
+
+        Raises:
+            OutdatedError: the image has another revision.
+        """
+        return self._withdraw(image_id, revision, "reopen", "open")
+
+    def _withdraw(self, image_id: str, revision: int, action: Action, state: State) -> Entry:
+        with self._changing(image_id, revision) as entry:
+            path, draft = self._inside(self.path(image_id)), self._inside(self._draft(image_id))
+            kept = entry.draft
+            if path.is_file() and entry.state == "corrected" and not kept:
+                draft.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(draft)
+                kept = True
+            path.unlink(missing_ok=True)
+            return self._done(image_id, action, dataclasses.replace(entry, state=state, draft=kept))
+
+    def _draft(self, image_id: str) -> Path:
+        return self.root / ".drafts" / f"{image_id}.png"
+
+    def _inside(self, path: Path) -> Path:
+        """A path, unless links lead it out of the folder."""
+        if path.is_symlink() or not path.parent.resolve().is_relative_to(self.root.resolve()):
+            raise OutsideError(f"{path} is a link out of {self.root}", hint="Remove the link.")
+        return path
+
+    @contextmanager
+    def _changing(self, image_id: str, revision: int) -> Iterator[Entry]:
+        """Within the block, this thread alone changes something, and the image has the revision that is expected."""
+        with self._lock:
+            entry = self.entry(image_id)
+            if entry.revision != revision:
+                raise OutdatedError(entry.revision)
+            yield entry
+
+    def _done(self, image_id: str, action: Action, entry: Entry) -> Entry:
+        entry = dataclasses.replace(entry, revision=entry.revision + 1)
+        line: dict[str, Any] = {"time": datetime.now(timezone.utc).isoformat(timespec="milliseconds")}
+        line |= {"image": image_id, "action": action, "state": entry.state}
+        line |= {"revision": entry.revision, "threshold": entry.threshold}
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self._journal.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._entries[image_id] = entry
+        return entry
+
+    def _known(self, ids: frozenset[str]) -> dict[str, Entry]:
+        """What the journal says of these images, as far as the files agree."""
+        _cut_off_torn_line(self._journal)
+        entries = {}
+        for line in read_lines(self._journal):
+            name, state = line.get("image"), line.get("state")
+            if isinstance(name, str) and name in ids and state in STATES:
+                entries[name] = Entry(cast(State, state), int(line["revision"]), False, line.get("threshold"))
+        masks, drafts = _pictures(self.root), _pictures(self.root / ".drafts")
+        for name in ids & (entries.keys() | masks | drafts):
+            entry = entries.get(name, Entry())
+            if (entry.state in ("accepted", "corrected")) != (name in masks):
+                entry = dataclasses.replace(entry, state="corrected" if name in masks else "open")
+            entries[name] = dataclasses.replace(entry, draft=name in drafts)
+        return entries
+
+
+def _pictures(folder: Path) -> set[str]:
+    """Names of the PNG files in a folder and its subfolders, hidden ones aside, without the ending."""
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    return {name.removesuffix(".png") for name in names if not name.startswith(".") and "/." not in name}
+
+
+def _cut_off_torn_line(path: Path) -> None:
+    """Remove the last line of a journal if a kill cut it short, so that the next one is not added to it."""
+    content = path.read_bytes() if path.is_file() else b""
+    if content and not content.endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)

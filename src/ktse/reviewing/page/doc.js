@@ -1,0 +1,129 @@
+// One image that is being edited: its pictures, its mask, its history, and saving. One save at a time, in order.
+
+import { Failure, getImage, getLabel, getPhoto, getScores, postState, putLabel } from "./api.js";
+import { History } from "./history.js";
+import { cutAt, strongest } from "./scores.js";
+
+const PAUSE = 400; // milliseconds without a further edit after which a draft is saved
+
+export class Doc {
+  // Everything that the first view needs; `signal` ends the loading if the person has gone on.
+  static async load(id, run, signal) {
+    const doc = new Doc();
+    const about = await getImage(id, signal);
+    const found = about.layers.scores && about.tags.length ? getScores(id, "scores", signal) : null;
+    const label = about.state !== "open" || about.draft || about.layers.mask ? getLabel(id, "edit", run.bytes, signal) : null;
+    const [photo, scores, mask] = await Promise.all([getPhoto(id, signal), found, label]);
+    doc.fill(about, run, photo, scores, mask);
+    return doc;
+  }
+
+  fill(about, run, photo, scores, mask) {
+    const { width, height } = about;
+    Object.assign(this, { id: about.id, about, run, photo, width, height });
+    this.loaded = {}; // other layers, by name
+    this.queue = Promise.resolve();
+    this.dirty = false;
+    this.onSaved = () => {};
+    this.found = scores?.count ? strongest(scores, width, height) : null;
+    const empty = run.bytes === 2 ? new Uint16Array(width * height) : new Uint8Array(width * height);
+    const label = mask ?? empty;
+    const threshold = about.threshold ?? about.run_threshold ?? 0.5;
+    this.edit = { label, hand: new Uint8Array(label.length), threshold };
+    this.markHand();
+    this.history = new History(this.edit);
+  }
+
+  get label() {
+    return this.edit.label;
+  }
+
+  // Whatever the scores do not explain was painted, and stays when the threshold moves.
+  markHand() {
+    const { label, hand, threshold } = this.edit;
+    for (let at = 0; at < label.length; at++) hand[at] = this.found && label[at] !== cutAt(this.found, at, threshold) ? 1 : 0;
+  }
+
+  // A label map other than the edit: "mask", "fused" or "prediction".
+  layer(name) {
+    this.loaded[name] ??= getLabel(this.id, name, this.run.bytes).catch((error) => {
+      delete this.loaded[name];
+      throw error;
+    });
+    return this.loaded[name];
+  }
+
+  // Colours of the photo at the size of the mask, a little blurred, so that noise parts nothing.
+  get colours() {
+    if (!this.pixels) {
+      const context = new OffscreenCanvas(this.width, this.height).getContext("2d");
+      context.filter = `blur(${Math.max(1, Math.max(this.width, this.height) / 500)}px)`;
+      context.drawImage(this.photo, 0, 0, this.width, this.height);
+      this.pixels = context.getImageData(0, 0, this.width, this.height).data;
+    }
+    return this.pixels;
+  }
+
+  heat() {
+    const kind = this.about.layers.cam ? "cam" : "scores";
+    this.loaded.heat ??= getScores(this.id, kind).catch((error) => {
+      delete this.loaded.heat;
+      throw error;
+    });
+    return this.loaded.heat;
+  }
+
+  // Note an edit; it is saved when the person pauses.
+  changed() {
+    this.dirty = true;
+    this.onSaved("Saving ...");
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.flush().catch(() => {}), PAUSE);
+  }
+
+  // Save what is not saved yet; a failure is thrown, and the edit stays unsaved.
+  flush() {
+    clearTimeout(this.timer);
+    return this.inTurn(async () => {
+      if (this.dirty) await this.put("draft");
+    });
+  }
+
+  accept() {
+    clearTimeout(this.timer);
+    return this.inTurn(() => this.put("accept"));
+  }
+
+  // "reject" or "reopen".
+  async change(action) {
+    await this.flush();
+    return this.inTurn(async () => this.take(await postState(this.id, this.about.revision, action)));
+  }
+
+  async put(action) {
+    const was = this.dirty;
+    this.dirty = false;
+    const { label, threshold } = this.edit;
+    try {
+      this.take(await putLabel(this.id, label.slice(), { action, revision: this.about.revision, threshold }));
+    } catch (error) {
+      this.dirty ||= was;
+      throw error;
+    }
+  }
+
+  take(state) {
+    Object.assign(this.about, state);
+  }
+
+  // Do one thing after the other; `onSaved` hears how it ended.
+  inTurn(work) {
+    const done = this.queue.then(work);
+    this.queue = done.catch(() => {});
+    done.then(
+      () => this.onSaved(this.dirty ? "Saving ..." : "", null, this),
+      (error) => this.onSaved("Not saved", error instanceof Failure ? error : new Failure(0, String(error)), this),
+    );
+    return done;
+  }
+}

@@ -1,0 +1,73 @@
+// Undo and redo without end: each step keeps only the runs of pixels that it changed.
+
+export class History {
+  constructor(state) {
+    this.state = state; // {label, hand, threshold}; its arrays are changed in place
+    this.past = [];
+    this.future = [];
+    this.before = null;
+  }
+
+  // Remember how everything is before a step.
+  begin() {
+    const { label, hand, threshold } = this.state;
+    this.before = { label: label.slice(), hand: hand.slice(), threshold };
+  }
+
+  // Go back to how it was before the step.
+  cancel() {
+    if (!this.before) return;
+    this.state.label.set(this.before.label);
+    this.state.hand.set(this.before.hand);
+    this.state.threshold = this.before.threshold;
+    this.before = null;
+  }
+
+  // End a step; true if it changed anything.
+  commit() {
+    if (!this.before) return false;
+    const step = difference(this.before, this.state);
+    this.before = null;
+    if (!step.runs.length && step.old === step.threshold) return false;
+    this.past.push(step);
+    this.future = [];
+    return true;
+  }
+
+  undo() {
+    return this.move(this.past, this.future, false);
+  }
+
+  redo() {
+    return this.move(this.future, this.past, true);
+  }
+
+  move(from, to, forward) {
+    const step = from.pop();
+    if (!step) return false;
+    const { label, hand } = this.state;
+    for (let at = 0; at < step.runs.length; at += 6) {
+      const [start, end, oldLabel, newLabel, oldHand, newHand] = step.runs.subarray(at, at + 6);
+      label.fill(forward ? newLabel : oldLabel, start, end);
+      hand.fill(forward ? newHand : oldHand, start, end);
+    }
+    this.state.threshold = forward ? step.threshold : step.old;
+    to.push(step);
+    return true;
+  }
+}
+
+// Runs of pixels that changed in the same way: start, end, old and new label, old and new mark of a painted pixel.
+function difference(before, now) {
+  const runs = [];
+  const size = now.label.length;
+  for (let at = 0; at < size; at++) {
+    const was = before.label[at], is = now.label[at], wasHand = before.hand[at], isHand = now.hand[at];
+    if (was === is && wasHand === isHand) continue;
+    const start = at;
+    while (at + 1 < size && before.label[at + 1] === was && now.label[at + 1] === is
+      && before.hand[at + 1] === wasHand && now.hand[at + 1] === isHand) at++;
+    runs.push(start, at + 1, was, is, wasHand, isHand);
+  }
+  return { runs: Uint32Array.from(runs), old: before.threshold, threshold: now.threshold };
+}

@@ -1,0 +1,196 @@
+// The panel beside the canvas: what is shown, tools, classes, facts. It keeps what the person has chosen from image to image.
+
+import { badge, chips } from "./gallery.js";
+
+const part = (id) => document.getElementById(id);
+const VIEWS = [["mask", "Mask", "M"], ["photo", "Photo", "P"], ["fused", "Fused", "F"], ["prediction", "Prediction", "D"], ["heat", "CAM", "H"]];
+const HINTS = { photo: "Photo alone.", fused: "Fused mask.", prediction: "Prediction, without tags.", heat: "CAM of" };
+
+export class Panel {
+  constructor(run, editor) {
+    Object.assign(this, { run, editor, chosen: null, classes: [] });
+    this.byLabel = new Map(run.classes.map((one) => [one.label, one]));
+    this.colours = new Uint32Array(run.undecided + 1); // as the canvas has them: blue, green, red from the left
+    for (const one of run.classes) {
+      const value = parseInt(one.colour.slice(1), 16);
+      this.colours[one.label] = ((value & 255) << 16) | (value & 0xff00) | (value >> 16);
+    }
+    for (const [name, word, key] of VIEWS) {
+      const button = document.createElement("button");
+      button.dataset.key = key.toLowerCase();
+      button.id = `view-${name}`;
+      button.innerHTML = `${word} <kbd>${key}</kbd>`;
+      part("views").append(button);
+    }
+    this.use("brush");
+    this.remember("opacity", 50, (value) => {
+      editor.view.opacity = value / 100;
+      part("opacity-value").textContent = `${value} %`;
+      if (editor.doc) editor.show(editor.shown);
+    });
+    this.remember("size", 35, () => this.sayRadius());
+    const threshold = part("threshold");
+    threshold.addEventListener("input", () => { editor.threshold(+threshold.value, false); this.sayThreshold(+threshold.value); });
+    threshold.addEventListener("change", () => { editor.threshold(+threshold.value, true); threshold.blur(); });
+    part("all").addEventListener("change", () => { this.listClasses(); part("all").blur(); });
+  }
+
+  // A slider whose place is kept in the browser.
+  remember(id, value, use) {
+    const slider = part(id);
+    slider.value = localStorage.getItem(`ktse-${id}`) ?? value;
+    const changed = () => {
+      localStorage.setItem(`ktse-${id}`, slider.value);
+      use(+slider.value);
+    };
+    slider.addEventListener("input", changed);
+    slider.addEventListener("change", () => slider.blur());
+    queueMicrotask(changed);
+  }
+
+  // Another image is coming: its name, and nothing else yet.
+  begin(id, order) {
+    part("name").textContent = id;
+    part("place").textContent = `${(order.indexOf(id) + 1).toLocaleString("en")} of ${order.length.toLocaleString("en")}`;
+    part("facts").textContent = "";
+    part("saved").textContent = "";
+    part("note").hidden = true;
+    part("loading").hidden = false;
+    part("loading").textContent = "Loading ...";
+    part("hint").hidden = true;
+    part("take-line").hidden = true;
+    this.doc = null;
+    this.enable(false);
+  }
+
+  failed(message) {
+    part("loading").textContent = message;
+    part("skip").disabled = false;
+  }
+
+  enable(on) {
+    part("editor").dataset.shows = on ? this.doc.id : ""; // what can be edited now
+    for (const control of part("editor").querySelectorAll("aside section :is(button, input), footer button")) control.disabled = !on;
+  }
+
+  show(doc) {
+    this.doc = doc;
+    this.enable(true);
+    for (const [name] of VIEWS) part(`view-${name}`).disabled = !this.editor.available(name);
+    part("threshold-line").hidden = part("threshold-note").hidden = !doc.found;
+    part("original").disabled = !doc.about.layers.mask;
+    const notes = [];
+    if (doc.about.kept_out) notes.push("This image is kept out of training: the model does not learn from its mask.");
+    if (!doc.about.tags.length) notes.push("This image has no tag, so its mask is empty.");
+    if (!doc.about.layers.mask) notes.push("The run has no mask of this image.");
+    part("note").textContent = notes.join(" ");
+    part("note").hidden = !notes.length;
+    this.listClasses();
+    this.sayRadius();
+    this.edited(doc);
+    this.facts(doc);
+  }
+
+  facts(doc) {
+    const sure = doc.about.confidence;
+    const parts = chips(doc.about, this.byLabel);
+    if (sure !== null) {
+      const text = document.createElement("span");
+      text.className = "quiet";
+      text.textContent = `confidence ${sure.toFixed(2)}`;
+      text.title = "How good the mask probably is, compared with the others: 0 worst, 1 best";
+      parts.push(text);
+    }
+    const mark = badge(doc.about);
+    part("facts").replaceChildren(...(mark ? [...parts, mark] : parts));
+  }
+
+  edited(doc) {
+    part("undo").disabled = !doc.history.past.length;
+    part("redo").disabled = !doc.history.future.length;
+    part("threshold").value = doc.edit.threshold;
+    this.sayThreshold(doc.edit.threshold);
+  }
+
+  viewing(name) {
+    for (const [other] of VIEWS) part(`view-${other}`).setAttribute("aria-pressed", other === name);
+    const heat = name === "heat" ? ` ${this.byLabel.get(this.chosen)?.name ?? "all tags"}.` : "";
+    this.hint(name === "mask" ? "" : `${HINTS[name]}${heat} Press M to edit the mask.`);
+    part("take-line").hidden = name !== "fused" && name !== "prediction";
+    part("take").innerHTML = `Use this ${name === "fused" ? "fused mask" : "prediction"} as the mask <kbd>C</kbd>`;
+    part("canvas").classList.toggle("paints", name === "mask");
+  }
+
+  hint(text) {
+    part("hint").textContent = text;
+    part("hint").hidden = !text;
+  }
+
+  // The classes that may be painted: the tags, or all; and "undecided".
+  listClasses() {
+    const all = part("all").checked;
+    const tags = this.doc?.about.tags ?? [];
+    this.classes = this.run.classes.filter((one) => all || tags.includes(one.label));
+    const rows = this.classes.map((one, index) => this.row(one.label, one.name, one.colour, index < 9 ? String(index + 1) : ""));
+    rows.push(this.row(0, "background", "none", "E"), this.row(this.run.undecided, "undecided", "", "U"));
+    part("classes").replaceChildren(...rows);
+    const known = this.chosen !== null && [0, this.run.undecided, ...this.classes.map((one) => one.label)].includes(this.chosen);
+    this.choose(known ? this.chosen : (this.classes[0]?.label ?? null));
+  }
+
+  row(label, name, colour, key) {
+    const row = document.createElement("button");
+    row.setAttribute("role", "radio");
+    row.dataset.label = label;
+    const swatch = document.createElement("i");
+    if (colour) swatch.style.background = colour;
+    else swatch.className = "undecided";
+    row.append(swatch, name);
+    if (key) {
+      const cap = document.createElement("kbd");
+      cap.textContent = key;
+      row.append(cap);
+    }
+    row.addEventListener("click", () => { this.choose(label); row.blur(); });
+    return row;
+  }
+
+  choose(label) {
+    this.chosen = label;
+    for (const row of part("classes").children) row.setAttribute("aria-checked", +row.dataset.label === label);
+    if (this.editor.shown === "heat") this.editor.show("heat");
+  }
+
+  chooseNumber(number) {
+    if (this.classes[number - 1]) this.choose(this.classes[number - 1].label);
+  }
+
+  // "brush", "shape" or "region".
+  use(tool) {
+    this.editor.tool = tool;
+    for (const name of ["brush", "shape", "region"]) part(`tool-${name}`).setAttribute("aria-pressed", name === tool);
+    part("size-line").hidden = tool !== "brush";
+    part("tool-note").hidden = tool === "brush";
+    part("tool-note").textContent = tool === "shape" ? "Draw around an area." : "Press on an area of one colour. Drag away from the point for more.";
+  }
+
+  // Radius of the brush in pixels of the image.
+  radius() {
+    const share = part("size").value / 100;
+    return 0.5 + (Math.min(this.doc?.width ?? 400, this.doc?.height ?? 400) / 4) * share * share;
+  }
+
+  resize(step) {
+    part("size").value = +part("size").value + step;
+    part("size").dispatchEvent(new Event("input"));
+    this.editor.hover(this.editor.view.cursor);
+  }
+
+  sayRadius() {
+    part("size-value").textContent = `${Math.round(2 * this.radius())} px`;
+  }
+
+  sayThreshold(value) {
+    part("threshold-value").textContent = value.toFixed(2);
+  }
+}

@@ -1,0 +1,196 @@
+"""What the page shows of a run: list of images, photos, thumbnails, label maps and scores."""
+
+from __future__ import annotations
+
+import struct
+from collections import OrderedDict
+from collections.abc import Callable
+from io import BytesIO
+from threading import Lock
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from ktse.data.dataset import TaggedImages
+from ktse.data.image import image_size
+from ktse.errors import RunError
+from ktse.files import label_type
+from ktse.reviewing.corrections import EditLayer, Entry
+from ktse.reviewing.order import by_need
+from ktse.run_folder import RunFolder
+from ktse.runtime.words import pixels
+from ktse.visual import PALETTE, overlay
+
+Layer = Literal["edit", "mask", "fused", "prediction"]
+Kind = Literal["scores", "cam"]
+
+PHOTO_PIXELS = 16_000_000
+"""A larger photo is scaled down to this for the page; its mask is not."""
+
+THUMBNAIL, KEPT = 240, 64 << 20
+"""Longer side of a thumbnail, and bytes of thumbnails that are kept in memory."""
+
+
+class Pictures:
+    """A run as the page sees it.
+
+    Args:
+        run: the run folder.
+        data: its images and tags.
+    """
+
+    def __init__(self, run: RunFolder, data: TaggedImages) -> None:
+        self.run, self.data = run, data
+        self.edits = EditLayer(run.path("corrections"), data.ids)
+        self.kind = label_type(len(data.classes))
+        self._index = {name: index for index, name in enumerate(data.ids)}
+        self._confidence = run.confidence("masks")
+        self._layers = {"mask": run.mask_path, "fused": run.fused_path, "prediction": run.prediction_path}
+        self._thumbnails: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._kept, self._lock = 0, Lock()
+
+    def index(self, image_id: str) -> int | None:
+        """Number of an image, or None if the run has no such image."""
+        return self._index.get(image_id)
+
+    def about_run(self) -> dict[str, Any]:
+        """Classes, colours, and all images, the one that most needs a look first."""
+        self._confidence = self.run.confidence("masks")  # the run may have gone on since the page was opened
+        classes = [
+            {"label": label, "name": name, "colour": _hex(label if label < 255 else (label - 1) % 254 + 1)}
+            for label, name in enumerate(self.data.classes, start=1)
+        ]
+        images = [self._listed(index) for index in by_need(self.data, self._confidence)]
+        kind = np.iinfo(self.kind)
+        return {"classes": classes, "undecided": int(kind.max), "bytes": kind.bits // 8, "images": images}
+
+    def about(self, index: int) -> dict[str, Any]:
+        """Everything about one image that is not a picture."""
+        name = self.data.ids[index]
+        width, height = self.size(index)
+        layers = {layer: path(name).is_file() for layer, path in self._layers.items()}
+        layers |= {"scores": self.run.scores_path(name).is_file(), "cam": self.run.seed_path(name).is_file()}
+        threshold = self.run.summary("masks").get("threshold")
+        about = {"width": width, "height": height, "layers": layers, "run_threshold": threshold}
+        return self._listed(index) | about | {"threshold": self.edits.entry(name).threshold}
+
+    def _listed(self, index: int) -> dict[str, Any]:
+        name = self.data.ids[index]
+        return {
+            "id": name,
+            "tags": [int(key) + 1 for key in np.flatnonzero(self.data.tags[index])],
+            "confidence": self._confidence.get(name),
+            "kept_out": bool(self.data.validation[index]),
+            **state_of(self.edits.entry(name)),
+        }
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Width and height of an image.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return image_size(self.data.source(index))
+
+    def tags(self, index: int) -> set[int]:
+        """Labels of the tags of an image."""
+        return {int(key) + 1 for key in np.flatnonzero(self.data.tags[index])}
+
+    def photo(self, index: int) -> bytes:
+        """An image as JPEG, upright.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return _jpeg(self.data.read(index, pixels=PHOTO_PIXELS), 92)
+
+    def thumbnail(self, index: int) -> bytes:
+        """An image with its mask, small, as JPEG.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        key = (index, self.edits.entry(self.data.ids[index]).revision)
+        with self._lock:
+            if key in self._thumbnails:
+                self._thumbnails.move_to_end(key)
+                return self._thumbnails[key]
+        small = self.data.read(index, THUMBNAIL)
+        small.thumbnail((THUMBNAIL, THUMBNAIL))
+        label = self._shown(index)
+        made = _jpeg(small if label is None else overlay(small, label, 0.5), 80)
+        with self._lock:
+            self._thumbnails[key] = made
+            self._kept += len(made)
+            while self._kept > KEPT:
+                self._kept -= len(self._thumbnails.popitem(last=False)[1])
+        return made
+
+    def _shown(self, index: int) -> np.ndarray | None:
+        """What a thumbnail shows: the edit, or the mask of the run; nothing if there is none that can be read."""
+        try:
+            return self.label(index, "edit")
+        except RunError:
+            return None
+
+    def label(self, index: int, layer: Layer) -> np.ndarray | None:
+        """A label map of an image: (H, W) uint8 or uint16, or None if there is none.
+
+        Args:
+            index: number of the image.
+            layer: "mask", "fused", "prediction"; "edit": the mask as a person has left it, else that of the run.
+
+        Raises:
+            RunError: it cannot be read, or has not the size of its image.
+        """
+        name = self.data.ids[index]
+        label = self.edits.label(name) if layer == "edit" else None
+        if label is None:
+            readers: dict[str, Callable[[str], np.ndarray]]
+            readers = {"fused": self.run.fused, "prediction": self.run.prediction}
+            path = self._layers["mask" if layer == "edit" else layer](name)
+            label = readers.get(layer, self.run.mask)(name) if path.is_file() else None
+        if label is not None and label.shape[::-1] != self.size(index):
+            found, wanted = pixels(label.shape[::-1]), pixels(self.size(index))
+            raise RunError(f"the {layer} of {name} has {found}, but its image has {wanted}", hint="Repeat the stage.")
+        return None if label is None else label.astype(self.kind, copy=False)
+
+    def scores(self, index: int, kind: Kind) -> bytes | None:
+        """Stored scores as bytes: K, h, w, then K labels, all uint32 in little-endian order, then K*h*w uint8.
+
+        Args:
+            index: number of the image.
+            kind: "scores", from which the mask was cut, or "cam".
+
+        Raises:
+            RunError: they are damaged.
+        """
+        name = self.data.ids[index]
+        if kind == "scores":
+            if not self.run.scores_path(name).is_file():
+                return None
+            stored = self.run.scores(name)
+            keys, values = stored.keys, stored.scores
+        else:
+            if not self.run.seed_path(name).is_file():
+                return None
+            seed = self.run.seed(name)
+            keys, values = seed.keys, (seed.cam.astype(np.float32) * 255).round().astype(np.uint8)
+        head = struct.pack(f"<{3 + len(keys)}I", *values.shape, *(int(key) + 1 for key in keys))
+        return head + np.ascontiguousarray(values).tobytes()
+
+
+def state_of(entry: Entry) -> dict[str, Any]:
+    """What was done with an image, for the page."""
+    return {"state": entry.state, "revision": entry.revision, "draft": entry.draft}
+
+
+def _hex(label: int) -> str:
+    return f"#{PALETTE[label].tobytes().hex()}"
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()

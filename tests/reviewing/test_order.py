@@ -1,0 +1,19 @@
+"""Which images come first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ktse.data.dataset import TaggedImages
+from ktse.reviewing.order import by_need
+
+
+def test_unsure_masks_that_the_model_learns_from_come_first() -> None:
+    ids = ("sure", "untagged", "kept out", "unsure", "unknown")
+    tags = np.array([[1], [0], [1], [1], [1]], dtype=bool)
+    validation = np.array([0, 0, 1, 0, 0], dtype=bool)
+    data = TaggedImages(Path(), ids, ids, ("dog",), tags, validation)
+    order = by_need(data, {"sure": 0.9, "untagged": 1.0, "kept out": 0.1, "unsure": 0.2})
+    assert [ids[index] for index in order] == ["unsure", "sure", "unknown", "kept out", "untagged"]

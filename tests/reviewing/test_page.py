@@ -1,0 +1,256 @@
+"""The page in a real browser: what a person does, and what is there afterwards."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ktse.files import read_label_map
+from ktse.run_folder import RunFolder
+from reviewed_run import COLOURS, NAMES, SIZE, served
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+if not importlib.util.find_spec("uvicorn"):
+    pytest.skip("needs the extra review", allow_module_level=True)
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window."""
+    if CHROMIUM is None:
+        pytest.skip("needs chromium")
+    with playwright.sync_playwright() as drivers:
+        browser = drivers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page of 1280 pixels; errors of its scripts are errors of the test."""
+    page, errors = browser.new_page(viewport={"width": 1280, "height": 800}), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    page.close()
+    assert not errors
+
+
+def loaded(page: Any) -> None:
+    """Wait until the image is there and can be edited."""
+    page.locator("#editor:not([data-shows=''])[data-shows]").wait_for()
+
+
+def open_image(page: Any, address: str, name: str) -> None:
+    page.goto("about:blank")
+    page.goto(f"{address}#/image/{name.replace('/', '%2F')}")
+    loaded(page)
+
+
+def middle(page: Any) -> tuple[int, int]:
+    """A point of the window in the right half of the image, where the masks are background."""
+    box = page.locator("#canvas").bounding_box()
+    scale = 0.98 * min(box["width"] / SIZE[0], box["height"] / SIZE[1])
+    return box["x"] + box["width"] / 2 + 6 * scale, box["y"] + box["height"] / 2
+
+
+def colour(page: Any) -> tuple[int, ...]:
+    """What the canvas shows in its middle, once it is drawn."""
+    script = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
+        const canvas = document.getElementById("canvas"), context = canvas.getContext("2d");
+        done([...context.getImageData(canvas.width * 0.6, canvas.height / 2, 1, 1).data]); })))"""
+    return tuple(page.evaluate(script)[:3])
+
+
+def until(page: Any, condition: Callable[[], Any]) -> None:
+    """Wait until something is so; on a busy machine, saving takes its time."""
+    for _ in range(200):
+        if condition():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it did not happen within 10 seconds")
+
+
+def shown(path: Path, label: int) -> np.ndarray:
+    """Where a label map has a label; nowhere if there is no such file."""
+    return read_label_map(path) == label if path.is_file() else np.zeros(SIZE[::-1], dtype=bool)
+
+
+def saved(page: Any) -> None:
+    playwright.expect(page.locator("#saved")).to_have_text("Saved; not accepted yet")
+
+
+def test_a_person_corrects_a_mask_and_it_is_there_after_a_kill(page: Any, reviewed: RunFolder) -> None:
+    name = "beach/002"
+    draft, accepted = (reviewed.path("corrections", *parts, f"{name}.png") for parts in ((".drafts",), ()))
+    folder = RunFolder(reviewed.root)
+    original = folder.mask(name)
+    with served(reviewed) as (process, address):
+        page.goto(address)
+        playwright.expect(page.locator(".tile")).to_have_count(4)
+        page.locator("#start").click()
+        playwright.expect(page.locator("#name")).to_have_text(name)  # the least confident
+        loaded(page)
+        page.locator("#threshold").focus()
+        page.keyboard.press("End")  # nothing is above 1
+        page.locator("#canvas").focus()
+        saved(page)
+        assert not read_label_map(draft).any()
+        page.keyboard.press("z")
+        playwright.expect(page.locator("#undo")).to_be_disabled()
+        page.mouse.move(*middle(page))
+        page.mouse.down()
+        page.mouse.move(middle(page)[0] + 20, middle(page)[1], steps=3)
+        page.mouse.up()
+        until(page, lambda: (shown(draft, 1) & (original == 0)).any())
+        painted = read_label_map(draft)
+        assert (painted[:, :12] == original[:, :12]).all()
+        assert 0 < (painted != original).sum() < 60
+        page.keyboard.press("z")
+        until(page, lambda: not draft.exists())  # everything was undone
+        page.keyboard.press("y")
+        until(page, draft.exists)
+        process.kill()
+        process.wait()
+    with served(reviewed) as (_, address):
+        open_image(page, address, name)
+        playwright.expect(page.locator("#facts .badge")).to_have_text("edited")
+        page.keyboard.press("p")
+        page.keyboard.press("a")  # the mask is not in sight
+        playwright.expect(page.locator("#hint")).to_contain_text("This is the mask that you accept")
+        page.keyboard.press("a")
+        playwright.expect(page.locator("#name")).to_have_text("park/003")  # the next one
+        assert (read_label_map(accepted) == painted).all()
+        assert not draft.exists()
+        loaded(page)
+        page.keyboard.press("r")
+        playwright.expect(page.locator("#name")).to_have_text("beach/001")
+        page.keyboard.press("Escape")
+        playwright.expect(page.locator("#states")).to_contain_text("corrected 1")
+        playwright.expect(page.locator("#states")).to_contain_text("rejected 1")
+        page.locator("#learn summary").click()
+        command = page.locator("#command").inner_text()
+        assert command.endswith(f"--corrections {reviewed.path('corrections')}")
+    assert (folder.mask(name) == original).all()
+
+
+def test_a_shape_and_a_region_are_painted(page: Any, reviewed: RunFolder) -> None:
+    image = Image.new("RGB", SIZE, (200, 40, 40))
+    image.paste((40, 200, 40), (14, 2, 22, 14))
+    image.save(reviewed.root.parent / "photos" / "beach" / "001.png")
+    draft = reviewed.path("corrections", ".drafts", "beach", "001.png")
+    with served(reviewed) as (_, address):
+        open_image(page, address, "beach/001")
+        page.keyboard.press("2")
+        page.keyboard.press("g")
+        page.mouse.click(*middle(page))
+        saved(page)
+        found = read_label_map(draft) == 2
+        assert found[4:12, 16:20].all()
+        assert not found[:, :12].any()
+        assert not found[0].any()
+        page.keyboard.press("z")
+        page.keyboard.press("s")
+        (x, y), step = middle(page), 100
+        page.mouse.move(x - step, y - step)
+        page.mouse.down()
+        for place in ((x + step, y - step), (x + step, y + step), (x - step, y + step)):
+            page.mouse.move(*place, steps=4)
+        page.mouse.up()
+        until(page, lambda: shown(draft, 2).any() and not shown(draft, 2)[found].all())
+        painted = np.argwhere(shown(draft, 2))
+        assert len(painted) > 3
+        assert len(painted) >= np.prod(painted.max(0) - painted.min(0) + 1) - 4  # a rectangle, perhaps without corners
+        page.keyboard.press("e")
+        page.keyboard.press("b")
+        page.mouse.click(x, y)
+        until(page, lambda: 0 < shown(draft, 2).sum() < len(painted))
+
+
+def test_no_picture_is_shown_over_another_image(page: Any, reviewed: RunFolder) -> None:
+    with served(reviewed) as (_, address):
+        open_image(page, address, NAMES[1])
+        late: list[Any] = []
+        page.route("**/api/photo?id=park*", lambda route: late.append(route))
+        page.keyboard.press("n")  # park/003, whose photo does not come yet
+        playwright.expect(page.locator("#name")).to_have_text("park/003")
+        assert colour(page) == (0, 0, 0)  # nothing of the image before
+        page.keyboard.press("n")
+        playwright.expect(page.locator("#name")).to_have_text("beach/001")
+        loaded(page)
+        for route in late:
+            route.continue_()
+        page.wait_for_timeout(300)
+        page.keyboard.press("p")
+        assert np.abs(np.subtract(colour(page), COLOURS[0])).max() < 12
+        for _ in range(12):
+            page.keyboard.press("ArrowLeft")
+            page.keyboard.press("ArrowRight")
+            page.keyboard.press("ArrowRight")
+            page.keyboard.press("ArrowLeft")
+        page.wait_for_timeout(500)
+        shown = page.locator("#name").inner_text()
+        page.keyboard.press("p")
+        assert np.abs(np.subtract(colour(page), COLOURS[NAMES.index(shown)])).max() < 12
+
+
+def test_two_tabs_do_not_overwrite_each_other(page: Any, browser: Any, reviewed: RunFolder) -> None:
+    other = browser.new_page(viewport={"width": 1280, "height": 800})
+    draft = reviewed.path("corrections", ".drafts", "beach", "001.png")
+    with served(reviewed) as (_, address):
+        for one in (page, other):
+            open_image(one, address, "beach/001")
+        page.mouse.click(*middle(page))
+        saved(page)
+        mine = read_label_map(draft)
+        other.keyboard.press("2")
+        other.mouse.click(*middle(other))
+        playwright.expect(other.locator("#bar")).to_contain_text("Somebody has changed this mask")
+        assert (read_label_map(draft) == mine).all()
+        other.get_by_role("button", name="Keep mine").click()
+        saved(other)
+        assert set(np.unique(read_label_map(draft))) == {0, 1, 2}
+    other.close()
+
+
+def test_an_edit_waits_for_a_server_that_is_away(page: Any, reviewed: RunFolder) -> None:
+    draft = reviewed.path("corrections", ".drafts", "beach", "001.png")
+    with served(reviewed) as (process, address):
+        open_image(page, address, "beach/001")
+        process.kill()
+        process.wait()
+        page.mouse.click(*middle(page))
+        playwright.expect(page.locator("#bar")).to_contain_text("The server does not answer")
+        page.keyboard.press("n")  # nothing is left behind unsaved
+        playwright.expect(page.locator("#saved")).to_have_text("Not saved")
+        assert not draft.exists()
+    with served(reviewed, int(address.rstrip("/").rpartition(":")[2])):
+        page.get_by_role("button", name="Try again").click()
+        saved(page)
+        assert draft.exists()
+        playwright.expect(page.locator("#bar")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "light"), (400, "dark")])
+def test_nothing_is_wider_than_the_window(browser: Any, reviewed: RunFolder, width: int, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 760}, color_scheme=scheme)
+    with served(reviewed) as (_, address):
+        page.goto(address)
+        playwright.expect(page.locator(".tile").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.locator("#start").click()
+        loaded(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for name in ("#accept", "#reject", "#skip"):
+            playwright.expect(page.locator(name)).to_be_in_viewport(ratio=1)
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+    page.close()
