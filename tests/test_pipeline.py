@@ -113,9 +113,9 @@ def test_what_has_changed_is_said_by_name(scenes: Path, tmp_path: Path) -> None:
     before = job(scenes, tmp_path)
     before.do(CHECK)
     done(before, CLASSIFY, SEED, REFINE, SEGMENT)
-    after = job(scenes, tmp_path, segment__beco__mix=0.25, segment__encoder="resnet18")
+    after = job(scenes, tmp_path, segment__beco__mix=0.25, segment__architecture="fpn")
     assert after.why_stale(SEGMENT) == [
-        "segment.beco.mix was 0.5 and is 0.25", 'segment.encoder was "resnet10t" and is "resnet18"',
+        "segment.beco.mix was 0.5 and is 0.25", 'segment.architecture was "deeplabv3plus" and is "fpn"',
     ]  # fmt: skip
     other = job(scenes, tmp_path, seed__long_side=77)
     assert other.why_stale(REFINE) == ["seed changed"]

@@ -137,3 +137,11 @@ def test_a_shorter_warm_up_is_said_once(capsys: pytest.CaptureFixture[str]) -> N
             load_recipe("fast", {"classify.epochs": 5})
     (line,) = capsys.readouterr().err.splitlines()
     assert "classify.epochs is 5" in line and "3, not 6" in line and "classify.warmup" in line
+
+
+def test_a_model_that_starts_from_the_classifier_has_its_backbone() -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("fast", {"classify.backbone": "resnet18"})
+    assert "segment.encoder is tf_efficientnet_lite2, but must be classify.backbone" in "".join(caught.value.where)
+    both = load_recipe("fast", {"classify.backbone": "resnet18", "segment.encoder": "resnet18"})
+    assert both.segment.encoder == "resnet18"

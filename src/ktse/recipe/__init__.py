@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -60,3 +61,8 @@ class Recipe:
     refine: RefineRecipe = field(default_factory=RefineRecipe)
     segment: SegmentRecipe = field(default_factory=SegmentRecipe)
     predict: PredictRecipe = field(default_factory=PredictRecipe)
+
+    def conflicts(self) -> Iterator[tuple[str, str, bool]]:
+        """Rules between settings."""
+        same = self.segment.weights != "classify" or self.segment.encoder == self.classify.backbone
+        yield "segment.encoder", "classify.backbone where segment.weights is classify", same
