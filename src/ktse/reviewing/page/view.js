@@ -53,10 +53,13 @@ export class View {
     for (let y = top; y < bottom; y++) {
       for (let x = left, at = y * width + left; x < right; x++, at++) {
         const value = label[at];
+        if (value === 0) {
+          data[at] = 0;
+          continue;
+        }
         const edge = (x > 0 && label[at - 1] !== value) || (x < width - 1 && label[at + 1] !== value)
           || (y > 0 && label[at - width] !== value) || (y < height - 1 && label[at + width] !== value);
         if (value === undecided) data[at] = (x + y) % 9 < 3 ? 0xff505e60 : (fill | 0xc0e0e0);
-        else if (value === 0) data[at] = 0;
         else data[at] = (edge ? line : fill) | colours[value];
       }
     }
