@@ -59,7 +59,8 @@ def run(
         tags: file of tags (CSV, TSV, JSON, list, COCO), or a DataFrame, which is kept in the run folder as tags.csv;
             without it, the folder must say what is in its images.
         out: run folder; made if it does not exist.
-        recipe: fast, demo, one of the paper's (voc12, voc12-official, coco14 ...), or the path of a YAML file.
+        recipe: fast, thorough, demo, one of the paper's (voc12, voc12-official, coco14 ...), or the path of a YAML
+            file.
         weights: initial weights of the backbone: a file, hub (timm's download) or none.
         masks: folder of true masks, or a COCO file, for measuring only.
         calibrate: folder of a handful of true masks that choose the background threshold; they are not measured with.

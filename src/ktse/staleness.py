@@ -13,6 +13,7 @@ from typing import Any
 from ktse.recipe import Recipe
 from ktse.recipe.load import flat, to_dict
 from ktse.run_folder import RunFolder
+from ktse.runtime.words import many
 
 IRRELEVANT = ("calibrate", "corrections")
 """Settings that name files whose content counts, not their place."""
@@ -132,7 +133,9 @@ def of_other_images(run: RunFolder, ids: Collection[str]) -> str:
     """How many of a run's CAMs are of these images, in words, if most are of others; empty if not."""
     made = {name.partition("/")[2].removesuffix(".npz") for name in _files(run, "seeds") if name.endswith(".npz")}
     kept = len(made & set(ids))
-    return f"of the {len(made)} images in it, {kept} are among these" if 2 * kept < len(made) else ""
+    if 2 * kept >= len(made):
+        return ""
+    return f"of the {many(len(made), 'image')} in it, {many(kept, 'is', 'are')} among these"
 
 
 def overtaken(run: RunFolder, recipe: Recipe, stage: Stage) -> list[str]:

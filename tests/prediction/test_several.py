@@ -62,6 +62,8 @@ def test_one_that_cannot_be_read_does_not_lose_the_others(predictor: Predictor, 
         predict_several(predictor, [bad, good], tmp_path / "out")
     assert "b.png" in str(caught.value)
     assert (tmp_path / "out" / "a.png").is_file()
+    with pytest.raises(DataError, match=r"1 of 1 image cannot be read"):
+        predict_several(predictor, [bad], tmp_path / "out")
 
 
 def test_folders_videos_and_what_is_not_there_are_named_together(tmp_path: Path) -> None:

@@ -8,9 +8,13 @@ import pytest
 import yaml
 
 from ktse.errors import RecipeError
-from ktse.recipe.load import RECIPES, changed, load_recipe, recipe_from_dict, to_dict
+from ktse.recipe.load import RECIPES, changed, load_recipe, recipe_from_dict, recipe_path, to_dict
 from ktse.run_folder import RunFolder
 from ktse.runtime.log import recording
+
+
+def test_every_packaged_recipe_has_a_name() -> None:
+    assert {path.stem for path in recipe_path("fast").parent.glob("*.yaml")} == set(RECIPES)
 
 
 @pytest.mark.parametrize("name", RECIPES)

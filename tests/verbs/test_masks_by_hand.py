@@ -109,7 +109,7 @@ def test_corrected_masks_are_learned_from_and_a_changed_one_repeats_what_follows
     monkeypatch.chdir(tmp_path)
     done = ktse("segment", own_run, "--corrections", "fixed")
     assert done.returncode == 0, done.stderr
-    assert "1 corrected masks" in done.stderr
+    assert "1 corrected mask\n" in done.stderr
     monkeypatch.chdir(own_run)  # the folder is found from anywhere
     assert "segment: done already" in ktse("segment", own_run).stderr
     shutil.copy(drawings / "masks" / f"{names[1]}.png", fixed)

@@ -7,11 +7,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from types import MethodType
 from typing import Any, cast
 
 import onnx
 import torch
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, pad
 
 from ktse.errors import ExportError
 from ktse.models.segmenter import DIVISOR, Portable, SegmenterPair
@@ -25,8 +28,8 @@ NAMES: dict[str, Any] = {"opset_version": OPSET, "input_names": [IMAGES], "outpu
 EXAMPLE = (2, 3, 3 * DIVISOR, 4 * DIVISOR)
 
 UNFIT = (
-    "Architectures whose layers pool to a fixed size (pspnet, upernet) cannot; unet, fpn, deeplabv3plus and deeplabv2 "
-    "can."
+    "Architectures whose layers pool to a fixed size (pspnet, upernet) cannot; head, unet, fpn, deeplabv3plus and "
+    "deeplabv2 can."
 )
 
 
@@ -56,7 +59,8 @@ def network_graph(model: Portable) -> onnx.ModelProto:
         ExportError: neither can.
     """
     bare = _Bare(model).eval()
-    with quiet("torch.onnx", "torch.export", "onnxscript", "onnx_ir"), torch.no_grad():
+    loud = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+    with quiet(*loud), torch.no_grad(), _fixed_padding(bare):
         try:
             graph, reason = _by_dynamo(bare), ""
         except Exception as error:  # torch's exporter raises whatever its parts raise
@@ -69,6 +73,29 @@ def network_graph(model: Portable) -> onnx.ModelProto:
     if reason:
         say(f"export: written by torch's older exporter, as the newer one cannot express this network: {reason}")
     return graph
+
+
+@contextmanager
+def _fixed_padding(bare: nn.Module) -> Iterator[None]:
+    """Let convolutions that pad by the size of their input (TensorFlow's "same") pad as they do for whole cells.
+
+    Sides are multiples of 32, so that the result is the same. torch's exporter takes half an hour to see that.
+    """
+    padding = [module for module in bare.modules() if isinstance(module, Conv2dSame)]
+    for module in padding:
+        module.forward = MethodType(_padded, module)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for module in padding:
+            del module.forward
+
+
+def _padded(self: Conv2dSame, features: Tensor) -> Tensor:
+    sizes = zip(self.kernel_size, self.stride, self.dilation, strict=True)
+    height, width = (max(0, dilation * (kernel - 1) + 1 - stride) for kernel, stride, dilation in sizes)
+    whole = pad(features, (width // 2, width - width // 2, height // 2, height - height // 2))
+    return conv2d(whole, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
 def _by_dynamo(bare: nn.Module) -> onnx.ModelProto:

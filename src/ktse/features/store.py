@@ -29,6 +29,7 @@ from ktse.models.feature_head import FINER
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
 from ktse.runtime.processes import my_share, rank, wait_for_all, world_size
+from ktse.runtime.words import many
 
 GIGABYTE = 10**9
 
@@ -125,7 +126,7 @@ class FrozenFeatures(KeptFeatures):
             taken, done = taken + path.stat().st_size, done + 1
         if done < len(left) and rank() == 0 and self.room > 0:
             say(
-                f"{label}: features of {len(mine) - len(left) + done} of {len(mine)} images fill the "
+                f"{label}: features of {len(mine) - len(left) + done:,} of {many(len(mine), 'image')} fill the "
                 f"{self.room:g} GB of compute.cache; those of the others are computed each time"
             )
         wait_for_all()

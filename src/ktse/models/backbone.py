@@ -21,6 +21,7 @@ from ktse.errors import RecipeError
 from ktse.models import hub, resnet38  # noqa: F401 (resnet38 adds its model to timm's)
 from ktse.models.freezing import PartlyFrozen
 from ktse.models.precision import keep_dilated_in_float32
+from ktse.runtime.words import many
 
 
 class Backbone(PartlyFrozen):
@@ -228,7 +229,7 @@ def refuse_random(model: nn.Module, again: Callable[[], nn.Module]) -> None:
         pairs = zip(model.named_parameters(), again().parameters(), strict=True)
         left = [key for (key, weight), other in pairs if weight.dim() > 1 and not torch.equal(weight, other)]
     if left:
-        raise ValueError(f"the file lacks {len(left)} weights of this model, such as {left[0]}")
+        raise ValueError(f"the file lacks {many(len(left), 'weight')} of this model, such as {left[0]}")
 
 
 def pretrained_arguments(weights: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ktse.models.mxnet_params import read_params
 from ktse.models.resnet38 import ResNet38d, default_cfgs
 from ktse.models.weights import save_tensors
 from ktse.runtime.console import say
+from ktse.runtime.words import many
 
 HEAD = {"fc8.weight": "head.reduce.weight", "fc9.weight": "head.score.weight"} | {
     f"gconv{gate}.att_{sign[0]}.0.weight": f"head.gates.{gate - 1}.{sign}.weight"
@@ -56,7 +57,7 @@ def import_weights(path: Path, out: Path) -> str:
         raise DataError(f"{path} is not a file", hint="Check the path of the weights.")
     text, tensors, header = convert(read_any(path), path)
     save_tensors(out, tensors, {**header, "imported_from": path.name})
-    say(f"{path.name}: {text}, {len(tensors)} tensors")
+    say(f"{path.name}: {text}, {many(len(tensors), 'tensor')}")
     return text
 
 
@@ -134,7 +135,7 @@ def convert(tensors: dict[str, Tensor], path: Path) -> tuple[str, dict[str, Tens
     network = {f"backbone.model.{name}": value for name, value in backbone.items()}
     network |= {new: tensors[old] for old, new in HEAD.items()}
     network |= {"head.level": torch.zeros(classes), "head.level_steps": torch.zeros(())}
-    return f"KTSE network with WideResNet-38 and {classes} classes", network, header
+    return f"KTSE network with WideResNet-38 and {many(classes, 'class', 'classes')}", network, header
 
 
 def from_mxnet(name: str) -> str:

@@ -25,6 +25,7 @@ from ktse.errors import DataError
 from ktse.files import atomic, write_label_map, write_npz, write_table
 from ktse.prediction.predictor import Predictor, within
 from ktse.runtime.console import say, track
+from ktse.runtime.words import many
 from ktse.visual import overlay
 
 LARGEST_OVERLAY = 2048
@@ -82,7 +83,8 @@ def predict_tagged(predictor: Predictor, data: TaggedImages, out: Path) -> list[
     used = [data.classes[key] for key in np.flatnonzero(data.tags.any(axis=0))]
     if unknown := [name for name in used if name not in predictor.classes]:
         hint = f"Its classes are {', '.join(predictor.classes)}. Rename these tags, or take them out."
-        raise DataError(f"{len(unknown)} tags are no classes of the model", where=unknown, hint=hint)
+        text = f"{many(len(unknown), 'tag is no class', 'tags are no classes')} of the model"
+        raise DataError(text, where=unknown, hint=hint)
     return predict_all(predictor, {name: partial(data.read, index) for index, name in enumerate(data.ids)}, out, tags)
 
 
@@ -136,7 +138,7 @@ def predict_files(
             problems.append(": ".join([error.what, *error.where]))
     if problems:
         others = "The predictions of all others are written." if len(problems) < len(images) else ""
-        raise DataError(f"{len(problems)} of {len(images)} images cannot be read", where=problems, hint=others)
+        raise DataError(f"{len(problems)} of {many(len(images), 'image')} cannot be read", where=problems, hint=others)
 
 
 def is_done(predictor: Predictor, out: Path, name: str) -> bool:

@@ -20,6 +20,7 @@ from ktse.prediction.scales import SMALLEST, Network, Whole, merged, seen
 from ktse.prediction.tiles import blend
 from ktse.recipe import PredictRecipe
 from ktse.refinement.dense_crf import FOR_PREDICTIONS, crf_scores
+from ktse.runtime.words import many
 from ktse.visual import overlay
 
 NAMED = 5
@@ -106,7 +107,7 @@ class Predictor:
         self.model, self.recipe = model, recipe
 
     def __repr__(self) -> str:
-        return f"<Predictor of {len(self.classes)} classes: {_first(self.classes)}>"
+        return f"<Predictor of {many(len(self.classes), 'class', 'classes')}: {_first(self.classes)}>"
 
     @property
     def classes(self) -> tuple[str, ...]:

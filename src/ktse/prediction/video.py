@@ -12,6 +12,7 @@ from ktse.errors import DataError, KtseError
 from ktse.prediction.files import is_done, predict_file, tidy
 from ktse.prediction.predictor import Predictor
 from ktse.runtime.console import track
+from ktse.runtime.words import many
 
 ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv")
 """Endings, in lower case, of files that are taken for videos."""
@@ -49,7 +50,7 @@ def predict_video(predictor: Predictor, clip: Path, out: Path) -> list[Path]:
                     predict_file(predictor, upright(frame), out, name)
                 written.append(out / f"{name}.png")
     except av.FFmpegError as error:
-        hint = f"The predictions of the first {len(written)} frames are written." if written else ""
+        hint = f"Already written: the predictions of {many(len(written), 'frame')}." if written else ""
         where = str(error).splitlines()[0]
         raise DataError(f"{clip} cannot be read as a video", where=where, hint=hint) from error
     finally:

@@ -19,7 +19,17 @@ from ktse.recipe import Recipe
 from ktse.recipe.values import absolute, problems
 from ktse.runtime.console import say_once
 
-RECIPES = ["demo", "fast", "voc12-official", "voc12", "voc12-vgg", "coco14-official", "coco14", "coco14-vgg"]
+RECIPES = [
+    "demo",
+    "fast",
+    "thorough",
+    "voc12-official",
+    "voc12",
+    "voc12-vgg",
+    "coco14-official",
+    "coco14",
+    "coco14-vgg",
+]
 GROUPS = tuple(group.name for group in dataclasses.fields(Recipe))
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)

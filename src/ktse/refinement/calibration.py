@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ktse.runtime.words import many
+
 SAMPLES = 1000
 """Times that the masks are drawn anew, with repetition (bootstrap; Efron, 1979)."""
 
@@ -43,8 +45,9 @@ class Calibrated:
         """Where the threshold comes from, in words."""
         if self.low is None or self.high is None or self.loss is None or self.loss_high is None:
             return "calibrated on a single true mask, which cannot say how uncertain it is"
+        interval = f"{INTERVAL:.0%} interval {self.low:.2f} to {self.high:.2f}"
         return (
-            f"calibrated on {self.masks} true masks: {INTERVAL:.0%} interval {self.low:.2f} to {self.high:.2f}, "
+            f"calibrated on {many(self.masks, 'true mask')}: {interval}, "
             f"expected loss {100 * self.loss:.1f} points of mIoU, at most {100 * self.loss_high:.1f} in 95 of 100 cases"
         )
 

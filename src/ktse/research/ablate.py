@@ -28,7 +28,7 @@ def ablate(
     tags: str | Path | None = None,
     masks: str | Path,
     out: str | Path,
-    recipe: str | Path = "fast",
+    recipe: str | Path = "thorough",
     weights: str | None = None,
     tables: str = ",".join(NAMES),
     random_seeds: int = 3,
@@ -47,7 +47,8 @@ def ablate(
         tags: file of tags (CSV, TSV, JSON, list, COCO); without it, the folder must say what is in its images.
         masks: folder of true masks, or a COCO file, for measuring only.
         out: folder of the tables and the runs; made if it does not exist.
-        recipe: fast, demo, or the path of a YAML file; the last arm of the elements is this recipe as it is.
+        recipe: thorough, demo, another one, or the path of a YAML file; the last arm of the elements is this recipe
+            as it is.
         weights: initial weights of the backbone: a file, hub (timm's download) or none.
         tables: some of elements, alignment, sie, sensitivity, and YAML files with arms of your own, joined by commas.
         random_seeds: how many, from compute.random_seed on.

@@ -16,6 +16,9 @@ from ktse.recipe import ClassifyRecipe, LossWeights, ObjectiveRecipe
 
 SIE, MGA = ("transfer",), ("global_alignment", "local_alignment")
 SSR = ("background", "foreground", "inter_class")
+TERMS_OF_ARMS = ("transfer", "background", "global_alignment")
+"""One term of each element, which a recipe must have, as an arm takes the recipe's weights."""
+
 STITCHED = ("stitched_background", "stitched_foreground")
 """SSR on the image that SIE stitches: part of both, so that it takes both to switch it on."""
 
@@ -172,13 +175,18 @@ def choose(tables: Iterable[str], recipe: ClassifyRecipe) -> list[Table]:
     """Tables by name, or by the path of a YAML file with arms of the user's own.
 
     Raises:
-        RecipeError: there is no such table.
+        RecipeError: there is no such table, or the recipe lacks what its arms compare.
     """
     known = {
         table.name: table for table in (elements(recipe), alignment(recipe), RIVALS, sensitivity(recipe.objective))
     }
+    weights = dataclasses.asdict(recipe.objective.weights)
     chosen = []
     for name in dict.fromkeys(tables):
+        if name in known and (absent := [term for term in TERMS_OF_ARMS if not weights[term]]):
+            hint = "Give --recipe thorough or another that has them, or raise these weights."
+            text = f"the recipe has the weight 0 for {', '.join(absent)}, so that arms with and without are the same"
+            raise RecipeError(text, hint=hint)
         if name not in known and not Path(name).is_file():
             hint = f"Give some of {', '.join(NAMES)}, or the path of a YAML file."
             raise RecipeError(f"there is no table {name!r}", hint=hint)

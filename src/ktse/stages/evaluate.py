@@ -19,6 +19,7 @@ from ktse.refinement.cutting import cut
 from ktse.refinement.threshold import BINS, Threshold, choose_threshold
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
+from ktse.runtime.words import many
 from ktse.stages.facts import gather
 
 UNTAGGED_WARNED = 0.5
@@ -106,9 +107,10 @@ def _without_calibration(result: dict[str, Any], masks: dict[str, Any], truth: T
         return truth
     chose = set(masks["calibration"]["images"])
     left = [name for name in truth.paths if name not in chose]
-    result["calibration_left_out"] = len(truth.paths) - len(left)
-    if len(left) < len(truth.paths):
-        say(f"evaluate: {len(truth.paths) - len(left)} images chose the threshold and are left out")
+    out = len(truth.paths) - len(left)
+    result["calibration_left_out"] = out
+    if out:
+        say(f"evaluate: {many(out, 'image chose the threshold and is', 'images chose the threshold and are')} left out")
     if not left:
         result["warnings"].append("Every image with a true mask chose the threshold, so that none is left to measure.")
         return None

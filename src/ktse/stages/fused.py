@@ -18,6 +18,7 @@ from ktse.refinement.threshold import colour_regions, explained_share
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
 from ktse.runtime.processes import rank, wait_for_all
+from ktse.runtime.words import many
 from ktse.segmentation.fusion import fuse
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4)
@@ -96,7 +97,7 @@ def _decide(
         total += _explained(run, data, index, predictor, threshold)
     weight = WEIGHTS[int(total.argmax())]
     shares = dict(zip(map(str, WEIGHTS), (total / max(1, len(sample))).round(5).tolist(), strict=True))
-    source = f"where masks follow the colours of {len(sample)} images best, no truth used"
+    source = f"where masks follow the colours of {many(len(sample), 'image')} best, no truth used"
     say(f"predict: in fused masks the model has the weight {weight:g} ({source})")
     return {"weight": weight, "weight_source": source, "images": len(sample), "explained": shares}
 

@@ -28,6 +28,7 @@ from ktse.run_folder import RunFolder, Scores
 from ktse.runtime.console import say, track
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import my_share, rank, wait_for_all, world_size
+from ktse.runtime.words import many
 from ktse.runtime.workers import in_processes
 from ktse.stages.affinity import load_affinity
 from ktse.stages.calibration import calibrated_images, calibrated_threshold
@@ -198,10 +199,11 @@ def _stored(scores: np.ndarray) -> np.ndarray:
 
 def _judge(empty: int, tagged: int) -> list[str]:
     share = empty / max(1, tagged)
+    without = f"{empty} of {many(tagged, 'tagged image')} got a mask without any object"
     if share > EMPTY_REFUSED:
         raise CollapseError(
-            f"{empty} of {tagged} tagged images got a mask without any object: the CAMs have collapsed",
+            f"{without}: the CAMs have collapsed",
             hint="Look at report.html and classify/metrics.jsonl; then lower classify.lr_after, raise classify.warmup, "
             "or take a plain CAM (classify.warmup equal to classify.epochs).",
         )
-    return [f"{empty} of {tagged} tagged images got a mask without any object."] if share > EMPTY_WARNED else []
+    return [f"{without}."] if share > EMPTY_WARNED else []

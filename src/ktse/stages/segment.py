@@ -30,6 +30,7 @@ from ktse.recipe import COMPUTE, ComputeRecipe, SegmentRecipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.fabric import make_fabric
+from ktse.runtime.words import many
 from ktse.segmentation.beco import Scene, co_training, paste
 from ktse.segmentation.learner import Learner
 from ktse.segmentation.soundness import LEAST_CONTRAST, LEAST_LABELLED, contrast, labelled_share
@@ -197,8 +198,9 @@ def segment(
     corrections = corrections or Corrections()
     if len(corrections):
         used = sum(data.ids[index] in corrections for index in data.training)
-        apart = "" if used == len(corrections) else f"; {len(corrections) - used} are of images kept out of training"
-        say(f"segment: {used} corrected masks{apart}")
+        rest = len(corrections) - used
+        apart = f"; {many(rest, 'is of an image', 'are of images')} kept out of training" if rest else ""
+        say(f"segment: {many(used, 'corrected mask')}{apart}")
     folder = run.path("segment")
     fabric = make_fabric(compute.precision)
     torch.manual_seed(compute.random_seed)
@@ -211,8 +213,8 @@ def segment(
         networks.append(model)
     learner = Learner(networks)
     encoders = nn.ModuleList(model.encoder for model in networks)
-    rest = nn.ModuleList(model.rest() for model in networks)
-    groups = parameter_groups(encoders, rest, recipe.lr, recipe.head_lr, recipe.weight_decay)
+    decoders = nn.ModuleList(model.rest() for model in networks)
+    groups = parameter_groups(encoders, decoders, recipe.lr, recipe.head_lr, recipe.weight_decay)
     seen = None
     if recipe.architecture == HEAD:
         seen = FrozenFeatures(
@@ -246,7 +248,7 @@ def _compare(task: SegmentTask, result: Segmenter | SegmenterPair, fabric: Fabri
     if not confusion.counts.any():
         return {"warnings": []}  # masks that are undecided everywhere teach nothing to compare with
     labelled = labelled_share(confusion)
-    say(f"segment: on {crops} crops, model and masks agree with an mIoU of {confusion.miou:.1%}")
+    say(f"segment: on {many(crops, 'crop')}, model and masks agree with an mIoU of {confusion.miou:.1%}")
     warnings = []
     if labelled < LEAST_LABELLED:
         warnings.append(

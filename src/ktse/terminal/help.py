@@ -48,7 +48,7 @@ def _recipe_in_use(words: Sequence[str]) -> tuple[Recipe, str]:
     places = [word for word in words[1:2] if Path(word, "recipe.yaml").is_file()]
     if places:
         return RunFolder(places[0]).read_recipe(), f"the run {places[0]}"
-    name = "demo" if words[0] == "demo" else "fast"
+    name = {"demo": "demo", "ablate": "thorough"}.get(words[0], "fast")
     return load_recipe(name), f"the recipe {name}"
 
 
