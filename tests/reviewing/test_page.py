@@ -136,6 +136,7 @@ def test_a_person_corrects_a_mask_and_it_is_there_after_a_kill(page: Any, review
         page.keyboard.press("Escape")
         playwright.expect(page.locator("#states")).to_contain_text("corrected 1")
         playwright.expect(page.locator("#states")).to_contain_text("rejected 1")
+        playwright.expect(page.locator(".tile .id").first).to_contain_text("beach/001")  # what is left to decide
         page.locator("#learn summary").click()
         command = page.locator("#command").inner_text()
         assert command.endswith(f"--corrections {reviewed.path('corrections')}")

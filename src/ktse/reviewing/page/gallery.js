@@ -68,6 +68,7 @@ export class Gallery {
     }
     this.shown = fits.filter((image) => !this.state || image.state === this.state || (this.state === "draft" && image.draft));
     if (part("order").value === "name") this.shown.sort((a, b) => (a.id < b.id ? -1 : 1));
+    else this.shown.sort((a, b) => (a.state !== "open") - (b.state !== "open")); // what is decided needs no look
     part("start").disabled = !this.shown.length;
     part("none").hidden = this.shown.length > 0;
     this.sayHowToLearn();

@@ -49,14 +49,18 @@ export class View {
     const [right, bottom] = [Math.min(width, box[2] + 1), Math.min(height, box[3] + 1)];
     const data = new Uint32Array(this.pixels.data.buffer);
     const fill = Math.round(255 * this.opacity) << 24;
+    const line = this.opacity > 0 ? Math.round(255 * Math.min(1, this.opacity + 0.35)) << 24 : 0;
     for (let y = top; y < bottom; y++) {
       for (let x = left, at = y * width + left; x < right; x++, at++) {
         const value = label[at];
+        if (value === 0) {
+          data[at] = 0;
+          continue;
+        }
         const edge = (x > 0 && label[at - 1] !== value) || (x < width - 1 && label[at + 1] !== value)
           || (y > 0 && label[at - width] !== value) || (y < height - 1 && label[at + width] !== value);
         if (value === undecided) data[at] = (x + y) % 9 < 3 ? 0xff505e60 : (fill | 0xc0e0e0);
-        else if (value === 0) data[at] = 0;
-        else data[at] = (edge && this.opacity > 0 ? 0xff000000 : fill) | colours[value];
+        else data[at] = (edge ? line : fill) | colours[value];
       }
     }
     this.label.getContext("2d").putImageData(this.pixels, 0, 0, left, top, right - left, bottom - top);
