@@ -44,7 +44,8 @@ export class Gallery {
       });
       part("states").append(button);
     }
-    for (const id of ["class", "order", "find"]) part(id).addEventListener("input", () => this.update());
+    part("split-line").hidden = !this.images.some((image) => image.kept_out);
+    for (const id of ["class", "split", "order", "find"]) part(id).addEventListener("input", () => this.update());
     part("start").addEventListener("click", () => this.shown.length && go(this.shown[0].id));
     part("command").textContent = this.run.command;
     part("copy").addEventListener("click", async () => {
@@ -56,7 +57,8 @@ export class Gallery {
   // Choose again what is shown, after a filter or the state of an image has changed.
   update() {
     const chosen = part("class").value, text = part("find").value.trim().toLowerCase();
-    const fits = this.images.filter((image) => (!chosen || (chosen === "none" ? !image.tags.length : image.tags.includes(+chosen)))
+    const split = part("split").value;
+    const fits = this.images.filter((image) => (!split || (split === "kept") === image.kept_out) && (!chosen || (chosen === "none" ? !image.tags.length : image.tags.includes(+chosen)))
       && (!text || image.id.toLowerCase().includes(text)));
     const count = {};
     for (const image of fits) for (const state of ["", image.state, image.draft ? "draft" : "-"]) count[state] = (count[state] ?? 0) + 1;
