@@ -134,9 +134,15 @@ def test_features_serve_where_no_term_needs_the_backbone(change: dict[str, objec
 SMALL = {
     "classify.backbone": "resnet10t", "segment.encoder": "resnet10t", "classify.long_side": [64, 96],
     "segment.long_side": [96, 96], "seed.long_side": 96, "predict.long_side": 96, "classify.epochs": 3,
-    "classify.warmup": 2, "classify.epoch_images": 0, "segment.epochs": 2, "segment.epoch_images": 0,
+    "classify.warmup": 2, "segment.epochs": 2,
     "compute.workers": 0, "compute.precision": "fp32", "classify.objective.absent_quantile": 0.0,
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("classify", "segment"):
+        monkeypatch.setattr(f"ktse.recipe.{name}.LEAST_IMAGES", 0)
 
 
 def fast(scenes: Path, out: Path, **settings: object) -> RunFolder:

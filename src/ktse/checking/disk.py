@@ -58,7 +58,7 @@ def maps_need(images: int, classes: int, pixels: int, tagged_pixels: int, recipe
     kept |= {"fused": [MASK * pixels]} if recipe.predict.fuse else {}
     kept |= {"scores": [scores]} if "crf" in recipe.refine.method else {}
     kept |= {"affinity": [LABEL * pixels]} if "irn" in recipe.refine.method else {}
-    if recipe.classify.on_features or recipe.segment.architecture == "head":
+    if recipe.classify.on_features or recipe.segment.on_features:
         side = max(recipe.classify.long_side[1], recipe.segment.long_side[1])
         kept["features"] = [min(recipe.compute.cache * 10**9, FEATURES * images * side**2)]
     return {name: sum(_files(images, total) for total in totals) for name, totals in kept.items()}

@@ -23,6 +23,9 @@ from ktse.recipe.values import (
 
 Stride = Literal[8, 16, 32]
 
+LEAST_IMAGES = 800
+"""Images of an epoch at least, where it learns from features."""
+
 WHOLE_IMAGE_TERMS = {"classification", "background", "foreground", "inter_class"}
 """Terms that look at an image as it is."""
 
@@ -138,8 +141,6 @@ class ClassifyRecipe:
     """Passes over the images, warm-up included."""
     warmup: Count = 10
     """Number of epochs with the classification loss alone; equal to epochs is a plain CAM."""
-    epoch_images: Count = 0
-    """Images of an epoch at least; fewer are each seen several times."""
     ramp: Factor = 1.0
     """Epochs over which the other terms grow to their weight after the warm-up."""
     batch_size: AtLeastOne = 16
@@ -184,6 +185,11 @@ class ClassifyRecipe:
         used = {name for name, weight in asdict(self.objective.weights).items() if weight}
         frozen = self.frozen_stages == -1 and self.batch_norm == "frozen" and self.levels > 1
         return frozen and self.pooling == "lse" and self.objective.cutmix == 0 and used <= WHOLE_IMAGE_TERMS
+
+    @property
+    def least_images(self) -> int:
+        """Images of an epoch at least; fewer are each seen several times, which costs little on features."""
+        return LEAST_IMAGES if self.on_features else 0
 
     def conflicts(self) -> Iterator[tuple[str, str, bool]]:
         """Rules between settings."""

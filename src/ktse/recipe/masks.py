@@ -94,8 +94,6 @@ class RefineRecipe:
     crf (dense CRF, an extra); [] is none."""
     iterations: Count = 10
     """Iterations of PAR."""
-    walk_radius: AtLeastTwo = 5
-    """A step of the random walk leads to pixels, at a quarter of the image's size, closer than this."""
     walk_power: Positive = 10.0
     """Exponent of the affinity in the random walk."""
     walk_steps: Count = 256

@@ -21,6 +21,9 @@ from ktse.recipe.values import (
     Sides,
 )
 
+LEAST_IMAGES = 400
+"""Images of an epoch at least, where it learns from features."""
+
 
 @dataclass(frozen=True)
 class BecoRecipe:
@@ -61,8 +64,6 @@ class SegmentRecipe:
     """That of the encoder "frozen", or "trained"."""
     epochs: AtLeastOne = 12
     """Passes over the images."""
-    epoch_images: Count = 0
-    """Images of an epoch at least; fewer are each seen several times."""
     most_images: Count = 0
     """Images, each counted as often as it is seen, beyond which there are fewer epochs; 0: no limit."""
     batch_size: AtLeastTwo = 16  # a batch norm over a single value has no spread
@@ -71,8 +72,6 @@ class SegmentRecipe:
     """Range in pixels from which the longer side of an image is drawn."""
     crop: Side = 192
     """Side of the square that the network is trained on, in pixels."""
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    """"sgd", or "adamw", which has no use for momentum."""
     lr: Positive = 0.01
     """Learning rate of the encoder."""
     head_lr: Positive = 10.0
@@ -87,6 +86,16 @@ class SegmentRecipe:
     """How often a collapse is answered by going back to the start with a quarter of the learning rate, before the run
     gives up."""
 
+    @property
+    def on_features(self) -> bool:
+        """Whether it learns from what a frozen backbone sees in whole images, by AdamW; or from crops, by SGD."""
+        return self.architecture == "head"
+
+    @property
+    def least_images(self) -> int:
+        """Images of an epoch at least; fewer are each seen several times, which costs little on features."""
+        return LEAST_IMAGES if self.on_features else 0
+
     def passes(self, images: int) -> int:
         """Epochs over so many images, after `most_images`; at least one."""
         limit = round(self.most_images / max(1, images)) if self.most_images else self.epochs
@@ -96,4 +105,4 @@ class SegmentRecipe:
         """Rules between settings."""
         yield "end_lr", "in 0..segment.lr", self.end_lr <= self.lr
         alone = self.method == "single" and self.frozen_stages == -1
-        yield "architecture", "head with method single and frozen_stages -1 alone", self.architecture != "head" or alone
+        yield "architecture", "head with method single and frozen_stages -1 alone", alone or not self.on_features

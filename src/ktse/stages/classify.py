@@ -73,7 +73,7 @@ class ClassifyTask:
 
     def images(self) -> list[int]:
         """Indices of the training images."""
-        return repeated(self.data.training.tolist(), self.recipe.epoch_images)
+        return repeated(self.data.training.tolist(), self.recipe.least_images)
 
     def plan(self, state: State) -> EpochPlan | None:
         """Warm-up with the classification loss alone, then all terms, ramped in."""

@@ -30,10 +30,10 @@ def effort(recipe: Recipe, images: int, training: int, stages: tuple[str, ...]) 
     for stage, count in {**epochs, "segment": recipe.segment.passes(training)}.items():
         work[stage] = TRAIN * (training * count * _square(getattr(recipe, stage).crop))
     if recipe.classify.on_features:
-        learned = HEAD * recipe.classify.epochs * max(training, recipe.classify.epoch_images)
+        learned = HEAD * recipe.classify.epochs * max(training, recipe.classify.least_images)
         work["classify"] = _square(recipe.classify.long_side[1]) * (LOOK * training + learned)
-    if recipe.segment.architecture == "head":
-        learned = HEAD * recipe.segment.passes(training) * max(training, recipe.segment.epoch_images)
+    if recipe.segment.on_features:
+        learned = HEAD * recipe.segment.passes(training) * max(training, recipe.segment.least_images)
         work["segment"] = _square(recipe.segment.long_side[1]) * learned
     return {stage: work.get(stage, 0.0) + IMAGE * images for stage in stages}
 

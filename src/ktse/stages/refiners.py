@@ -29,6 +29,9 @@ CRF_THRESHOLD = 0.5
 SAM_POINTS = 4
 """Places of a class, at most, that a SAM is asked about."""
 
+WALK_RADIUS = 5
+"""A step of the random walk leads to pixels, at a quarter of the image's size, closer than this (published)."""
+
 LEAST = 1e-3
 """Background score that the CRF is given at least."""
 
@@ -79,7 +82,7 @@ def _flow(image: Image.Image, scores: Tensor, size: tuple[int, int], recipe: Ref
 def _walk(image: Image.Image, scores: Tensor, network: AffinityNetwork, fabric: Fabric, recipe: RefineRecipe) -> Tensor:
     edge = boundary(network, image, fabric)
     maps, beta, steps = _resized(scores, (edge.shape[0], edge.shape[1])), recipe.walk_power, recipe.walk_steps
-    walked = random_walk(maps, edge, radius=recipe.walk_radius, beta=beta, steps=steps)
+    walked = random_walk(maps, edge, radius=WALK_RADIUS, beta=beta, steps=steps)
     return walk_scores(walked, (image.height, image.width))
 
 

@@ -22,7 +22,6 @@ from ktse.errors import CollapseError, RecipeError, RunError
 from ktse.features.store import FrozenFeatures
 from ktse.files import label_type, write_json
 from ktse.models.backbone import Backbone
-from ktse.models.feature_head import HEAD
 from ktse.models.segmenter import Segmenter, SegmenterPair, describe
 from ktse.models.weights import load_into, load_tensors, normalisation, require_finite, save_model
 from ktse.quality.metrics import Confusion
@@ -94,7 +93,7 @@ class SegmentTask:
 
     def images(self) -> list[int]:
         """Indices of the training images."""
-        return repeated(self.data.training.tolist(), self.recipe.epoch_images)
+        return repeated(self.data.training.tolist(), self.recipe.least_images)
 
     def plan(self, state: State) -> EpochPlan | None:
         """Every epoch alike but for the warm-up of BECO, the learning rate falling to its end."""
@@ -216,14 +215,18 @@ def segment(
     decoders = nn.ModuleList(model.rest() for model in networks)
     groups = parameter_groups(encoders, decoders, recipe.lr, recipe.head_lr, recipe.weight_decay)
     seen = None
-    if recipe.architecture == HEAD:
+    if recipe.on_features:
         seen = FrozenFeatures(
             run, data, cast(Backbone, networks[0].encoder), recipe.long_side[1], compute.cache, fabric
         )
         seen.fill(data.training.tolist(), "segment")
     task = SegmentTask(run, data, recipe, learner, corrections, compute, seen)
     back = GoingBack(recipe.retries, START, WENT_BACK)
-    how: dict[str, Any] = {"seed": compute.random_seed, "rule": recipe.optimizer, "clip": recipe.clip}
+    how: dict[str, Any] = {
+        "seed": compute.random_seed,
+        "rule": "adamw" if recipe.on_features else "sgd",
+        "clip": recipe.clip,
+    }
     how |= {"start": START if recipe.retries else ""}
     repeated = fit_with_retries(task, groups, fabric, folder, back, label="segment", **how)
     result = learner.result()
