@@ -36,7 +36,7 @@ RECIPE = SegmentRecipe(
     architecture="unet", encoder="resnet10t", weights="none", batch_norm="trained", epochs=3, batch_size=4,
     long_side=(64, 90), crop=64, head_lr=1.0, beco=BecoRecipe(warmup=1, online_threshold=0.3),
 )  # fmt: skip
-HEAD = replace(RECIPE, architecture="head", frozen_stages=-1, batch_norm="frozen", optimizer="adamw", lr=0.003)
+HEAD = replace(RECIPE, architecture="head", frozen_stages=-1, batch_norm="frozen", lr=0.003)
 OPTIONS = {"single": RECIPE, "beco": replace(RECIPE, method="beco"), "head": HEAD}
 ONE = {"cross_entropy": 1.0, "agreement": 1.0}
 
