@@ -169,6 +169,7 @@ def stages_of(recipe: Recipe) -> list[Stage]:
 
 def run_all(job: Job) -> None:
     """Do all stages in order; what is done already is left alone."""
+    job.recipe.require_one_backbone()
     require_extras(job.recipe, stages_of(job.recipe))
     stages = {stage.name: stage for stage in stages_of(job.recipe)}
     with whole_run(effort(job.recipe, len(job.data), len(job.data.training), tuple(stages))) as whole:

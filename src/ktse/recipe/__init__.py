@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ktse.errors import RecipeError
 from ktse.recipe.classify import ClassifyRecipe, LossWeights, ObjectiveRecipe
 from ktse.recipe.data import DataRecipe, TruthRecipe
 from ktse.recipe.masks import AffinityRecipe, PredictRecipe, RefineRecipe, SeedRecipe
@@ -62,7 +62,15 @@ class Recipe:
     segment: SegmentRecipe = field(default_factory=SegmentRecipe)
     predict: PredictRecipe = field(default_factory=PredictRecipe)
 
-    def conflicts(self) -> Iterator[tuple[str, str, bool]]:
-        """Rules between settings."""
-        same = self.segment.weights != "classify" or self.segment.encoder == self.classify.backbone
-        yield "segment.encoder", "classify.backbone where segment.weights is classify", same
+    def require_one_backbone(self) -> None:
+        """Make sure that a model that starts from the classification network can do so, before hours of training.
+
+        Raises:
+            RecipeError: its encoder is another network.
+        """
+        backbone, encoder = self.classify.backbone, self.segment.encoder
+        if self.segment.weights == "classify" and encoder != backbone:
+            raise RecipeError(
+                f"segment.weights is 'classify', but classify.backbone is {backbone!r}, segment.encoder {encoder!r}",
+                hint=f"Give --segment.encoder {backbone} too, or --segment.weights hub, none or a file.",
+            )

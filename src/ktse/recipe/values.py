@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
-from operator import attrgetter
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -90,7 +89,7 @@ def problems(settings: Any, path: str) -> Iterator[str]:
             yield f"{name} is {value}, but must be an increasing range"
     for name, rule, fine in settings.conflicts() if hasattr(settings, "conflicts") else ():
         if not fine:
-            yield f"{path}.{name} is {attrgetter(name)(settings)}, but must be {rule}".lstrip(".")
+            yield f"{path}.{name} is {getattr(settings, name)}, but must be {rule}"
 
 
 def _broken(hint: Any, value: Any) -> str:

@@ -22,7 +22,7 @@ from ktse.runtime.console import say, track
 from ktse.runtime.words import many
 from ktse.stages.facts import gather
 
-UNTAGGED_WARNED = 0.5
+UNTAGGED_WARNED = 0.75
 """Share of the classes in true masks that must be tagged for the two to be believed to speak of the same classes."""
 
 
