@@ -3,8 +3,9 @@
     python benchmarks/recipe.py IMAGES --tags CSV --masks DIR --out DIR [--weights FILE] [--recipe fast]
                                 [--random-seeds 0 1 2] [--set classify.epochs=9]
 
-The table of tags has a column `split`, or --set data.validation=0.2 keeps images out. Masks are used for measuring
-alone. Each random seed is a run of its own, which is not repeated once it is finished.
+A recipe keeps a tenth of the images out; --set data.validation=0.3 keeps out more. Masks are used for measuring alone.
+Value k of a mask is line k of the classes file (--set data.classes=FILE), or the k-th name in alphabetical order.
+Each random seed is a run of its own, which is not repeated once it is finished.
 """
 
 from __future__ import annotations
