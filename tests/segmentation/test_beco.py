@@ -12,7 +12,7 @@ from ktse.segmentation.beco import (
     CERTAIN,
     DOUBTFUL,
     TRUSTED,
-    Scene,
+    LabelledViews,
     co_training,
     edge,
     half_of_the_objects,
@@ -22,11 +22,11 @@ from ktse.segmentation.beco import (
 IGNORED, OUTSIDE = 255, 255
 
 
-def scene(label: Tensor, trust: Tensor | None = None) -> Scene:
+def labelled(label: Tensor, trust: Tensor | None = None) -> LabelledViews:
     """Views that tell where each pixel is from: image number, and 100 more in the second view."""
     batch, height, width = label.shape
     number = torch.arange(batch).float().view(-1, 1, 1, 1).expand(-1, 3, height, width)
-    return Scene(
+    return LabelledViews(
         (number, number + 100), label, torch.full_like(label, TRUSTED) if trust is None else trust,
         torch.zeros(label.shape, dtype=torch.bool),
     )  # fmt: skip
@@ -66,7 +66,7 @@ def test_in_the_warm_up_objects_bring_the_label_and_trust_of_their_mask() -> Non
     label[2, :2], label[3, 4:], label[0, 5] = 7, 8, IGNORED
     trust = torch.full_like(label, TRUSTED)
     trust[2] = DOUBTFUL
-    found = paste(scene(label, trust), None, None, IGNORED, mix=1.0)
+    found = paste(labelled(label, trust), None, None, IGNORED, mix=1.0)
     assert (found.label[0, :2] == 7).all() and (found.label[0, 2:5] == 0).all() and (found.label[0, 5] == IGNORED).all()
     assert (found.label[1, 4:] == 8).all() and (found.label[1, :4] == 0).all()
     assert (found.trust[0, :2] == DOUBTFUL).all() and (found.trust[0, 2:5] == TRUSTED).all()
@@ -82,7 +82,7 @@ def test_after_the_warm_up_labels_are_the_networks_and_only_what_is_sure_is_past
     online, sure = torch.zeros_like(label), torch.zeros(label.shape, dtype=torch.bool)
     online[1, :3], sure[1, :2] = 5, True
     online[0, 4], sure[0, 5] = 2, True
-    found = paste(scene(label), online, sure, IGNORED, mix=1.0)
+    found = paste(labelled(label), online, sure, IGNORED, mix=1.0)
     assert (found.label[0, :2] == 5).all() and (found.label[0, 4] == 2).all() and (found.label[0, 2:4] == 0).all()
     assert (found.trust[0, :2] == TRUSTED).all()
     assert (found.trust[0, 5] == TRUSTED).all() and (found.trust[0, 2:5] == DOUBTFUL).all()
@@ -99,7 +99,7 @@ def test_what_a_person_said_stays_and_what_is_outside_stays_outside() -> None:
     trust = torch.full_like(label, TRUSTED)
     trust[0], trust[1, 3] = CERTAIN, OUTSIDE
     online, sure = torch.full_like(label, 9), torch.ones(label.shape, dtype=torch.bool)
-    found = paste(scene(label, trust), online, sure, IGNORED, mix=1.0)
+    found = paste(labelled(label, trust), online, sure, IGNORED, mix=1.0)
     assert (found.label[1, 0] == 3).all() and (found.trust[1, 0] == CERTAIN).all()  # pasted into the other image
     assert (found.label[1, 1:3] == 9).all()
     assert (found.label[1, 3] == IGNORED).all() and (found.trust[1, 3] == OUTSIDE).all()
@@ -112,7 +112,7 @@ def test_what_a_person_said_stays_and_what_is_outside_stays_outside() -> None:
 def test_any_batch(batch: int, mix: float) -> None:
     torch.manual_seed(0)
     label = torch.randint(0, 3, (batch, 5, 5))
-    found = paste(scene(label), label, torch.ones(label.shape, dtype=torch.bool), IGNORED, mix)
+    found = paste(labelled(label), label, torch.ones(label.shape, dtype=torch.bool), IGNORED, mix)
     assert found.label.shape == label.shape
     if mix == 0 or batch == 1:
         assert torch.equal(found.label, label) and not found.boundary.any()
@@ -124,7 +124,7 @@ def test_some_images_are_chosen_and_others_not() -> None:
     torch.manual_seed(1)
     label = torch.zeros(200, 2, 2, dtype=torch.int64)
     label[:, 0] = torch.arange(1, 201).view(-1, 1)
-    found = paste(scene(label), label, torch.ones(label.shape, dtype=torch.bool), IGNORED + 1000, 0.5)
+    found = paste(labelled(label), label, torch.ones(label.shape, dtype=torch.bool), IGNORED + 1000, 0.5)
     assert 70 < (found.label != label).any(dim=2).any(dim=1).sum() < 130
 
 
@@ -135,7 +135,7 @@ def test_the_losses_are_those_of_a_loop_over_pixels() -> None:
     trust = torch.randint(0, 3, (2, 3, 4))
     trust[0, 0, 0], trust[1, 2] = TRUSTED, OUTSIDE
     label[1, 2] = IGNORED
-    here = scene(label, trust)._replace(boundary=torch.rand(2, 3, 4) < 0.5)
+    here = labelled(label, trust)._replace(boundary=torch.rand(2, 3, 4) < 0.5)
     logits = [torch.randn(2, 4, 3, 4), torch.randn(2, 4, 3, 4)]
     found = co_training(logits, here, IGNORED, 0.2)
     probability = [score.softmax(dim=1) for score in logits]
@@ -160,7 +160,7 @@ def test_the_losses_are_those_of_a_loop_over_pixels() -> None:
 def test_no_gradient_flows_through_what_the_other_says() -> None:
     first, second = (torch.randn(1, 3, 2, 2, requires_grad=True) for _ in range(2))
     label = torch.zeros(1, 2, 2, dtype=torch.int64)
-    terms = co_training((first, second), scene(label, torch.full_like(label, DOUBTFUL)), IGNORED, 0.2)
+    terms = co_training((first, second), labelled(label, torch.full_like(label, DOUBTFUL)), IGNORED, 0.2)
     assert terms["cross_entropy"].item() == 0
     terms["agreement"].backward()
     said = second.argmax(dim=1)

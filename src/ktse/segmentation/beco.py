@@ -21,7 +21,7 @@ BOUNDARY = 1
 """Pixels on each side of the edge of something pasted that belong to its boundary."""
 
 
-class Scene(NamedTuple):
+class LabelledViews(NamedTuple):
     """A batch as the networks see it.
 
     Attributes:
@@ -67,11 +67,13 @@ def edge(area: Tensor, width: int) -> Tensor:
     return grown & shrunk
 
 
-def paste(scene: Scene, online: Tensor | None, sure: Tensor | None, ignored: int, mix: float) -> Scene:
+def paste(
+    labelled: LabelledViews, online: Tensor | None, sure: Tensor | None, ignored: int, mix: float
+) -> LabelledViews:
     """Paste objects of each image's partner, half a batch away, into some of the images.
 
     Args:
-        scene: the batch; its boundary is not used.
+        labelled: the batch; its boundary is not used.
         online: (B, H, W) int64, what the networks say; None during the warm-up: pasted pixels bring their mask's label.
         sure: (B, H, W) bool, where they are sure.
         ignored: label that is no class.
@@ -81,18 +83,18 @@ def paste(scene: Scene, online: Tensor | None, sure: Tensor | None, ignored: int
         the new batch. After the warm-up, labels and trust of chosen images are the networks', save those that a person
         has given, and only what the networks are sure of is pasted. Pixels outside of an image bring nothing along.
     """
-    batch = len(scene.label)
+    batch = len(labelled.label)
     chosen = torch.rand(batch) < mix
     if batch < 2 or not chosen.any():
-        return scene._replace(boundary=torch.zeros_like(scene.label, dtype=torch.bool))
-    label, trust = scene.label, scene.trust
+        return labelled._replace(boundary=torch.zeros_like(labelled.label, dtype=torch.bool))
+    label, trust = labelled.label, labelled.trust
     picked = chosen.to(label.device)[:, None, None]
     source = label
     if online is not None and sure is not None:
         open_to = picked & (trust < CERTAIN)  # neither a person's nor outside of the image
         label = torch.where(open_to, online, label)
         trust = torch.where(open_to, torch.where(sure, TRUSTED, DOUBTFUL).to(trust.dtype), trust)
-        known = torch.where(trust == CERTAIN, scene.label, torch.where(sure, online, ignored))
+        known = torch.where(trust == CERTAIN, labelled.label, torch.where(sure, online, ignored))
         source = torch.where(trust > CERTAIN, ignored, known)
     partner = torch.arange(batch).roll(batch // 2)
     pasted = torch.zeros_like(label, dtype=torch.bool)
@@ -101,18 +103,22 @@ def paste(scene: Scene, online: Tensor | None, sure: Tensor | None, ignored: int
     partner = partner.to(label.device)
     # A partner that nothing was pasted into keeps its own labels, but what it gives away is what was seen in it.
     given = source[partner]
-    sure_of = torch.where(scene.trust == CERTAIN, CERTAIN, TRUSTED).to(trust.dtype) if online is not None else trust
-    views = tuple(torch.where(pasted[:, None], view[partner], view) for view in scene.views)
+    sure_of = torch.where(labelled.trust == CERTAIN, CERTAIN, TRUSTED).to(trust.dtype) if online is not None else trust
+    views = tuple(torch.where(pasted[:, None], view[partner], view) for view in labelled.views)
     boundary = edge(pasted, BOUNDARY) if online is not None else torch.zeros_like(pasted)
-    return Scene(views, torch.where(pasted, given, label), torch.where(pasted, sure_of[partner], trust), boundary)
+    return LabelledViews(
+        views, torch.where(pasted, given, label), torch.where(pasted, sure_of[partner], trust), boundary
+    )
 
 
-def co_training(logits: Sequence[Tensor], scene: Scene, ignored: int, boundary_weight: float) -> dict[str, Tensor]:
+def co_training(
+    logits: Sequence[Tensor], labelled: LabelledViews, ignored: int, boundary_weight: float
+) -> dict[str, Tensor]:
     """Both networks learn the label of trusted pixels, and of the doubtful ones what the other network says.
 
     Args:
         logits: (B, L, H, W) of each of the two networks.
-        scene: what they have seen.
+        labelled: what they have seen.
         ignored: label of pixels without one.
         boundary_weight: what trusted pixels of the boundary count beyond 1.
 
@@ -120,12 +126,12 @@ def co_training(logits: Sequence[Tensor], scene: Scene, ignored: int, boundary_w
         "cross_entropy" and "agreement", scalars: means over all pixels inside the images, summed over the networks; 0
         where no pixel counts.
     """
-    inside = (scene.trust <= CERTAIN).float()
+    inside = (labelled.trust <= CERTAIN).float()
     pixels = inside.sum().clamp(min=1)
-    doubtful = (scene.trust == DOUBTFUL).float()
-    trusted = inside * (scene.trust != DOUBTFUL) * (1 + boundary_weight * scene.boundary)
+    doubtful = (labelled.trust == DOUBTFUL).float()
+    trusted = inside * (labelled.trust != DOUBTFUL) * (1 + boundary_weight * labelled.boundary)
     said = [score.argmax(dim=1) for score in logits]
-    learned = [cross_entropy(score, scene.label, ignore_index=ignored, reduction="none") for score in logits]
+    learned = [cross_entropy(score, labelled.label, ignore_index=ignored, reduction="none") for score in logits]
     agreed = [cross_entropy(score, other, reduction="none") for score, other in zip(logits, said[::-1], strict=True)]
     return {
         "cross_entropy": torch.stack([(loss * trusted).sum() for loss in learned]).sum() / pixels,

@@ -30,7 +30,7 @@ from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.words import many
-from ktse.segmentation.beco import Scene, co_training, paste
+from ktse.segmentation.beco import LabelledViews, co_training, paste
 from ktse.segmentation.learner import Learner
 from ktse.segmentation.soundness import LEAST_CONTRAST, LEAST_LABELLED, contrast, labelled_share
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy, mask_to_learn
@@ -150,9 +150,9 @@ class SegmentTask:
             module.train()
             sure = probability > beco.online_threshold
         views = cast(tuple[Tensor, ...], batch.views)
-        scene = Scene(views, batch.label, batch.trust, torch.zeros_like(batch.label, dtype=torch.bool))
-        scene = paste(scene, online, sure, self.ignored, beco.mix)
-        return co_training(module(scene.views), scene, self.ignored, beco.boundary_weight)
+        labelled = LabelledViews(views, batch.label, batch.trust, torch.zeros_like(batch.label, dtype=torch.bool))
+        labelled = paste(labelled, online, sure, self.ignored, beco.mix)
+        return co_training(module(labelled.views), labelled, self.ignored, beco.boundary_weight)
 
     def watch(self, state: State) -> None:
         """Look whether the encoder still tells images apart; one that stays as it is always does."""
