@@ -102,6 +102,9 @@ def test_what_there_is_no_room_for_is_computed_each_time(
     little.fill(range(3), "test")
     assert kept(tmp_path) == ["0.npz"]
     assert "1 of 3 images fill" in capsys.readouterr().err
+    assert little.workers(4) == 0  # only the process with the backbone can compute the others
+    store(tmp_path, photos, backbone, room=1e-6).fill(range(3), "a later stage")
+    assert kept(tmp_path) == ["0.npz"]  # what is there counts
     whole = store(tmp_path, photos, backbone)
     assert all(map(torch.equal, little[2].levels, whole[2].levels))
     nothing = store(tmp_path / "other", photos, backbone, room=0.0)

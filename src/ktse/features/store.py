@@ -95,7 +95,12 @@ class FrozenFeatures(KeptFeatures):
         long_side: pixels of the longer side at which images are seen.
         room: gigabytes that the files of all images may take; images beyond them are computed again each time.
         fabric: device and precision.
+
+    Attributes:
+        complete: whether `fill` has kept everything; otherwise reading needs the backbone and its device.
     """
+
+    complete = False
 
     def __init__(
         self, run: RunFolder, data: TaggedImages, backbone: Backbone, long_side: int, room: float, fabric: Fabric
@@ -115,9 +120,11 @@ class FrozenFeatures(KeptFeatures):
             indices: of images.
             label: words before the progress bar.
         """
-        mine = my_share(list(indices))
+        wanted = list(indices)
+        mine = my_share(wanted)
         left = [index for index in mine if self.get(index) is None]
-        taken = done = 0
+        there = set(mine) - set(left)
+        taken, done = sum(self.run.features_path(self.data.ids[index]).stat().st_size for index in there), 0
         for index in track(left, f"{label}: features", total=len(mine), done=len(mine) - len(left)):
             if taken * world_size() >= self.room * GIGABYTE:
                 break
@@ -130,6 +137,11 @@ class FrozenFeatures(KeptFeatures):
                 f"{self.room:g} GB of compute.cache; those of the others are computed each time"
             )
         wait_for_all()
+        self.complete = all(self.run.features_path(self.data.ids[index]).is_file() for index in wanted)
+
+    def workers(self, wanted: int) -> int:
+        """Processes that may read features: none besides the one that has the backbone where that is still needed."""
+        return wanted if self.complete else 0
 
     def __getitem__(self, index: int) -> Seen:
         """The features of an image, computed where they were not kept."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout2d, interpolate, relu
 
-from ktse.models.backbone import Backbone
+from ktse.models.backbone import Backbone, join
 
 HEAD = "head"
 """Name of this architecture in the recipe."""
@@ -69,10 +69,8 @@ class FeatureHead(nn.Module):
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Maps (B, K, h, w), the finest first, to (B, outputs, H, W) at the finest one's size."""
-        fine, first, *others = levels
-        size = first.shape[-2:]
-        whole = torch.cat([first, *(interpolate(x, size, mode="bilinear", align_corners=False) for x in others)], dim=1)
-        what = self.narrow(self.around(relu(self.coarse(dropout2d(whole, DROPOUT, self.training)))))
+        fine, *others = levels
+        what = self.narrow(self.around(relu(self.coarse(dropout2d(join(others), DROPOUT, self.training)))))
         what = interpolate(what, fine.shape[-2:], mode="bilinear", align_corners=False)
         scores: Tensor = self.score(relu(self.join(torch.cat([what, relu(self.fine(fine))], dim=1))))
         return scores

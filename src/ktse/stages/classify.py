@@ -107,7 +107,7 @@ class ClassifyTask:
         recipe, seed = self.recipe.objective, self.compute.random_seed
         if self.seen is not None:
             dataset = SeenImages(self.seen, self.recipe.levels, seed, epoch)
-            return make_loader(dataset, batches, self.compute.workers, collate_seen)
+            return make_loader(dataset, batches, self.seen.workers(self.compute.workers), collate_seen)
         used = any(self.terms[name] for name in ("transfer", "stitched_background", "stitched_foreground"))
         share = recipe.pairs if whole and used else 0.0
         anchors = {index for batch in batches for index in batch[: math.ceil(share * len(batch))]}

@@ -75,12 +75,13 @@ class SegmentTask:
             mask = partial(mask_to_learn, run, data, corrections)
             self.images_and_masks: SeenMasks | NoisyMasks = SeenMasks(seen, mask, compute.random_seed)
             self._collate: Callable[[Any], NoisyBatch] = partial(collate_masks, ignored=self.ignored)
+            self._workers = seen.workers(compute.workers)
             return
         mean, std = normalisation(learner.networks[0]).values()
         transform = TrainingTransform(recipe.long_side, recipe.crop, JITTER, mean, std, self.ignored)
         views = len(learner.networks)
         noisy = NoisyMasks(run, data, corrections, transform, compute.random_seed, views)
-        self.images_and_masks, self._collate = noisy, collate_noisy
+        self.images_and_masks, self._collate, self._workers = noisy, collate_noisy, compute.workers
         self._probe = collate_noisy([noisy[index] for index in self.images()[:PROBED]]).views[0]
         self._contrast_before = self._contrast()
 
@@ -126,7 +127,7 @@ class SegmentTask:
 
     def _loader(self, epoch: int, batches: list[list[int]]) -> DataLoader[Any]:
         self.images_and_masks.epoch = epoch
-        return make_loader(self.images_and_masks, batches, self.compute.workers, self._collate)
+        return make_loader(self.images_and_masks, batches, self._workers, self._collate)
 
     def losses(
         self, module: nn.Module, batch: NoisyBatch, weights: Mapping[str, float], state: State
