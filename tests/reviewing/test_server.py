@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -251,6 +252,37 @@ def test_many_at_once_lose_nothing(client: TestClient, reviewed: RunFolder) -> N
             *range(1, 1 + sum(line["image"] == name for line in lines))
         ]
         assert (read_label_map(reviewed.path("corrections", ".drafts", f"{name}.png")) == 1).all()
+
+
+def solve(client: TestClient, marks: np.ndarray, name: str = "beach/002") -> Any:
+    body = marks.astype("<u4").tobytes()
+    return client.post("/api/solve", params={"id": name, "threshold": 0.5}, content=body)
+
+
+def test_a_mask_is_solved_again_from_what_a_person_says(client: TestClient) -> None:
+    assert client.get("/api/image", params={"id": "beach/002"}).json()["solved"] == list(SIZE)
+    marks = np.zeros(SIZE[::-1], np.uint32)
+    for kind, label, inside in ((0, 0, 1), (1, 0, 0), (2, 1, 0)):  # nothing; is background; is no dog
+        marks[8, 2:5] = kind << 16 | label
+        content = solve(client, marks).content
+        count, height, width, *labels = struct.unpack("<5I", content[:20])
+        assert (count, height, width, *labels) == (2, *SIZE[::-1], 0, 1)
+        shares = np.frombuffer(content[20:], np.uint8).reshape(count, height, width)
+        assert shares.argmax(axis=0)[8, 3] == inside
+        assert not shares.argmax(axis=0)[:, 14:].any()
+    marks[8, 20:23] = 1 << 16 | 2  # a class without a tag and without scores
+    assert struct.unpack("<6I", solve(client, marks).content[:24])[3:] == (0, 1, 2)
+    assert solve(client, marks, "none").status_code == 200
+
+
+def test_what_cannot_be_solved_is_refused(client: TestClient) -> None:
+    marks = np.zeros(SIZE[::-1], np.uint32)
+    assert solve(client, marks[1:]).status_code == 422
+    for wrong in (4 << 16 | 1, 1 << 16 | 3, 2 << 16 | 255):
+        marks[0, 0] = wrong
+        assert "no class" in solve(client, marks).json()["message"]
+    assert solve(client, marks, "nothing").status_code == 404
+    assert client.post("/api/solve", params={"id": "beach/002", "threshold": "nan"}, content=b"").status_code == 422
 
 
 def test_a_damaged_file_is_a_message(client: TestClient, reviewed: RunFolder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from ktse.errors import RunError
 from ktse.files import label_type
 from ktse.reviewing.corrections import EditLayer, Entry
 from ktse.reviewing.order import by_need
-from ktse.run_folder import RunFolder
+from ktse.run_folder import RunFolder, Scores
 from ktse.runtime.words import pixels
 from ktse.visual import PALETTE, overlay
 
@@ -30,6 +31,16 @@ PHOTO_PIXELS = 16_000_000
 
 THUMBNAIL, KEPT = 240, 64 << 20
 """Longer side of a thumbnail, and bytes of thumbnails that are kept in memory."""
+
+
+SOLVED_PIXELS = 60_000
+"""A larger image is solved again at this size; the page enlarges the answer."""
+
+
+def solving_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height at which an image of this width and height is solved."""
+    factor = min(1.0, math.sqrt(SOLVED_PIXELS / (size[0] * size[1])))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 class Pictures:
@@ -72,7 +83,8 @@ class Pictures:
         layers = {layer: path(name).is_file() for layer, path in self._layers.items()}
         layers |= {"scores": self.run.scores_path(name).is_file(), "cam": self.run.seed_path(name).is_file()}
         threshold = self.run.summary("masks").get("threshold")
-        about = {"width": width, "height": height, "layers": layers, "run_threshold": threshold}
+        about: dict[str, Any] = {"width": width, "height": height, "layers": layers, "run_threshold": threshold}
+        about["solved"] = solving_size((width, height))
         return self._listed(index) | about | {"threshold": self.edits.entry(name).threshold}
 
     def _listed(self, index: int) -> dict[str, Any]:
@@ -157,7 +169,7 @@ class Pictures:
         return None if label is None else label.astype(self.kind, copy=False)
 
     def scores(self, index: int, kind: Kind) -> bytes | None:
-        """Stored scores as bytes: K, h, w, then K labels, all uint32 in little-endian order, then K*h*w uint8.
+        """Stored scores as bytes, as of `packed`.
 
         Args:
             index: number of the image.
@@ -166,19 +178,33 @@ class Pictures:
         Raises:
             RunError: they are damaged.
         """
-        name = self.data.ids[index]
         if kind == "scores":
-            if not self.run.scores_path(name).is_file():
-                return None
-            stored = self.run.scores(name)
-            keys, values = stored.keys, stored.scores
-        else:
-            if not self.run.seed_path(name).is_file():
-                return None
-            seed = self.run.seed(name)
-            keys, values = seed.keys, (seed.cam.astype(np.float32) * 255).round().astype(np.uint8)
-        head = struct.pack(f"<{3 + len(keys)}I", *values.shape, *(int(key) + 1 for key in keys))
-        return head + np.ascontiguousarray(values).tobytes()
+            stored = self.scores_of(index)
+            return None if stored is None else packed([int(key) + 1 for key in stored.keys], stored.scores)
+        name = self.data.ids[index]
+        if not self.run.seed_path(name).is_file():
+            return None
+        seed = self.run.seed(name)
+        return packed([int(key) + 1 for key in seed.keys], (seed.cam.astype(np.float32) * 255).round().astype(np.uint8))
+
+    def scores_of(self, index: int) -> Scores | None:
+        """The scores from which the mask of an image was cut, if they are stored.
+
+        Raises:
+            RunError: they are damaged.
+        """
+        name = self.data.ids[index]
+        return self.run.scores(name) if self.run.scores_path(name).is_file() else None
+
+
+def packed(labels: list[int], values: np.ndarray) -> bytes:
+    """Maps as the page reads them: K, h, w, then K labels, all uint32 in little-endian order, then K*h*w uint8.
+
+    Args:
+        labels: of the K maps.
+        values: (K, h, w) uint8.
+    """
+    return struct.pack(f"<{3 + len(labels)}I", *values.shape, *labels) + np.ascontiguousarray(values).tobytes()
 
 
 def state_of(entry: Entry) -> dict[str, Any]:

@@ -6,17 +6,18 @@ import gzip
 import secrets
 from collections.abc import Callable
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from ktse.errors import KtseError
 from ktse.reviewing.corrections import Action, Entry, OutdatedError, OutsideError
 from ktse.reviewing.guard import Guard
-from ktse.reviewing.pictures import Kind, Layer, Pictures, state_of
+from ktse.reviewing.pictures import Kind, Layer, Pictures, packed, solving_size, state_of
+from ktse.reviewing.scribbles import WAS, Solver
 
 SMALL = 1 << 20
 """Bytes that any request may have; more only as far as the mask of its image needs them."""
@@ -60,6 +61,7 @@ def make_app(pictures: Pictures, name: str, command: str) -> Guard:
     _add_page(app)
     _add_pictures(app, pictures, {"name": name, "command": command, "start": secrets.token_hex(4)})
     _add_edits(app, pictures)
+    _add_solver(app, pictures)
     return Guard(app)
 
 
@@ -154,6 +156,22 @@ def _add_edits(app: FastAPI, pictures: Pictures) -> None:
         return JSONResponse(state_of(change[action](id, revision)), headers=ALWAYS_NEW)
 
 
+def _add_solver(app: FastAPI, pictures: Pictures) -> None:
+    solver = Solver(pictures)
+
+    @app.post("/api/solve")
+    async def solve(request: Request, id: str, threshold: Annotated[float, Query(ge=0, le=1)]) -> Response:
+        index = _number(pictures, id)
+        width, height = solving_size(await run_in_threadpool(pictures.size, index))
+        body = await _body(request, width * height * 4)
+        if len(body) != width * height * 4:
+            raise RefusedError(422, f"{width} x {height} marks have {width * height * 4} bytes, not {len(body)}.")
+        marks = np.frombuffer(body, "<u4").reshape(height, width)
+        if ((marks >> 16) > WAS).any() or ((marks & 0xFFFF) > len(pictures.data.classes)).any():
+            raise RefusedError(422, "A mark is of no known kind, or its label is no class.")
+        return _packed(packed(*await run_in_threadpool(solver.solved, index, marks, threshold)))
+
+
 def _number(pictures: Pictures, image_id: str) -> int:
     index = pictures.index(image_id)
     if index is None:
@@ -165,11 +183,11 @@ async def _body(request: Request, wanted: int) -> bytes:
     """The body of a request, which is never read further than its image needs."""
     limit, body = max(SMALL, wanted), bytearray()
     if int(request.headers.get("content-length") or 0) > limit:
-        raise RefusedError(413, f"A mask of this image has {wanted} bytes.")
+        raise RefusedError(413, f"This needs {wanted} bytes.")
     async for part in request.stream():
         body += part
         if len(body) > limit:
-            raise RefusedError(413, f"A mask of this image has {wanted} bytes.")
+            raise RefusedError(413, f"This needs {wanted} bytes.")
     return bytes(body)
 
 
