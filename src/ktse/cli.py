@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 if all went well, 1 for an error of the input, 2 for wrong arguments, 130 if interrupted.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    # Threads that wait for each other by spinning make a busy machine several times slower. Read when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if argv is None else argv)
     name = words[0] if words else ""
     try:

@@ -19,7 +19,7 @@ from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, say_stage
 from ktse.runtime.environment import resources, versions
 from ktse.runtime.processes import meet, rank, wait_for_all, world_size
-from ktse.staleness import Stage, changes, gone, short_hash
+from ktse.staleness import Extent, Stage, changes, gone, short_hash
 
 IN_WORDS = ("the files of images and tags", "the files of images, the tags or what is kept for validation")
 """What check is made from, in the manifest and in a message."""
@@ -106,6 +106,13 @@ class Job:
         """Images and tags, without the images that check could not read, if the user wants these skipped."""
         unreadable = self.run.checked().get("unreadable", [])
         return self.given.images.without(unreadable) if self.recipe.data.skip_bad else self.given.images
+
+    @property
+    def extent(self) -> Extent:
+        """How much there is to work on; pixels are known after check."""
+        data, checked = self.data, self.run.checked()
+        pixels, tagged = (checked.get(name, 0) for name in ("pixels", "tagged_pixels"))
+        return Extent(len(data), len(data.training), len(data.classes), pixels, tagged)
 
     def made_from(self, stage: Stage) -> dict[str, Any]:
         """Everything that a stage's result depends on: settings by dotted name, and hashes of everything else."""
@@ -214,8 +221,8 @@ class Job:
 
     def _record(self, stage: Stage, *, goes_on: bool, wanted_back: bool) -> None:
         """Do a stage and note in the manifest what it was made from, how long it took and how it ended."""
-        clock, before = time.monotonic(), self.run.manifest().get(stage.name, {})
-        spent = before.get("seconds", 0.0) if goes_on else 0.0
+        clock, work, before = time.monotonic(), time.process_time(), self.run.manifest().get(stage.name, {})
+        spent, worked = (before.get(name, 0.0) if goes_on else 0.0 for name in ("seconds", "processor_seconds"))
         entry: dict[str, Any] = {
             "state": "running",
             "key": self.key(stage),
@@ -224,7 +231,7 @@ class Job:
             "versions": versions(),
             "processes": world_size(),
         }
-        self.run.record(stage.name, {**entry, "seconds": spent})
+        self.run.record(stage.name, {**entry, "seconds": spent, "processor_seconds": worked})
         try:
             wait_for_all()
             stage.do(self)
@@ -234,9 +241,10 @@ class Job:
             entry |= {"state": "failed", "message": str(error) or type(error).__name__}
             raise
         finally:
-            seconds = round(spent + time.monotonic() - clock, 2)
+            entry["seconds"] = round(spent + time.monotonic() - clock, 2)
+            entry["processor_seconds"] = round(worked + time.process_time() - work, 2)
             back = self._take_back(stage, wanted=wanted_back)
-            self.run.record(stage.name, before if back else {**entry, "seconds": seconds, **resources()})
+            self.run.record(stage.name, before if back else {**entry, **resources()})
 
     def _set_aside(self, stage: Stage) -> None:
         """Move the folder of a trained network out of the way."""

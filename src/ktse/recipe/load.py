@@ -118,10 +118,10 @@ def given_recipe(
     if weights is not None:
         given["classify"] = {"weights": weights}
         # A file holds the weights of one model, so that another encoder cannot start from it.
-        fits = base.segment.encoder == base.classify.backbone or weights in ("hub", "none")
+        fits = base.segment.encoder == base.classify.backbone or weights in ("hub", "package", "none")
         if fits and base.segment.weights != "classify":
             given["segment"] = {"weights": weights}
-        if base.affinity.backbone == base.classify.backbone or weights in ("hub", "none"):
+        if base.affinity.backbone == base.classify.backbone or weights in ("hub", "package", "none"):
             given["affinity"] = {"weights": weights}
     # A setting of a single stage, which the user gave, is more precise than what the verb means for all.
     recipe: Recipe = absolute(recipe_from_dict(merged(merged(to_dict(base), given), settings or {})))
