@@ -196,8 +196,8 @@ def test_a_line_says_what_is_there_and_the_mask_is_solved_again(page: Any, revie
         until(page, lambda: shown(draft, 2).sum() > 60)
         page.keyboard.press("1")
         page.keyboard.press("x")
-        page.mouse.click(middle(page)[0] - 200, middle(page)[1])
-        until(page, lambda: not shown(draft, 1).any())  # this is no dog
+        page.mouse.click(middle(page)[0] - 450, middle(page)[1])
+        until(page, lambda: not shown(draft, 1)[6:10, 4:12].any())  # this is no dog
         assert shown(draft, 2)[3:13, 15:21].all()
 
 

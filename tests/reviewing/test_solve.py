@@ -31,8 +31,8 @@ def test_the_walk_equals_a_dense_solution() -> None:
     across, down = rng.random((HEIGHT, WIDTH - 1)), rng.random((HEIGHT - 1, WIDTH))
     prior = rng.dirichlet((1, 1, 1), (HEIGHT, WIDTH)).transpose(2, 0, 1)
     said, fixed = rng.random((3, HEIGHT, WIDTH)) < 0.5, rng.random((3, HEIGHT, WIDTH)) < 0.1
-    kinds = (across, down, prior)
-    found = module._walked(*(part.astype(np.float32) for part in kinds), said, fixed, 0.1)
+    across, down, prior = (part.astype(np.float32) for part in (across, down, prior))
+    found = module._walked((across, down), prior, prior, said, fixed, 0.1, 60)
     for label in range(3):
         wanted = dense(across, down, prior[label], said[label], fixed[label])
         np.testing.assert_allclose(found[label], wanted, atol=0.01)

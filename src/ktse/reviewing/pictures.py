@@ -33,7 +33,7 @@ THUMBNAIL, KEPT = 240, 64 << 20
 """Longer side of a thumbnail, and bytes of thumbnails that are kept in memory."""
 
 
-SOLVED_PIXELS = 60_000
+SOLVED_PIXELS = 100_000
 """A larger image is solved again at this size; the page enlarges the answer."""
 
 
