@@ -6,7 +6,9 @@ import math
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
+from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
@@ -14,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from ktse.data.dataset import TaggedImages
-from ktse.data.image import image_size
+from ktse.data.image import image_size, opened, to_rgb
 from ktse.errors import RunError
-from ktse.files import label_type
+from ktse.files import atomic, label_type
 from ktse.reviewing.corrections import EditLayer, Entry
 from ktse.reviewing.order import by_need
 from ktse.run_folder import RunFolder, Scores
@@ -58,7 +60,7 @@ class Pictures:
         self._index = {name: index for index, name in enumerate(data.ids)}
         self._confidence = run.confidence("masks")
         self._layers = {"mask": run.mask_path, "fused": run.fused_path, "prediction": run.prediction_path}
-        self._thumbnails: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._thumbnails: OrderedDict[tuple[int, int, int], bytes] = OrderedDict()
         self._kept, self._lock = 0, Lock()
 
     def index(self, image_id: str) -> int | None:
@@ -72,7 +74,11 @@ class Pictures:
             {"label": label, "name": name, "colour": _hex(label if label < 255 else (label - 1) % 254 + 1)}
             for label, name in enumerate(self.data.classes, start=1)
         ]
-        images = [self._listed(index) for index in by_need(self.data, self._confidence)]
+        notes = _noticed(self.run)
+        images = [
+            {**self._listed(index), "notes": notes.get(self.data.ids[index], [])}
+            for index in by_need(self.data, self._confidence)
+        ]
         kind = np.iinfo(self.kind)
         return {"classes": classes, "undecided": int(kind.max), "bytes": kind.bits // 8, "images": images}
 
@@ -123,14 +129,13 @@ class Pictures:
         Raises:
             DataError: it cannot be read.
         """
-        key = (index, self.edits.entry(self.data.ids[index]).revision)
+        name = self.data.ids[index]
+        key = (index, self.edits.entry(name).revision, _changed(self.run.mask_path(name)))
         with self._lock:
             if key in self._thumbnails:
                 self._thumbnails.move_to_end(key)
                 return self._thumbnails[key]
-        small = self.data.read(index, THUMBNAIL)
-        small.thumbnail((THUMBNAIL, THUMBNAIL))
-        label = self._shown(index)
+        small, label = self._small(index), self._shown(index)
         made = _jpeg(small if label is None else overlay(small, label, 0.5), 80)
         with self._lock:
             self._thumbnails[key] = made
@@ -138,6 +143,18 @@ class Pictures:
             while self._kept > KEPT:
                 self._kept -= len(self._thumbnails.popitem(last=False)[1])
         return made
+
+    def _small(self, index: int) -> Image.Image:
+        """An image at the size of a thumbnail; made once, since large photos take a while."""
+        path, source = self.run.path(".thumbnails", f"{self.data.ids[index]}.jpg"), self.data.source(index)
+        if not isinstance(source, Path) or _changed(path) > _changed(source):
+            with suppress(OSError), opened(path) as kept:
+                return to_rgb(kept)
+        small = self.data.read(index, THUMBNAIL)
+        small.thumbnail((THUMBNAIL, THUMBNAIL))
+        with suppress(OSError), atomic(path) as part:  # a full disk makes the page slower, and no more
+            part.write_bytes(_jpeg(small, 90))
+        return small
 
     def _shown(self, index: int) -> np.ndarray | None:
         """What a thumbnail shows: the edit, or the mask of the run; nothing if there is none that can be read."""
@@ -210,6 +227,28 @@ def packed(labels: list[int], values: np.ndarray) -> bytes:
 def state_of(entry: Entry) -> dict[str, Any]:
     """What was done with an image, for the page."""
     return {"state": entry.state, "revision": entry.revision, "draft": entry.draft}
+
+
+def _noticed(run: RunFolder) -> dict[str, list[str]]:
+    """What check has noticed about images that a person should see: tags that are probably wrong, and copies."""
+    found: dict[str, list[str]] = {}
+    checked = run.checked()
+    for doubt in checked.get("doubtful", []):
+        text = f"doubtful tag: {doubt['class']}" if doubt["tagged"] else f"perhaps without its tag: {doubt['class']}"
+        found.setdefault(doubt["id"], []).append(text)
+    for group in checked.get("duplicates", []):
+        for name in group:
+            others = ", ".join(other for other in group if other != name)
+            found.setdefault(name, []).append(f"same content as {others}")
+    return found
+
+
+def _changed(path: Path) -> int:
+    """When a file was changed, in nanoseconds; 0 if there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _hex(label: int) -> str:

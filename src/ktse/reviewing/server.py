@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import secrets
-from collections.abc import Callable
+import shlex
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -16,6 +18,7 @@ from fastapi.responses import JSONResponse
 from ktse.errors import KtseError
 from ktse.reviewing.corrections import Action, Entry, OutdatedError, OutsideError
 from ktse.reviewing.guard import Guard
+from ktse.reviewing.learning import Learning
 from ktse.reviewing.pictures import Kind, Layer, Pictures, packed, solving_size, state_of
 from ktse.reviewing.scribbles import WAS, Solver
 
@@ -56,10 +59,19 @@ def make_app(pictures: Pictures, name: str, command: str) -> Guard:
         name: what the page calls it.
         command: what learns from the corrections.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    learning = Learning(shlex.split(command)[1:])
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(learning.stop)
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     _add_errors(app)
     _add_page(app)
-    _add_pictures(app, pictures, {"name": name, "command": command, "start": secrets.token_hex(4)})
+    start = secrets.token_hex(4)
+    _add_pictures(app, pictures, lambda: {"name": name, "command": command, "start": f"{start}-{learning.rounds}"})
+    _add_learning(app, pictures, learning)
     _add_edits(app, pictures)
     _add_solver(app, pictures)
     return Guard(app)
@@ -95,10 +107,10 @@ def _add_page(app: FastAPI) -> None:
         return Response(page[name], media_type=TYPES[name[name.rfind(".") :]], headers=ALWAYS_NEW)
 
 
-def _add_pictures(app: FastAPI, pictures: Pictures, about: dict[str, str]) -> None:
+def _add_pictures(app: FastAPI, pictures: Pictures, about: Callable[[], dict[str, str]]) -> None:
     @app.get("/api/run")
     def run() -> Response:
-        return JSONResponse({**about, **pictures.about_run()}, headers=ALWAYS_NEW)
+        return JSONResponse({**about(), **pictures.about_run()}, headers=ALWAYS_NEW)
 
     @app.get("/api/image")
     def image(id: str) -> Response:
@@ -154,6 +166,20 @@ def _add_edits(app: FastAPI, pictures: Pictures) -> None:
         if action not in change:
             raise RefusedError(422, "To keep or accept a mask, send the mask.")
         return JSONResponse(state_of(change[action](id, revision)), headers=ALWAYS_NEW)
+
+
+def _add_learning(app: FastAPI, pictures: Pictures, learning: Learning) -> None:
+    @app.get("/api/learn")
+    def about() -> Response:
+        return JSONResponse(learning.about(), headers=ALWAYS_NEW)
+
+    @app.post("/api/learn")
+    def start() -> Response:
+        if not pictures.edits.decided():
+            raise RefusedError(422, "Accept or correct a mask first: there is nothing to learn from yet.")
+        if not learning.start():
+            raise RefusedError(409, "The model is learning already.")
+        return JSONResponse(learning.about(), headers=ALWAYS_NEW)
 
 
 def _add_solver(app: FastAPI, pictures: Pictures) -> None:

@@ -76,6 +76,14 @@ export async function putLabel(id, label, values) {
   return (await ask("/api/label", { id, ...values }, options)).json();
 }
 
+export async function getLearning() {
+  return (await ask("/api/learn")).json();
+}
+
+export async function startLearning() {
+  return (await ask("/api/learn", {}, { method: "POST" })).json();
+}
+
 export async function postState(id, revision, action) {
   return (await ask("/api/state", { id, revision, action }, { method: "POST" })).json();
 }

@@ -38,6 +38,7 @@ export const KEYS = [
     ["Z", "Undo, without end", ["z"]],
     ["Y", "Redo", ["y", "Z"]],
   ]],
+  ["Learn", [["W", "Learn from the accepted and corrected masks: the model is trained again", ["w"]]]],
   ["Help", [["?", "These keys", ["?"]]]],
 ];
 

@@ -4,6 +4,7 @@ import { getRun } from "./api.js";
 import { Editor } from "./editor.js";
 import { Gallery } from "./gallery.js";
 import { fillHelp, keyOf } from "./keys.js";
+import { Learning } from "./learning.js";
 
 const part = (id) => document.getElementById(id);
 
@@ -65,6 +66,10 @@ async function main() {
   const run = await getRun();
   const gallery = new Gallery(run);
   const editor = new Editor(run, gallery, bar);
+  const learning = new Learning(
+    () => (part("editor").hidden ? location.reload() : bar.say("", "The model has learned from your masks.", { "Load the new masks": () => location.reload(), Later: () => {} })),
+    (text) => bar.say("", text, { Close: () => {} }),
+  );
 
   async function follow() {
     const named = location.hash.match(/^#\/image\/(.+)$/);
@@ -86,10 +91,12 @@ async function main() {
     if (!key) return;
     if (part("editor").hidden) {
       if (key === "?") help();
+      if (key === "w") learning.start();
       return;
     }
     event.preventDefault();
-    act(editor, key);
+    if (key === "w") learning.start();
+    else act(editor, key);
   });
   for (const button of document.querySelectorAll("[data-key]")) {
     button.addEventListener("click", () => { act(editor, button.dataset.key); button.blur(); });

@@ -89,6 +89,7 @@ export class Panel {
     part("original").disabled = !doc.about.layers.mask;
     const notes = [];
     if (doc.about.kept_out) notes.push("This image is kept out of training: the model does not learn from its mask.");
+    notes.push(...(this.editor.gallery.byId.get(doc.id)?.notes ?? []).map((note) => `Noticed by check: ${note}.`));
     if (!doc.about.tags.length) notes.push("This image has no tag, so its mask is empty.");
     if (!doc.about.layers.mask) notes.push("The run has no mask of this image.");
     part("note").textContent = notes.join(" ");
