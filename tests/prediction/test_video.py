@@ -100,7 +100,7 @@ def test_the_verb_takes_a_video(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     predictor = Predictor(Strongest(), PredictRecipe(flip=False))
-    monkeypatch.setattr("ktse.api.load", lambda path, settings: predictor)
+    monkeypatch.setattr("ktse.api.results.load", lambda path, settings: predictor)
     assert main(["predict", "runs/photos", str(clip), "--out", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.strip() == "4 predictions"
     monkeypatch.setitem(sys.modules, "av", None)

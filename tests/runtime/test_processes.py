@@ -102,7 +102,8 @@ class Task:
 
 task = Task()
 try:
-    fit(task, [{"params": list(task.module.parameters()), "lr": 0.1, "base_lr": 0.1}], fabric, Path("run"), seed=0)
+    groups = [{"params": list(task.module.parameters()), "lr": 0.1, "base_lr": 0.1}]
+    fit(task, groups, fabric, Path("run"), random_seed=0)
 except CollapseError:
     Path(f"noticed-{fabric.global_rank}").touch()
 fabric.barrier()

@@ -67,7 +67,7 @@ class Line:
 
 def train(task: Line, folder: Path) -> dict[str, Tensor]:
     groups = [{"params": list(task.module.parameters()), "lr": 0.05, "base_lr": 0.05}]
-    fit(task, groups, make_fabric("fp32"), folder, seed=1)
+    fit(task, groups, make_fabric("fp32"), folder, random_seed=1)
     return task.module.state_dict()
 
 
@@ -140,9 +140,9 @@ def test_a_weight_that_is_no_number_is_a_collapse_that_names_it(tmp_path: Path, 
 
 @given(count=st.integers(1, 60), batch_size=st.integers(1, 9), epoch=st.integers(0, 5))
 def test_an_epoch_holds_every_image_once(count: int, batch_size: int, epoch: int) -> None:
-    batches = epoch_batches(list(range(count)), batch_size, seed=0, epoch=epoch)
+    batches = epoch_batches(list(range(count)), batch_size, random_seed=0, epoch=epoch)
     assert sorted(index for batch in batches for index in batch) == list(range(count))
-    assert batches == epoch_batches(list(range(count)), batch_size, seed=0, epoch=epoch)
+    assert batches == epoch_batches(list(range(count)), batch_size, random_seed=0, epoch=epoch)
     assert batch_size == 1 or count == 1 or min(len(batch) for batch in batches) > 1
 
 
@@ -181,7 +181,7 @@ def test_steps_follow_the_published_optimiser(golden: Any, near: Any, tmp_path: 
     stored = {key: torch.from_numpy(value) for key, value in golden("k_poly_sgd").items()}
     task = GivenGradients(stored["traj_w0"], stored["traj_grads"])
     groups = parameter_groups(task.module, nn.Identity(), 0.1, 1.0, 5e-4)
-    fit(task, groups, make_fabric("fp32"), tmp_path, seed=1)
+    fit(task, groups, make_fabric("fp32"), tmp_path, random_seed=1)
     near(torch.stack(task.weights[1:9]), stored["traj_w"], absolute=1e-6)
 
 

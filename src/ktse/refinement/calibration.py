@@ -52,7 +52,9 @@ class Calibrated:
         )
 
 
-def calibrate(counts: list[np.ndarray], thresholds: np.ndarray, samples: int = SAMPLES, seed: int = 0) -> Calibrated:
+def calibrate(
+    counts: list[np.ndarray], thresholds: np.ndarray, samples: int = SAMPLES, random_seed: int = 0
+) -> Calibrated:
     """Choose the threshold with the highest mIoU over some masks.
 
     The uncertainty comes from drawing as many masks from them with repetition, again and again: each sample's threshold
@@ -62,7 +64,7 @@ def calibrate(counts: list[np.ndarray], thresholds: np.ndarray, samples: int = S
         counts: of each mask (T, C+1, C+1) confusion at every threshold, rows are the truth (ThresholdSweep.counts).
         thresholds: (T,) increasing.
         samples: how many samples are drawn.
-        seed: seed of the drawing.
+        random_seed: of the drawing.
     """
     # A sum over masks of these three is all that a sample's IoU needs; the whole confusion would be large.
     right = np.stack([np.diagonal(part, axis1=1, axis2=2) for part in counts]).astype(np.float64)
@@ -86,7 +88,7 @@ def calibrate(counts: list[np.ndarray], thresholds: np.ndarray, samples: int = S
     shown = tuple((true > 0).sum(axis=0).tolist())
     if number == 1:
         return Calibrated(*found, None, None, None, None, iou, shown)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_seed)
     drawn = (rng.multinomial(number, np.full(number, 1 / number)).astype(np.float64) for _ in range(samples))
     chosen = np.array([_middle_of_best(curve(times)) for times in drawn if times @ true.sum(axis=1) > 0])
     low, high = np.quantile(thresholds[chosen], [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])

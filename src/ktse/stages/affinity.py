@@ -172,7 +172,7 @@ def affinity(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe, compute
     network, lr = task.network, recipe.lr
     groups = parameter_groups(*network.branches(), lr, recipe.head_lr, WEIGHT_DECAY)
     groups += parameter_groups(network.backbone, nn.Identity(), lr * recipe.backbone_lr, 1.0, WEIGHT_DECAY)
-    fit(task, groups, fabric, folder, seed=compute.random_seed, label="affinity")
+    fit(task, groups, fabric, folder, random_seed=compute.random_seed, label="affinity")
     header = {"backbone": recipe.backbone, "output_stride": OUTPUT_STRIDE, **normalisation(network)}
     if fabric.global_rank == 0:
         save_model(folder / "model.safetensors", network.state_dict(), header)

@@ -104,14 +104,14 @@ class ClassifyTask:
         return EpochPlan("ktse", recipe.batch_size, weights, lr, recipe.momentum_after, loader, recipe.epochs)
 
     def _loader(self, epoch: int, whole: bool, batches: list[list[int]]) -> DataLoader[Any]:
-        recipe, seed = self.recipe.objective, self.compute.random_seed
+        recipe, random_seed = self.recipe.objective, self.compute.random_seed
         if self.seen is not None:
-            dataset = SeenImages(self.seen, self.recipe.levels, seed, epoch)
+            dataset = SeenImages(self.seen, self.recipe.levels, random_seed, epoch)
             return make_loader(dataset, batches, self.seen.workers(self.compute.workers), collate_seen)
         used = any(self.terms[name] for name in ("transfer", "stitched_background", "stitched_foreground"))
         share = recipe.pairs if whole and used else 0.0
         anchors = {index for batch in batches for index in batch[: math.ceil(share * len(batch))]}
-        pairs = PairedImages(self.data, self.transform, seed, epoch, recipe, anchors, whole)
+        pairs = PairedImages(self.data, self.transform, random_seed, epoch, recipe, anchors, whole)
         return make_loader(pairs, batches, self.compute.workers, partial(collate, share=share))
 
     def losses(self, module: nn.Module, batch: Batch, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
@@ -197,7 +197,7 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe, compute
     task = ClassifyTask(data, recipe, network, compute, seen)
     groups = parameter_groups(network.backbone, network.head, recipe.lr, recipe.head_lr, recipe.weight_decay)
     back = GoingBack(recipe.retries, WARMUP, WENT_BACK)
-    how = {"seed": compute.random_seed, "rule": recipe.optimizer}
+    how = {"random_seed": compute.random_seed, "rule": recipe.optimizer}
     fit_with_retries(task, groups, fabric, folder, back, label="classify", **how)
     header = {name: getattr(recipe, name) for name in ("backbone", "output_stride", "levels", "pooling", "long_side")}
     header |= {"classes": list(data.classes), "hidden": HIDDEN, **normalisation(network)}

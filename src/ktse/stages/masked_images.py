@@ -24,13 +24,18 @@ class MaskedImages(Dataset[tuple[Tensor, Tensor]]):
     """Images (3, H, W), normalised, with int64 label maps (H, W), such as their pseudo-masks."""
 
     def __init__(
-        self, path: Callable[[str], Path], data: TaggedImages, transform: TrainingTransform, seed: int, epoch: int
+        self,
+        path: Callable[[str], Path],
+        data: TaggedImages,
+        transform: TrainingTransform,
+        random_seed: int,
+        epoch: int,
     ) -> None:
-        self.path, self.data, self.transform, self.seed, self.epoch = path, data, transform, seed, epoch
+        self.path, self.data, self.transform, self.random_seed, self.epoch = path, data, transform, random_seed, epoch
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         label = read_label_map(self.path(self.data.ids[index]))
-        with seeded(self.seed, self.epoch, index):
+        with seeded(self.random_seed, self.epoch, index):
             image, mask = self.transform(self.data.read(index, self.transform.long_side[1]), label)
         return image, cast(Tensor, mask)
 
@@ -72,7 +77,7 @@ class NoisyMasks(Dataset[NoisySample]):
         data: images.
         corrections: masks that a person has corrected.
         transform: augmentation.
-        seed: with the epoch and the index, it decides every random choice.
+        random_seed: with the epoch and the index, it decides every random choice.
         views: copies of an image that are seen at once; with two, doubtful pixels are marked.
     """
 
@@ -80,12 +85,12 @@ class NoisyMasks(Dataset[NoisySample]):
     data: TaggedImages
     corrections: Corrections
     transform: TrainingTransform
-    seed: int
+    random_seed: int
     views: int
     epoch: int = 0
 
     def __getitem__(self, index: int) -> NoisySample:
-        """Everything about one image, augmented by (seed, epoch, index)."""
+        """Everything about one image, augmented by (random_seed, epoch, index)."""
         name, kind = self.data.ids[index], label_type(len(self.data.classes))
         corrected, label = name in self.corrections, mask_to_learn(self.run, self.data, self.corrections, index)
         if self.views > 1 and not corrected:
@@ -93,7 +98,7 @@ class NoisyMasks(Dataset[NoisySample]):
         else:
             known = CERTAIN if corrected else TRUSTED
             trust = np.where(label == np.iinfo(kind).max, DOUBTFUL, known).astype(np.uint8)
-        with seeded(self.seed, self.epoch, index):
+        with seeded(self.random_seed, self.epoch, index):
             image = self.data.read(index, self.transform.long_side[1])
             views, (out, trusted) = self.transform.together(image, [label, trust], self.views)
         return NoisySample(views, out, trusted)

@@ -45,7 +45,7 @@ class PairedImages(Dataset[Sample]):
     Args:
         data: images and tags.
         transform: augmentation.
-        seed, epoch: with the index, they decide every random choice.
+        random_seed, epoch: with the index, they decide every random choice.
         recipe: how an anchor is paired, and how often it is mixed.
         anchors: the images that need a paired one.
         mix: whether images are mixed.
@@ -53,7 +53,7 @@ class PairedImages(Dataset[Sample]):
 
     data: TaggedImages
     transform: TrainingTransform
-    seed: int
+    random_seed: int
     epoch: int
     recipe: ObjectiveRecipe
     anchors: Collection[int]
@@ -65,7 +65,7 @@ class PairedImages(Dataset[Sample]):
         self.with_tag = [training[column] for column in self.data.tags[training].T] if same_tag else []
 
     def __getitem__(self, index: int) -> Sample:
-        with seeded(self.seed, self.epoch, index):
+        with seeded(self.random_seed, self.epoch, index):
             # The anchor first, so that it is the same crop whether or not a term needs pairs.
             image, tags = self._sample(index)
             paired = self._sample(self._partner(index)) if index in self.anchors else (None, None)

@@ -34,12 +34,12 @@ class SeenImages(Dataset[TaggedFeatures]):
     Args:
         seen: features of images.
         levels: how many of them, counted from the last, are joined.
-        seed, epoch: with the index, they decide what is mirrored.
+        random_seed, epoch: with the index, they decide what is mirrored.
     """
 
     seen: FrozenFeatures
     levels: int
-    seed: int
+    random_seed: int
     epoch: int
 
     def __getitem__(self, index: int) -> TaggedFeatures:
@@ -47,7 +47,7 @@ class SeenImages(Dataset[TaggedFeatures]):
         features = found.joined(self.levels)[0]
         mean, std = (value.view(3, 1, 1).cpu() for value in (self.seen.backbone.mean, self.seen.backbone.std))
         picture = (found.picture - mean) / std
-        with seeded(self.seed, self.epoch, index):
+        with seeded(self.random_seed, self.epoch, index):
             if torch.rand(()) < 0.5:
                 features, picture = features.flip(-1), picture.flip(-1)
         return TaggedFeatures(features, picture, torch.from_numpy(data.tags[index]).float())
@@ -60,12 +60,12 @@ class SeenMasks(Dataset[tuple[list[Tensor], Tensor]]):
     Args:
         seen: features of images.
         mask: reads the label map (H, W) of an image.
-        seed: with the epoch and the index, it decides what is mirrored.
+        random_seed: with the epoch and the index, it decides what is mirrored.
     """
 
     seen: FrozenFeatures
     mask: Callable[[int], np.ndarray]
-    seed: int
+    random_seed: int
     epoch: int = 0
 
     def __getitem__(self, index: int) -> tuple[list[Tensor], Tensor]:
@@ -73,7 +73,7 @@ class SeenMasks(Dataset[tuple[list[Tensor], Tensor]]):
         height, width = found.picture.shape[-2:]
         small = Image.fromarray(self.mask(index)).resize((width, height), Image.Resampling.NEAREST)
         levels, label = found.levels, torch.from_numpy(np.array(small).astype(np.int64))
-        with seeded(self.seed, self.epoch, index):
+        with seeded(self.random_seed, self.epoch, index):
             if torch.rand(()) < 0.5:
                 levels, label = [level.flip(-1) for level in levels], label.flip(-1)
         return levels, label

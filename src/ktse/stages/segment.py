@@ -224,7 +224,7 @@ def segment(
     task = SegmentTask(run, data, recipe, learner, corrections, compute, seen)
     back = GoingBack(recipe.retries, START, WENT_BACK)
     how: dict[str, Any] = {
-        "seed": compute.random_seed,
+        "random_seed": compute.random_seed,
         "rule": "adamw" if recipe.on_features else "sgd",
         "clip": recipe.clip,
     }

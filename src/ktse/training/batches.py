@@ -11,12 +11,12 @@ from ktse.runtime.fabric import find_device
 from ktse.runtime.processes import own_cores
 
 
-def epoch_batches(images: list[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """The images of an epoch, shuffled by (seed, epoch), in batches; the last one may be smaller.
+def epoch_batches(images: list[int], batch_size: int, random_seed: int, epoch: int) -> list[list[int]]:
+    """The images of an epoch, shuffled by (random_seed, epoch), in batches; the last one may be smaller.
 
     A last batch of one image joins the one before, as a batch norm over a single value has no spread.
     """
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    generator = torch.Generator().manual_seed(random_seed * 1_000_003 + epoch)
     order = [images[i] for i in torch.randperm(len(images), generator=generator).tolist()]
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:

@@ -35,7 +35,7 @@ def fit(
     fabric: Fabric,
     folder: Path,
     *,
-    seed: int,
+    random_seed: int,
     clip: float = 0.0,
     label: str = "train",
     rule: Literal["sgd", "adamw"] = "sgd",
@@ -50,7 +50,7 @@ def fit(
         groups: parameter groups with "base_lr".
         fabric: device and precision.
         folder: where log and checkpoint go.
-        seed: seed of order and dropout.
+        random_seed: of order and dropout.
         clip: largest norm of the gradient; 0: no limit.
         label: words before the progress bar.
         rule: how weights follow gradients: SGD, or AdamW, whose weight decay is decoupled and which ignores momentum.
@@ -59,7 +59,7 @@ def fit(
     Raises:
         CollapseError: the loss or a weight is no number, or the task says so.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(random_seed)
     optimizer: Any = torch.optim.AdamW(groups) if rule == "adamw" else torch.optim.SGD(groups, momentum=0.9)
     state = State()
     path, log = folder / "checkpoint.safetensors", folder / "metrics.jsonl"
@@ -77,7 +77,7 @@ def fit(
     with _stop_between_steps() as stop:
         while (plan := task.plan(state)) is not None:
             module.train()
-            every = epoch_batches(task.images(), plan.batch_size, seed, state.epoch)
+            every = epoch_batches(task.images(), plan.batch_size, random_seed, state.epoch)
             mine = share_of(every, fabric.global_rank, fabric.world_size)[state.step :]
             title = f"{label} epoch {state.epoch + 1} of {plan.epochs}"
             turn = (state.epoch, max(plan.epochs, state.epoch + 1))

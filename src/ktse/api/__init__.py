@@ -1,0 +1,24 @@
+"""The verbs, the same in Python (`ktse.run(...)`) and in the shell (`ktse run ...`)."""
+
+from ktse.api.results import export, import_weights, load, predict, review, status
+from ktse.api.stages import affinity, classify, evaluate, refine, report, seed, segment
+from ktse.api.whole import check, demo, run
+
+__all__ = [
+    "affinity",
+    "check",
+    "classify",
+    "demo",
+    "evaluate",
+    "export",
+    "import_weights",
+    "load",
+    "predict",
+    "refine",
+    "report",
+    "review",
+    "run",
+    "seed",
+    "segment",
+    "status",
+]
