@@ -33,6 +33,11 @@ class KtseError(Exception):
             lines.append(self._short(self.hint))
         return "\n".join(lines)
 
+    @property
+    def line(self) -> str:
+        """What and where in one line, for a list of many such errors."""
+        return self._short(": ".join([self.what, *self.where[: self.shown]]))
+
     def _short(self, text: str) -> str:
         most = self.longest
         return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"

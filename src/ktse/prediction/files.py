@@ -135,7 +135,7 @@ def predict_files(
             known = None if tags is None else tags[name]
             predict_file(predictor, image, out, name, beside(name, image) if beside else None, known)
         except DataError as error:
-            problems.append(": ".join([error.what, *error.where]))
+            problems.append(error.line)
     if problems:
         others = "The predictions of all others are written." if len(problems) < len(images) else ""
         raise DataError(f"{len(problems)} of {many(len(images), 'image')} cannot be read", where=problems, hint=others)

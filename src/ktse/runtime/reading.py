@@ -44,7 +44,7 @@ def reading(
     called = called or str(path)
     try:
         if most:
-            _require_size(path, called, most, kind)
+            require_size(path, called, most, kind)
         yield
     except KtseError:
         raise
@@ -72,7 +72,13 @@ def reason(error: BaseException) -> str:
     return lines[0]
 
 
-def _require_size(path: str | Path, called: str, most: int, kind: type[KtseError]) -> None:
+def require_size(path: str | Path, called: str, most: int, kind: type[KtseError] = DataError) -> None:
+    """Make sure that a file is one, and has no more bytes than it may have; arguments as of `reading`.
+
+    Raises:
+        OSError: there is none.
+        KtseError: of the given kind.
+    """
     found = Path(path).stat()
     if not stat.S_ISREG(found.st_mode):
         raise kind(f"{called} is {'a folder' if stat.S_ISDIR(found.st_mode) else 'no file'}", hint="Give a file.")
