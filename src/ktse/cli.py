@@ -20,11 +20,13 @@ from ktse.checking.check import Checked
 from ktse.errors import KtseError
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
+from ktse.runtime.limits import machine_limits
 from ktse.runtime.log import Log, recording
 from ktse.runtime.processes import rank
 from ktse.runtime.words import many
 from ktse.terminal.checked import show_checked
 from ktse.terminal.completion import completion_script, wants_completion
+from ktse.terminal.fault import fault
 from ktse.terminal.help import settings_help, wants_settings
 from ktse.terminal.parser import VERBS, make_parser
 from ktse.terminal.tables import MEASURED, show_evaluation, show_status
@@ -36,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
     Returns:
-        0 if all went well, 1 for an error of the input, 2 for wrong arguments, 130 if interrupted.
+        0 if all went well, 1 for an error of the input or the machine, 2 for wrong arguments, 70 for a fault of ktse,
+        130 if interrupted.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     words = list(sys.argv[1:] if argv is None else argv)
@@ -61,6 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say(f"ktse {name}: interrupted; the same command goes on from here")
         return 130
+    except BaseException as error:
+        if isinstance(error, SystemExit | GeneratorExit):
+            raise
+        say(f"ktse {name}: {fault(error, words)}")
+        return 70
 
 
 def _main(words: list[str], name: str) -> int:
@@ -77,7 +85,7 @@ def _main(words: list[str], name: str) -> int:
     only = name if name in VERBS else "none" if helped else ""
     # Without defaults, only what the user gave overrides the recipe.
     given = make_parser(only=only, settings=not helped).parse_args(words, defaults=False)
-    with recording(shlex.join(["ktse", *words])) as log:
+    with recording(shlex.join(["ktse", *words])) as log, machine_limits("the number or the size of the images"):
         return _do(given.pop("subcommand"), given[name], log)
 
 

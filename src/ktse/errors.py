@@ -59,5 +59,9 @@ class CollapseError(KtseError):
     """Training left the regime in which its result means anything."""
 
 
+class MachineError(KtseError):
+    """The machine lacks memory, or has ended a process."""
+
+
 class ExportError(KtseError):
     """A model cannot be exported, or what was exported does not compute the same."""

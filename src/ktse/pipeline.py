@@ -102,8 +102,17 @@ CLASSIFY = Stage(
     last="classify/model.safetensors",
     random=True,
     trained=True,
+    lower="classify.batch_size, classify.warmup_batch_size, classify.crop or classify.long_side",
 )
-SEED = Stage("seed", seed, needs=(CLASSIFY,), outputs=("seeds",), each=("seeds/{}.npz",), layout=3)
+SEED = Stage(
+    "seed",
+    seed,
+    needs=(CLASSIFY,),
+    outputs=("seeds",),
+    each=("seeds/{}.npz",),
+    layout=3,
+    lower="seed.scales, or give seed.long_side",
+)
 AFFINITY = Stage(
     "affinity",
     affinity,
@@ -112,6 +121,7 @@ AFFINITY = Stage(
     last="affinity/model.safetensors",
     random=True,
     trained=True,
+    lower="affinity.batch_size or affinity.crop",
     extras=lambda recipe: ["crf"] if recipe.affinity.labels == "crf" else [],
     wanted=lambda recipe: "irn" in recipe.refine.method,
 )
@@ -124,6 +134,7 @@ REFINE = Stage(
     each=("masks/{}.npz", "masks/{}.png", "confident/{}.png"),
     last="masks/summary.json",
     layout=2,
+    lower="compute.workers, or raise refine.stride",
     extras=lambda recipe: {"crf", "sam"} & set(recipe.refine.method),
 )
 SEGMENT = Stage(
@@ -135,6 +146,7 @@ SEGMENT = Stage(
     last="segment/model.safetensors",
     random=True,
     trained=True,
+    lower="segment.batch_size, segment.crop or segment.long_side",
 )
 PREDICT = Stage(
     "predict",
@@ -142,6 +154,7 @@ PREDICT = Stage(
     needs=(REFINE, SEGMENT),
     outputs=("predictions", "fused"),
     each=("fused/{}.png", "predictions/{}.png"),
+    lower="predict.tile or predict.scales",
     extras=lambda recipe: ["crf"] if recipe.predict.crf else [],
 )
 EVALUATE = Stage(

@@ -38,6 +38,7 @@ class Stage:
         layout: raised when the form of its files changes, so that an older result counts as stale.
         extras: which optional packages it needs with a recipe.
         wanted: whether a run with a recipe has this stage.
+        lower: the settings that decide how much memory it needs, in words.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Stage:
     layout: int = 1
     extras: Callable[[Recipe], Collection[str]] = lambda _: ()
     wanted: Callable[[Recipe], bool] = lambda _: True
+    lower: str = "compute.workers"
 
     def settings(self, recipe: Recipe) -> dict[str, Any]:
         """The settings that change its result, by dotted name; none for a stage without settings."""

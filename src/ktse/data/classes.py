@@ -108,7 +108,8 @@ def _require_lines(classes: tuple[str, ...], source: Path) -> None:
         )
 
     if bad := [short(name) for name in classes if not fits(name)]:
-        hint = f"A class name is one line of at most {LONGEST} letters and no control characters. If several tags stand in a cell, "
+        hint = f"A class name is one line of at most {LONGEST} letters without control characters. "
+        hint += "If several tags stand in a cell, "
         hint += "--data.separator is what separates these (without it: line breaks)."
         raise DataError(f"{source} has tags that cannot be class names", where=bad, hint=hint)
 

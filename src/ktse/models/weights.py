@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ktse._version import __version__
 from ktse.errors import CollapseError, RunError
 from ktse.files import atomic
-from ktse.runtime.reading import reading
+from ktse.runtime.reading import reading, reason
 
 
 def _is_name(value: Any) -> bool:
@@ -49,7 +50,10 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any])
     plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     metadata = {key: json.dumps(value) for key, value in {**header, "ktse_version": __version__}.items()}
     with atomic(path) as part:
-        save_file(plain, part, metadata=metadata)
+        try:
+            save_file(plain, part, metadata=metadata)
+        except SafetensorError as error:  # a full disk; it says so, and not where
+            raise OSError(errno.EIO, reason(error), str(path)) from error
 
 
 def save_model(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
