@@ -101,14 +101,14 @@ def _do(name: str, arguments: Namespace, log: Log) -> int:
 
 def _show(name: str, result: Any, as_json: bool, log: Log) -> int:
     if isinstance(result, Checked):
-        print(json.dumps(vars(result), ensure_ascii=False)) if as_json else show_checked(result)
+        print(json.dumps(vars(result))) if as_json else show_checked(result)
         return 1 if result.errors else 0
     if isinstance(result, Status):
         show_status(result)
     elif name in ("run", "demo") and isinstance(result, RunFolder):
         _show_run(result, log)
     elif isinstance(result, RunFolder | Path):
-        print(result.root if isinstance(result, RunFolder) else result)
+        _print_path(result.root if isinstance(result, RunFolder) else result)
     elif name == "evaluate":
         show_evaluation(result)
     elif isinstance(result, list):
@@ -122,7 +122,12 @@ def _show_run(run: RunFolder, log: Log) -> None:
     if any(stage in measured for stage in MEASURED):
         show_evaluation(measured)
     log.finish()
-    print(run.path("report.html"))
+    _print_path(run.path("report.html"))
+
+
+def _print_path(path: Path) -> None:
+    """Print a path, of whatever bytes its name is made."""
+    sys.stdout.write(os.fsencode(path).decode(sys.stdout.encoding or "utf-8", "backslashreplace") + "\n")
 
 
 def _interrupt(*_: object) -> None:

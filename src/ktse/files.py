@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 import warnings
 import zipfile
 import zlib
@@ -71,10 +72,28 @@ def _no_number(name: str) -> float:
     raise ValueError(f"{name} is no number")
 
 
+NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?", re.ASCII)
+
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""How a cell begins that a spreadsheet takes for a formula; one that is marked as text has a quote before it."""
+
+
+def in_cell(value: object) -> object:
+    """A value as a cell of a CSV file: a text that a spreadsheet would compute is marked as text."""
+    if not isinstance(value, str) or not FORMULA.match(value) or NUMBER.fullmatch(value):
+        return value
+    return f"'{value}"
+
+
+def of_cell(text: str) -> str:
+    """The text in a cell that `in_cell` has made."""
+    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
+
+
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV file atomically."""
+    """Write a CSV file atomically; `in_cell` says how texts are written that a spreadsheet would compute."""
     with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *rows])
+        csv.writer(file).writerows([map(in_cell, row) for row in (header, *rows)])
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -89,7 +108,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
         rows = list(csv.DictReader(file, strict=True))
         if any(None in row or None in row.values() for row in rows):
             raise ValueError("a row has another number of cells than the first line")
-        return rows
+        return [{name: of_cell(cell) for name, cell in row.items()} for row in rows]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
