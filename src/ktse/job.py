@@ -18,6 +18,7 @@ from ktse.recipe import Recipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, say_stage
 from ktse.runtime.environment import resources, versions
+from ktse.runtime.limits import machine_limits
 from ktse.runtime.processes import meet, rank, wait_for_all, world_size
 from ktse.staleness import Extent, Stage, changes, gone, short_hash
 
@@ -184,7 +185,8 @@ class Job:
         if rank() > 0:
             wait_for_all()
             if not stage.alone:
-                stage.do(self)
+                with machine_limits(stage.costs.lower):
+                    stage.do(self)
             wait_for_all()
             return
         if state == "stale":
@@ -234,7 +236,8 @@ class Job:
         self.run.record(stage.name, {**entry, "seconds": spent, "processor_seconds": worked})
         try:
             wait_for_all()
-            stage.do(self)
+            with machine_limits(stage.costs.lower):
+                stage.do(self)
             wait_for_all()
             entry["state"] = "done"
         except BaseException as error:

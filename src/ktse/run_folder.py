@@ -29,9 +29,22 @@ import numpy as np
 import yaml
 
 from ktse.errors import RunError
-from ktse.files import read_json, read_label_map, read_lines, read_npz, read_table, write_json, write_npz, write_text
+from ktse.files import (
+    AGAIN,
+    MOST_TEXT,
+    read_json,
+    read_label_map,
+    read_lines,
+    read_npz,
+    read_table,
+    write_json,
+    write_npz,
+    write_text,
+)
 from ktse.recipe import Recipe
 from ktse.recipe.load import known_settings, recipe_from_dict, to_dict
+from ktse.recipe.yaml_file import read_yaml
+from ktse.runtime.reading import reading
 
 
 class Seed(NamedTuple):
@@ -70,10 +83,13 @@ Kind = TypeVar("Kind", Seed, Scores)
 
 
 def _stored(kind: type[Kind], path: Path) -> Kind:
-    try:
-        return kind(**read_npz(path))
-    except TypeError as error:
-        raise RunError(f"{path} is damaged", where=str(error), hint="Remove it and repeat the stage.") from error
+    with reading(path, kind=RunError, hint=AGAIN):
+        found = kind(**read_npz(path))
+        maps = found.cam if isinstance(found, Seed) else found.scores
+        fits = found.keys.dtype.kind in "iu" and maps.ndim == 3 and found.keys.shape == maps.shape[:1]
+        if not fits or any(part.dtype.kind not in "iuf" for part in found):
+            raise ValueError("its arrays are not those of this stage")
+    return found
 
 
 class RunFolder:
@@ -180,8 +196,14 @@ class RunFolder:
 
     def confidence(self, folder: str) -> dict[str, float]:
         """Confidence of each image, 0..1, by its name, in "masks" or "predictions"; empty if there is none."""
-        rows = read_table(self.path(folder, "confidence.csv"))
-        return {next(iter(row.values())): float(row["confidence"]) for row in rows}
+        path, found = self.path(folder, "confidence.csv"), {}
+        for row in read_table(path):
+            value = row.get("confidence", "")
+            with reading(path, kind=RunError, hint=AGAIN):
+                found[next(iter(row.values()))] = float(value)
+            if not 0 <= float(value) <= 1:
+                raise RunError(f"{path} is damaged", where=f"a confidence is {value}, not in 0..1", hint=AGAIN)
+        return found
 
     def summary(self, folder: str) -> dict[str, Any]:
         """What a stage says about its whole result, in "masks", "segment" or "fused"; empty if there is none."""
@@ -217,10 +239,9 @@ class RunFolder:
             RunError: there are none, or they are damaged.
         """
         path = self.path("recipe.yaml")
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
-            raise RunError(f"{path} cannot be read", where=str(error)) from error
+        content = read_yaml(path, RunError)
+        if not isinstance(content, dict):
+            raise RunError(f"{path} does not hold settings", hint="Repeat ktse run, which writes it.")
         return recipe_from_dict(known_settings(content), source=str(path))
 
     def write_classes(self, classes: tuple[str, ...]) -> None:
@@ -236,7 +257,8 @@ class RunFolder:
         path = self.path("classes.txt")
         if not path.is_file():
             raise RunError(f"{path} does not exist", hint="Run ktse classify first.")
-        return tuple(path.read_text(encoding="utf-8").splitlines())
+        with reading(path, kind=RunError, hint="Repeat ktse run, which writes it.", most=MOST_TEXT):
+            return tuple(path.read_text(encoding="utf-8").splitlines())
 
     def manifest(self) -> dict[str, dict[str, Any]]:
         """What each stage did; empty for a new run."""

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ktse.errors import RecipeError
 from ktse.models.backbone import Backbone
-from ktse.models.import_weights import import_weights, read_any
-from ktse.models.packaged import PACKAGES, packaged_file, packaged_weights, with_timm_names
+from ktse.models.import_weights import PACKAGES, import_weights, read_any, with_timm_names
+from ktse.models.packaged import packaged_file, packaged_weights
 
 NAME = "tf_efficientnet_lite0"
 

@@ -20,7 +20,8 @@ from torch.nn.functional import interpolate, layer_norm
 from ktse.errors import RecipeError
 from ktse.models import hub, resnet38  # noqa: F401 (resnet38 adds its model to timm's)
 from ktse.models.freezing import PartlyFrozen
-from ktse.models.packaged import PACKAGES, install, packaged_file, packaged_weights
+from ktse.models.import_weights import PACKAGES
+from ktse.models.packaged import install, packaged_file, packaged_weights
 from ktse.models.precision import keep_dilated_in_float32
 from ktse.runtime.words import many
 

@@ -22,9 +22,10 @@ from ktse.data.image import read_image
 from ktse.data.image_files import list_folder
 from ktse.data.names import image_ids
 from ktse.errors import DataError
-from ktse.files import atomic, write_label_map, write_npz, write_table
+from ktse.files import MOST_TEXT, atomic, in_cell, of_cell, write_label_map, write_npz, write_table
 from ktse.prediction.predictor import Predictor, within
 from ktse.runtime.console import say, track
+from ktse.runtime.reading import reading
 from ktse.runtime.words import many
 from ktse.visual import overlay
 
@@ -135,7 +136,7 @@ def predict_files(
             known = None if tags is None else tags[name]
             predict_file(predictor, image, out, name, beside(name, image) if beside else None, known)
         except DataError as error:
-            problems.append(": ".join([error.what, *error.where]))
+            problems.append(error.line)
     if problems:
         others = "The predictions of all others are written." if len(problems) < len(images) else ""
         raise DataError(f"{len(problems)} of {many(len(images), 'image')} cannot be read", where=problems, hint=others)
@@ -180,7 +181,7 @@ def predict_file(
     # The label map comes last, since it says that an image is done.
     out.mkdir(parents=True, exist_ok=True)
     with (out / CONFIDENCE).open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow([name, f"{confidence:.4f}"])
+        csv.writer(file).writerow([in_cell(name), f"{confidence:.4f}"])
     write_label_map(out / f"{name}.png", label)
 
 
@@ -188,6 +189,6 @@ def tidy(out: Path) -> None:
     """Sort the table of confidences and keep the last row of each image; an interrupted call may leave two."""
     path = out / CONFIDENCE
     if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = {row[0]: row[1] for row in csv.reader(file) if len(row) == 2 and row != CONFIDENCE_HEAD}
+        with reading(path, most=MOST_TEXT), path.open(newline="", encoding="utf-8") as file:
+            rows = {of_cell(row[0]): row[1] for row in csv.reader(file) if len(row) == 2 and row != CONFIDENCE_HEAD}
         write_table(path, CONFIDENCE_HEAD, sorted(rows.items()))
