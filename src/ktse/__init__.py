@@ -29,6 +29,7 @@ __all__ = [
     "seed",
     "segment",
     "status",
+    "verify",
 ]
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         seed,
         segment,
         status,
+        verify,
     )
     from ktse.research.ablate import ablate
     from ktse.research.phenomenon import phenomenon

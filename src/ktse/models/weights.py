@@ -12,16 +12,19 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ktse._version import __version__
+from ktse.artefacts import UNSEALED, broken_seal, seal
 from ktse.errors import CollapseError, RunError
 from ktse.files import atomic
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-    """Write tensors and a header of JSON values, atomically."""
+    """Write tensors and a header of JSON values, atomically and sealed: equal content is equal bytes."""
     plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    metadata = {key: json.dumps(value) for key, value in {**header, "ktse_version": __version__}.items()}
+    whole = {**header, "ktse_version": __version__, "seal": UNSEALED}
+    metadata = {key: json.dumps(value, sort_keys=True) for key, value in whole.items()}
     with atomic(path) as part:
         save_file(plain, part, metadata=metadata)
+        seal(part)
 
 
 def save_model(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
@@ -65,6 +68,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     if not path.is_file():
         raise RunError(f"{path} does not exist", hint="Run the stage that writes it first.")
+    if why := broken_seal(path):
+        raise RunError(f"{path} {why}", hint="In a run: remove it, and repeat ktse run.")
     try:
         with safe_open(path, framework="pt") as file:
             header = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}

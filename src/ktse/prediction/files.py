@@ -173,7 +173,7 @@ def predict_file(
         write_npz(out / "probabilities" / f"{name}.npz", probability=probability, stride=np.array(stride))
     if recipe.overlay:
         small = within(image, LARGEST_OVERLAY)
-        with atomic(out / "overlays" / f"{name}.jpg") as part:
+        with atomic(out / "overlays" / f"{name}.jpg", durable=False) as part:
             overlay(small, label).save(part, format="JPEG", quality=90)
     if beside is not None:
         beside.write()

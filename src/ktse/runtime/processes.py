@@ -7,9 +7,9 @@ Everything else is done by the first process while the others wait. Nothing here
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 T = TypeVar("T")
 
@@ -66,6 +66,17 @@ def wait_for_all() -> None:
         import torch.distributed
 
         torch.distributed.barrier()
+
+
+def from_first(answer: Callable[[], T]) -> T:
+    """What the first process answers, so that all of them do the same; Fabric must have been launched before."""
+    if world_size() == 1:
+        return answer()
+    import torch.distributed
+
+    found = [answer() if rank() == 0 else None]
+    torch.distributed.broadcast_object_list(found)
+    return cast(T, found[0])
 
 
 def meet() -> None:
