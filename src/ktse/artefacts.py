@@ -144,7 +144,7 @@ def wrong(run: RunFolder, recipe: Recipe, stage: Stage, ids: Iterable[str], *, w
         whole: look at the content of each file, not of the small ones that there are few of.
     """
     there = _sizes(run, stage)
-    found = dict.fromkeys(gone(run, recipe, stage, ids), GONE)
+    found = {name: GONE for name in gone(run, recipe, stage, ids) if name not in there}
     noted = known(run, stage)
     if noted is None:  # of an earlier version, or its note is lost: each file must speak for itself
         entry = run.manifest().get(stage.name, {})

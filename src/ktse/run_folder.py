@@ -300,8 +300,8 @@ class RunFolder:
         """
         entries = {stage: entry for stage in self.indexed() if (entry := self.index(stage).get("entry"))}
         try:
-            found = self._object("manifest.json").items()
-            return entries | {name: entry for name, entry in found if isinstance(entry, dict)}
+            found = {name: one for name, one in self._object("manifest.json").items() if isinstance(one, dict)}
+            return found | {name: one for name, one in entries.items() if name not in found}
         except RunError:
             if not entries:
                 raise

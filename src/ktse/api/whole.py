@@ -66,7 +66,7 @@ def run(
         with tags_as_file(tags, folder.path("tags.csv")) as table:
             job = Job(folder, given_recipe(recipe, changes, images, table, masks, weights, skip_bad))
             make_ready(job)
-        if not has_nothing_to_do(job, pipeline.stages_of(job.recipe)):
+        if not has_nothing_to_do(job, pipeline.stages_of(job.recipe), log):
             with working(job, log):
                 pipeline.run_all(job)
         log.at_end(lambda: say_end(folder))

@@ -76,7 +76,7 @@ def do_stage(stage: Stage, run: str | Path, settings: Mapping[str, Any] | None, 
             raise error
         if stage is not REPORT:
             refuse_locked(folder.root)
-        if has_nothing_to_do(job, [stage]):
+        if has_nothing_to_do(job, [stage], log):
             return folder
         refuse_locked(folder.root)
         if stage.given is not None:
@@ -87,10 +87,14 @@ def do_stage(stage: Stage, run: str | Path, settings: Mapping[str, Any] | None, 
     return folder
 
 
-def has_nothing_to_do(job: Job, stages: list[Stage]) -> bool:
-    """Whether these stages are done with these very settings; says so. Then nothing is written, and no lock needed."""
+def has_nothing_to_do(job: Job, stages: list[Stage], log: Log) -> bool:
+    """Whether these stages are done with these very settings; says so.
+
+    Then no lock is needed, and nothing but the log is written, if it can be.
+    """
     if not job.run.has_recipe(job.recipe) or not job.is_idle(stages):
         return False
+    log.keep(job.run.path("log.txt"))
     for stage in stages:
         say(f"{stage.name}: done already")
     return True
