@@ -26,8 +26,8 @@ def main() -> int:
         signal.signal(signal.SIGINT, _end)
     from ktse.cli import main as run
 
-    signal.signal(signal.SIGINT, former)
     try:
+        signal.signal(signal.SIGINT, former)
         return run()
     except KeyboardInterrupt:
         _end(signal.SIGINT, None)

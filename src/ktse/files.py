@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +102,14 @@ def leftovers(root: Path) -> Iterator[Path]:
 
 
 def is_running(process: int) -> bool:
-    """Whether this machine has a process of this number now; Windows cannot be asked, and says yes."""
+    """Whether this machine has a process of this number now; Windows cannot be asked, and says yes.
+
+    One that has ended, and whose parent has not asked how, is not running.
+    """
     if sys.platform == "win32":
         return True
+    with suppress(OSError):  # the name of the program, in brackets, may hold spaces
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

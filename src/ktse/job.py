@@ -83,9 +83,13 @@ class Job:
         """What is recorded of a stage; of two records, as one file was exchanged, the one that fits; empty: nothing."""
         entry: dict[str, Any] = self.run.manifest().get(stage.name, {})
         noted: dict[str, Any] = self.run.index(stage.name).get("entry", {})
-        if noted.get("key") in (None, entry.get("key")) or self._changes(stage, noted):
-            return entry
-        return noted
+        alike = noted.get("key") in (None, entry.get("key"))
+        return entry if alike or self._is_right(stage, entry) or not self._is_right(stage, noted) else noted
+
+    def _is_right(self, stage: Stage, entry: dict[str, Any]) -> bool:
+        """Whether a record agrees with itself, and is of what the stage is made from now."""
+        before = entry.get("made_from", {})
+        return entry.get("key") == short_hash({**before, "stage": stage.name}) and not self._changes(stage, entry)
 
     def _changes(self, stage: Stage, entry: dict[str, Any]) -> list[str]:
         return changes(entry.get("made_from", {}), self.made_from(stage), stage.settings(Recipe()))

@@ -171,7 +171,7 @@ def _alive(one: Holder) -> bool:
     if one.host != socket.gethostname():
         return True
     if one.born and sys.platform == "linux":
-        return one.born == _born(one.process)
+        return one.born == _born(one.process) and is_running(one.process)
     if sys.platform == "win32":
         return _alive_on_windows(one.process)
     return is_running(one.process)

@@ -33,12 +33,14 @@ def refuse_strange(root: Path) -> None:
         RunError: something else is there.
     """
     used = root.exists() and (not root.is_dir() or not all(map(_is_leftover, root.iterdir())))
-    if used and not (root / "recipe.yaml").is_file():
+    if used and not any((root / name).is_file() for name in ("recipe.yaml", "index/recipe.json")):
         raise RunError(f"{root} exists and is not a run folder", hint="Give another --out, or remove it.")
 
 
 def _is_leftover(path: Path) -> bool:
     """Whether a file is all that is left of a process that was killed before it wrote anything."""
+    if path.name == "index" and path.is_dir():
+        return all(map(_is_leftover, path.iterdir()))
     return path.name.startswith(LOCK) or PART.fullmatch(path.name) is not None
 
 
