@@ -96,6 +96,10 @@ class SegmentTask:
         """Indices of the training images."""
         return repeated(self.data.training.tolist(), self.recipe.least_images)
 
+    def name(self, index: int) -> str:
+        """The name of an image."""
+        return self.data.ids[index]
+
     def plan(self, state: State) -> EpochPlan | None:
         """Every epoch alike but for the warm-up of BECO, the learning rate falling to its end."""
         recipe, epochs = self.recipe, self._epochs
@@ -228,13 +232,14 @@ def segment(
         "rule": "adamw" if recipe.on_features else "sgd",
         "clip": recipe.clip,
     }
-    how |= {"start": START if recipe.retries else ""}
+    how |= {"start": START if recipe.retries else "", "key": run.key("segment")}
     repeated = fit_with_retries(task, groups, fabric, folder, back, label="segment", **how)
     result = learner.result()
     require_finite(result.state_dict())
     if fabric.global_rank == 0:
-        write_json(folder / "summary.json", {**_compare(task, result, fabric), "repeated": repeated})
-        save_model(folder / "model.safetensors", result.state_dict(), describe(recipe, result, data.classes))
+        key = {"key": run.key("segment")}
+        write_json(folder / "summary.json", {**_compare(task, result, fabric), "repeated": repeated, **key})
+        save_model(folder / "model.safetensors", result.state_dict(), describe(recipe, result, data.classes) | key)
         (folder / START).unlink(missing_ok=True)
     fabric.barrier()
 
@@ -272,7 +277,7 @@ def initial_weights(run: RunFolder, recipe: SegmentRecipe) -> str:
     """
     if recipe.weights != "classify":
         return recipe.weights
-    path = run.path("classify", "model.safetensors")
+    path = run.own("classify", "model.safetensors")
     header = load_tensors(path)[1]
     require_header(path, header, "backbone")
     backbone = header["backbone"]
