@@ -66,7 +66,8 @@ def test_masks_and_what_is_said_of_them_agree(runs: tuple[Path, Path]) -> None:
     assert np.abs(measured[0]).max() > 0
     assert np.allclose(measured[0], measured[1], atol=0.05)
     curves = [json.loads((run / "masks/summary.json").read_text())["explained"] for run in runs]
-    assert np.allclose(curves[0], curves[1], atol=0.01)
+    # The curve has a step wherever a pixel changes sides; a difference of a float may move one to the next threshold.
+    assert np.mean(np.abs(np.subtract(*curves))) < 0.002
 
 
 def test_a_run_made_with_relative_paths_can_be_used_from_anywhere(
