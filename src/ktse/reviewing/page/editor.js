@@ -212,6 +212,7 @@ export class Editor {
     const { doc } = this;
     this.solving?.abort();
     const mine = (this.solving = new AbortController());
+    const slow = setTimeout(() => this.solving === mine && this.panel.hint("Solving the mask again ..."), 250);
     const { past } = doc.history;
     const [step, marks] = [past.at(-1), marksOf(doc.edit, doc.width, doc.height, doc.about.solved, this.run.undecided)];
     try {
@@ -229,6 +230,9 @@ export class Editor {
       if (error.name === "AbortError") return;
       this.solving = null;
       if (this.doc === doc) this.bar.say(doc.id, `${doc.id}: ${error.message}`, { Close: () => {} });
+    } finally {
+      clearTimeout(slow);
+      if (this.shown === "mask" && this.solving !== mine) this.panel.hint("");
     }
   }
 
