@@ -30,6 +30,7 @@ __all__ = [
     "seed",
     "segment",
     "status",
+    "verify",
 ]
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         seed,
         segment,
         status,
+        verify,
     )
     from ktse.research.ablate import ablate
     from ktse.research.phenomenon import phenomenon

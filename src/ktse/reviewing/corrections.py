@@ -113,7 +113,7 @@ class EditLayer:
             OutdatedError: the image has another revision.
         """
         with self._changing(image_id, revision) as entry:
-            write_label_map(self._inside(self._draft(image_id)), label)
+            write_label_map(self._inside(self._draft(image_id)), label, durable=True)
             return self._done(image_id, "draft", dataclasses.replace(entry, draft=True, threshold=threshold))
 
     def drop_draft(self, image_id: str, revision: int) -> Entry:
@@ -152,7 +152,7 @@ class EditLayer:
         """
         state: State = "accepted" if same else "corrected"
         with self._changing(image_id, revision) as entry:
-            write_label_map(self._inside(self.path(image_id)), label)
+            write_label_map(self._inside(self.path(image_id)), label, durable=True)
             done = self._done(image_id, "accept", Entry(state, entry.revision, threshold=threshold))
             self._draft(image_id).unlink(missing_ok=True)
             return done

@@ -21,7 +21,7 @@ from ktse.method.objective import Batch, Objective
 from ktse.models.backbone import Backbone, part_of_network
 from ktse.models.cam_head import CamHead, CamNetwork
 from ktse.models.feature_head import LEVELS
-from ktse.models.weights import load_into, load_tensors, normalisation, save_model
+from ktse.models.weights import load_into, load_tensors, normalisation, require_header, save_model
 from ktse.recipe import COMPUTE, ClassifyRecipe, ComputeRecipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
@@ -74,6 +74,10 @@ class ClassifyTask:
     def images(self) -> list[int]:
         """Indices of the training images."""
         return repeated(self.data.training.tolist(), self.recipe.least_images)
+
+    def name(self, index: int) -> str:
+        """The name of an image."""
+        return self.data.ids[index]
 
     def plan(self, state: State) -> EpochPlan | None:
         """Warm-up with the classification loss alone, then all terms, ramped in."""
@@ -197,10 +201,10 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe, compute
     task = ClassifyTask(data, recipe, network, compute, seen)
     groups = parameter_groups(network.backbone, network.head, recipe.lr, recipe.head_lr, recipe.weight_decay)
     back = GoingBack(recipe.retries, WARMUP, WENT_BACK)
-    how = {"random_seed": compute.random_seed, "rule": recipe.optimizer}
+    how = {"random_seed": compute.random_seed, "rule": recipe.optimizer, "key": run.key("classify")}
     fit_with_retries(task, groups, fabric, folder, back, label="classify", **how)
     header = {name: getattr(recipe, name) for name in ("backbone", "output_stride", "levels", "pooling", "long_side")}
-    header |= {"classes": list(data.classes), "hidden": HIDDEN, **normalisation(network)}
+    header |= {"key": run.key("classify"), "classes": list(data.classes), "hidden": HIDDEN, **normalisation(network)}
     header |= {"features": seen.made_by if seen is not None else ""}
     if fabric.global_rank == 0:
         save_model(folder / "model.safetensors", network.state_dict(), header)
@@ -240,7 +244,9 @@ def frozen_features(
 
 def kept_features(run: RunFolder, data: TaggedImages) -> tuple[KeptFeatures | None, int]:
     """The features that a run's CAM network has learned from, None if it has learned from images; their longer side."""
-    header = load_tensors(run.path("classify", "model.safetensors"))[1]
+    path = run.own("classify", "model.safetensors")
+    header = load_tensors(path)[1]
+    require_header(path, header, "long_side")
     made_by = header.get("features", "")
     return KeptFeatures(run, data, made_by) if made_by else None, int(header["long_side"][1])
 
@@ -251,8 +257,9 @@ def load_network(run: RunFolder) -> CamNetwork:
     Raises:
         RunError: there is none.
     """
-    path = run.path("classify", "model.safetensors")
+    path = run.own("classify", "model.safetensors")
     tensors, header = load_tensors(path)
+    require_header(path, header, "backbone output_stride levels classes hidden pooling")
     levels = header["levels"]
     backbone = Backbone(header["backbone"], header["output_stride"], "none", levels=levels)
     head = CamHead(backbone.channels, len(header["classes"]), header["hidden"], header["pooling"], signed=levels > 1)

@@ -58,6 +58,8 @@ class Report(EachImageOnce):
 class Classify(EachImageOnce):
     """Training on tags."""
 
+    lower = "classify.batch_size, classify.warmup_batch_size, classify.crop or classify.long_side"
+
     def work(self, extent: Extent, recipe: Recipe) -> float:
         """Processor seconds."""
         stage = recipe.classify
@@ -90,6 +92,8 @@ class Classify(EachImageOnce):
 class Seed(EachImageOnce):
     """CAMs at several scales."""
 
+    lower = "seed.scales, or give seed.long_side"
+
     def work(self, extent: Extent, recipe: Recipe) -> float:
         """Processor seconds."""
         seed = recipe.seed
@@ -104,6 +108,8 @@ class Seed(EachImageOnce):
 
 class Affinity(EachImageOnce):
     """The boundary network."""
+
+    lower = "affinity.batch_size or affinity.crop"
 
     def work(self, extent: Extent, recipe: Recipe) -> float:
         """Processor seconds."""
@@ -127,6 +133,8 @@ class Affinity(EachImageOnce):
 class Refine(EachImageOnce):
     """Scores that follow the image, and masks."""
 
+    lower = "compute.workers, or raise refine.stride"
+
     def work(self, extent: Extent, recipe: Recipe) -> float:
         """Processor seconds."""
         refined = len(recipe.refine.method) * recipe.refine.iterations * _square(_seen_side(recipe))
@@ -143,6 +151,8 @@ class Refine(EachImageOnce):
 
 class Segment(EachImageOnce):
     """Training on masks."""
+
+    lower = "segment.batch_size, segment.crop or segment.long_side"
 
     def work(self, extent: Extent, recipe: Recipe) -> float:
         """Processor seconds."""
@@ -166,6 +176,8 @@ class Segment(EachImageOnce):
 
 class Predict(EachImageOnce):
     """Predictions and fused masks."""
+
+    lower = "predict.tile or predict.scales"
 
     def work(self, extent: Extent, recipe: Recipe) -> float:
         """Processor seconds."""

@@ -23,7 +23,7 @@ from ktse.features.store import FrozenFeatures
 from ktse.files import label_type, write_json
 from ktse.models.backbone import Backbone
 from ktse.models.segmenter import Segmenter, SegmenterPair, describe
-from ktse.models.weights import load_into, load_tensors, normalisation, require_finite, save_model
+from ktse.models.weights import load_into, load_tensors, normalisation, require_finite, require_header, save_model
 from ktse.quality.metrics import Confusion
 from ktse.recipe import COMPUTE, ComputeRecipe, SegmentRecipe
 from ktse.run_folder import RunFolder
@@ -95,6 +95,10 @@ class SegmentTask:
     def images(self) -> list[int]:
         """Indices of the training images."""
         return repeated(self.data.training.tolist(), self.recipe.least_images)
+
+    def name(self, index: int) -> str:
+        """The name of an image."""
+        return self.data.ids[index]
 
     def plan(self, state: State) -> EpochPlan | None:
         """Every epoch alike but for the warm-up of BECO, the learning rate falling to its end."""
@@ -228,13 +232,14 @@ def segment(
         "rule": "adamw" if recipe.on_features else "sgd",
         "clip": recipe.clip,
     }
-    how |= {"start": START if recipe.retries else ""}
+    how |= {"start": START if recipe.retries else "", "key": run.key("segment")}
     repeated = fit_with_retries(task, groups, fabric, folder, back, label="segment", **how)
     result = learner.result()
     require_finite(result.state_dict())
     if fabric.global_rank == 0:
-        write_json(folder / "summary.json", {**_compare(task, result, fabric), "repeated": repeated})
-        save_model(folder / "model.safetensors", result.state_dict(), describe(recipe, result, data.classes))
+        key = {"key": run.key("segment")}
+        write_json(folder / "summary.json", {**_compare(task, result, fabric), "repeated": repeated, **key})
+        save_model(folder / "model.safetensors", result.state_dict(), describe(recipe, result, data.classes) | key)
         (folder / START).unlink(missing_ok=True)
     fabric.barrier()
 
@@ -272,8 +277,10 @@ def initial_weights(run: RunFolder, recipe: SegmentRecipe) -> str:
     """
     if recipe.weights != "classify":
         return recipe.weights
-    path = run.path("classify", "model.safetensors")
-    backbone = load_tensors(path)[1]["backbone"]
+    path = run.own("classify", "model.safetensors")
+    header = load_tensors(path)[1]
+    require_header(path, header, "backbone")
+    backbone = header["backbone"]
     if backbone != recipe.encoder:
         raise RecipeError(
             f"segment.weights is 'classify', but the classification network is {backbone!r} and the encoder "
@@ -292,6 +299,7 @@ def load_model(path: Path) -> tuple[Segmenter | SegmenterPair, tuple[str, ...]]:
     tensors, header = load_tensors(path)
     if "architecture" not in header:
         raise RunError(f"{path} is not a segmentation model", hint="Give segment/model.safetensors of a run.")
+    require_header(path, header, "encoder classes mean std")
     built = header["architecture"], header["encoder"], len(header["classes"]), "none"
     networks = [Segmenter(*built) for _ in range(header.get("networks", 1))]
     for network in networks:

@@ -59,6 +59,7 @@ VERBS: dict[str, Verb] = {
     "demo": Verb(api.demo, ("data", *TRAINING)),
     "check": Verb(api.check, ("data",), {**SKIP_BAD, "json": "print JSON"}, files=TAGS),
     "status": Verb(api.status),
+    "verify": Verb(api.verify, flags={"repair": "remove what is wrong, so that the next ktse run makes it again"}),
     "classify": Verb(api.classify, ("compute", "classify")),
     "seed": Verb(api.seed, ("compute", "seed")),
     "affinity": Verb(api.affinity, ("compute", "affinity")),
