@@ -152,8 +152,9 @@ class Pictures:
                 return to_rgb(kept)
         small = self.data.read(index, THUMBNAIL)
         small.thumbnail((THUMBNAIL, THUMBNAIL))
-        with suppress(OSError), atomic(path) as part:  # a full disk makes the page slower, and no more
-            part.write_bytes(_jpeg(small, 90))
+        if path.parent.resolve().is_relative_to(self.run.root.resolve()):  # links do not lead out of the run
+            with suppress(OSError), atomic(path) as part:  # a full disk makes the page slower, and no more
+                part.write_bytes(_jpeg(small, 90))
         return small
 
     def _shown(self, index: int) -> np.ndarray | None:
