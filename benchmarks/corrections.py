@@ -33,10 +33,15 @@ KINDS = {"predictions": RunFolder.prediction_path, "fused masks": RunFolder.fuse
 def chosen(run: RunFolder, data: TaggedImages, truth: Truth, count: int, random_seed: int | None) -> list[str]:
     """Images to correct: the first of the review page, or some by chance; all have tags, a true mask, and train."""
     order = by_need(data, run.confidence("masks"))
-    fine = [i for i in order if data.ids[i] in truth.paths and data.tags[i].any() and not data.validation[i]]
+    fine = [i for i in order if data.ids[i] in truth.paths and not data.validation[i] and shows_a_tag(data, truth, i)]
     if random_seed is not None:
         fine = np.random.default_rng(random_seed).permutation(fine).tolist()
     return [data.ids[index] for index in fine[:count]]
+
+
+def shows_a_tag(data: TaggedImages, truth: Truth, index: int) -> bool:
+    """Whether a true mask has a pixel of its image's tags; another one is no correction."""
+    return bool(np.isin(truth.read(data.ids[index]), np.flatnonzero(data.tags[index]) + 1).any())
 
 
 def measured(run: RunFolder, data: TaggedImages, truth: Truth, without: set[str]) -> dict[str, float | None]:
