@@ -31,8 +31,11 @@ TRAINING_FILES = (
 )  # fmt: skip
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `make test-fast` leaves out."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what `make test-fast` leaves out, and leave out the attacks that take long unless they are asked for."""
+    if "trust" not in config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("trust")])
+        items[:] = [item for item in items if not item.get_closest_marker("trust")]
     for item in items:
         file = item.path.relative_to(Path(__file__).parent).as_posix()
         if file.startswith(TRAINING_FILES) or TRAINING_FIXTURES & set(getattr(item, "fixturenames", ())):

@@ -145,7 +145,7 @@ def test_an_unknown_recipe_or_broken_yaml_is_a_message(tmp_path: Path) -> None:
         ("classify: {1: 2}", "no setting classify.1"),
         ("classify: {epochs: 1" + "0" * 5000 + "}", "not valid YAML"),
         ("!!python/object/apply:os.system ['true']", "not valid YAML"),
-        ("base: [1, 2]", "no recipe"),
+        ("base: [1, 2]", "must be the name of a recipe"),
         ("classify: {lr: 1e-3}", ""),
         ("classify: &c {epochs: 5, warmup: 1}\nsegment: {epochs: 3}", ""),
     ],
