@@ -141,7 +141,7 @@ class Job:
         return short_hash({**self.made_from(stage), "stage": stage.name})
 
     def _changes(self, stage: Stage, entry: dict[str, Any]) -> list[str]:
-        return changes(entry["made_from"], self.made_from(stage), stage.settings(Recipe()))
+        return changes(entry.get("made_from", {}), self.made_from(stage), stage.settings(Recipe()))
 
     def state(self, stage: Stage) -> str:
         """Return "done", "stale" (made from something else), "unfinished", or "missing"."""
