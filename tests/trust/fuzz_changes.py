@@ -43,7 +43,7 @@ Change = Callable[[bytes, random.Random], bytes]
 
 def of_bytes(content: bytes, rng: random.Random) -> bytes:
     """Cut, put in, repeat, or overwrite some bytes at some places."""
-    for _ in range(rng.choice((1, 1, 2, 3, 8))):
+    for _ in range(rng.choice((1, 1, 1, 2, 4))):
         place, length = rng.randrange(len(content) + 1), rng.choice((0, 1, 1, 4, 8, 40))
         match rng.randrange(6):
             case 0:
@@ -71,7 +71,7 @@ def of_json(content: bytes, rng: random.Random) -> bytes:
 def of_value(value: Any, rng: random.Random) -> Any:
     """The same for plain values."""
     value = json.loads(json.dumps(value))
-    for _ in range(rng.choice((1, 1, 2, 4))):
+    for _ in range(rng.choice((1, 1, 1, 3))):
         holder, key = None, None
         inside = value
         while isinstance(inside, dict | list) and inside and (holder is None or rng.random() < 0.8):

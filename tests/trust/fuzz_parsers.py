@@ -54,6 +54,7 @@ class Parser(ABC):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / self.file
         self.prepare()
 

@@ -1,6 +1,6 @@
-"""A process that gives hostile inputs to one parser, within limits of memory and time, and says how each ended.
+"""A process that gives hostile inputs to parsers, within limits of memory and time, and says how each ended.
 
-    python tests/trust/fuzz_worker.py PARSER FOLDER FIRST COUNT
+    python tests/trust/fuzz_worker.py PARSER,PARSER FOLDER FIRST COUNT
 
 Lines on standard output: the number of the input before it is read; then "read", "refused", or "fault" with the reason.
 """
@@ -24,8 +24,8 @@ class HangError(BaseException):
     """An input took too long."""
 
 
-def main(name: str, folder: Path, first: int, count: int) -> None:
-    """Read inputs, each made from the number that it has."""
+def main(names: list[str], folder: Path, first: int, count: int) -> None:
+    """Read inputs, each made from the number that it has, by the parsers in turn."""
     from fuzz_parsers import PARSERS
 
     from ktse.errors import KtseError
@@ -33,17 +33,19 @@ def main(name: str, folder: Path, first: int, count: int) -> None:
     def hang(*_: object) -> None:
         raise HangError
 
-    parser = PARSERS[name](folder)
-    for content in parser.valid:
-        try:
-            parser.read(content)  # also loads what the parser needs, before memory is limited
-        except KtseError:
-            if parser.sure:
-                raise
+    chosen = [PARSERS[name](folder / name) for name in names]
+    for parser in chosen:
+        for content in parser.valid:
+            try:
+                parser.read(content)  # also loads what the parser needs, before memory is limited
+            except KtseError:
+                if parser.sure:
+                    raise
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + BYTES,) * 2)
     signal.signal(signal.SIGALRM, hang)
     for number in range(first, first + count):
+        name, parser = names[number % len(names)], chosen[number % len(names)]
         rng = random.Random(f"{name} {number}")
         content = rng.choice(parser.changes)(rng.choice(parser.valid), rng)
         print(number, flush=True)
@@ -65,4 +67,4 @@ def main(name: str, folder: Path, first: int, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1].split(","), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
