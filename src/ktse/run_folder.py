@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import yaml
@@ -48,6 +48,7 @@ from ktse.recipe import Recipe
 from ktse.recipe.load import BEGIN, END, is_cut_short, known_settings, recipe_from_dict, to_dict
 from ktse.recipe.yaml_file import read_yaml
 from ktse.runtime.reading import reading
+from ktse.runtime.shapes import SHAPES, misfit
 
 
 class Seed(NamedTuple):
@@ -249,9 +250,9 @@ class RunFolder:
     def _object(self, *parts: str) -> dict[str, Any]:
         path = self.own(*parts)
         content = read_json(path) if path.is_file() else {}
-        if not isinstance(content, dict):
-            raise RunError(f"{path} is damaged", where="no JSON object", hint="Remove it and repeat the stage.")
-        return content
+        if wrong := misfit(content, SHAPES.get("/".join(parts), {})):
+            raise RunError(f"{path} is damaged", where=wrong, hint=AGAIN)
+        return cast(dict[str, Any], content)
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Store every setting, resolved; nothing where they are stored already."""

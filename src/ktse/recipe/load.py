@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser, set_parsing_settings
 
 from ktse.errors import RecipeError
 from ktse.recipe import Recipe
-from ktse.recipe.values import absolute, filled, short
+from ktse.recipe.values import MOST_BYTES, File, absolute, filled, fitted, short
 from ktse.recipe.yaml_file import read_yaml
 from ktse.runtime.console import say_once
 
@@ -49,7 +49,11 @@ def recipe_path(name: str | Path) -> Path:
     Raises:
         RecipeError: there is no such recipe.
     """
-    if str(name) in RECIPES:
+    try:
+        name = fitted(File, name)
+    except ValueError as error:
+        raise RecipeError(f"the recipe is {short(name)}, but must be a name or {error}") from error
+    if name in RECIPES:
         return Path(str(resources.files("ktse.recipe") / "packaged" / f"{name}.yaml"))
     if not Path(name).is_file():
         raise RecipeError(
@@ -93,8 +97,10 @@ def _read(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:
         return content
     if path in followed:
         raise RecipeError(f"{path} is based on itself", where=map(str, followed))
-    beside = path.parent / str(base)
-    return merged(_read(recipe_path(beside if beside.is_file() else str(base)), (*followed, path)), content)
+    if not isinstance(base, str) or "\0" in base or len(base) > MOST_BYTES:
+        raise RecipeError(f"the base of {path} is {short(base)}, but must be the name of a recipe or a file")
+    beside = path.parent / base
+    return merged(_read(recipe_path(beside if beside.is_file() else base), (*followed, path)), content)
 
 
 def given_recipe(
