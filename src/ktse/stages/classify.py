@@ -244,7 +244,7 @@ def frozen_features(
 
 def kept_features(run: RunFolder, data: TaggedImages) -> tuple[KeptFeatures | None, int]:
     """The features that a run's CAM network has learned from, None if it has learned from images; their longer side."""
-    header = load_tensors(run.own("classify", "model.safetensors"))[1]
+    header = load_tensors(run.own(run.path("classify", "model.safetensors")))[1]
     made_by = header.get("features", "")
     return KeptFeatures(run, data, made_by) if made_by else None, int(header["long_side"][1])
 
@@ -255,7 +255,7 @@ def load_network(run: RunFolder) -> CamNetwork:
     Raises:
         RunError: there is none.
     """
-    path = run.own("classify", "model.safetensors")
+    path = run.own(run.path("classify", "model.safetensors"))
     tensors, header = load_tensors(path)
     levels = header["levels"]
     backbone = Backbone(header["backbone"], header["output_stride"], "none", levels=levels)

@@ -75,7 +75,7 @@ def predict(
         corrections: masks that a person has corrected.
         compute: precision.
     """
-    predictor = Predictor(TorchModel(run.path("segment", "model.safetensors"), compute.precision), recipe)
+    predictor = Predictor(TorchModel(run.own(run.path("segment", "model.safetensors")), compute.precision), recipe)
     if rank() == 0:
         tidy(run.path("predictions"))
     wait_for_all()

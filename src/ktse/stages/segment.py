@@ -277,7 +277,7 @@ def initial_weights(run: RunFolder, recipe: SegmentRecipe) -> str:
     """
     if recipe.weights != "classify":
         return recipe.weights
-    path = run.own("classify", "model.safetensors")
+    path = run.own(run.path("classify", "model.safetensors"))
     backbone = load_tensors(path)[1]["backbone"]
     if backbone != recipe.encoder:
         raise RecipeError(
