@@ -12,7 +12,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,coco,export]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,coco,export,offline]'
 	touch $(STAMP)
 
 demo: $(STAMP)

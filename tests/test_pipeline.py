@@ -214,7 +214,7 @@ def test_affinity_is_done_only_if_the_chain_walks(
 ) -> None:
     done: list[str] = []
     monkeypatch.setattr(Job, "do", lambda self, stage: done.append(stage.name))
-    monkeypatch.setattr("ktse.pipeline.say_disk", lambda *_: None)
+    monkeypatch.setattr("ktse.pipeline.say_costs", lambda *_: None)
     run_all(job(scenes, tmp_path, refine__method=method))
     assert len(done) == stages
     assert ("affinity" in done) == ("irn" in method)

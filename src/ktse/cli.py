@@ -20,11 +20,13 @@ from ktse.checking.check import Checked
 from ktse.errors import KtseError
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
+from ktse.runtime.limits import machine_limits
 from ktse.runtime.log import Log, recording
 from ktse.runtime.processes import rank
 from ktse.runtime.words import many
 from ktse.terminal.checked import show_checked
 from ktse.terminal.completion import completion_script, wants_completion
+from ktse.terminal.fault import fault
 from ktse.terminal.help import settings_help, wants_settings
 from ktse.terminal.parser import VERBS, make_parser
 from ktse.terminal.tables import MEASURED, show_evaluation, show_status, show_verified
@@ -37,9 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
     Returns:
-        0 if all went well, 1 for an error of the input, 2 for wrong arguments, 130 if interrupted.
+        0 if all went well, 1 for an error of the input or the machine, 2 for wrong arguments, 70 for a fault of ktse,
+        130 if interrupted.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    # Threads that wait for each other by spinning make a busy machine several times slower. Read when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if argv is None else argv)
     name = words[0] if words else ""
     try:
@@ -62,6 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say(f"ktse {name}: interrupted; the same command goes on from here")
         return 130
+    except BaseException as error:
+        if isinstance(error, SystemExit | GeneratorExit):
+            raise
+        say(f"ktse {name}: {fault(error, words)}")
+        return 70
 
 
 def _main(words: list[str], name: str) -> int:
@@ -78,7 +88,7 @@ def _main(words: list[str], name: str) -> int:
     only = name if name in VERBS else "none" if helped else ""
     # Without defaults, only what the user gave overrides the recipe.
     given = make_parser(only=only, settings=not helped).parse_args(words, defaults=False)
-    with recording(shlex.join(["ktse", *words])) as log:
+    with recording(shlex.join(["ktse", *words])) as log, machine_limits("the number or the size of the images"):
         return _do(given.pop("subcommand"), given[name], log)
 
 
@@ -94,7 +104,7 @@ def _do(name: str, arguments: Namespace, log: Log) -> int:
 
 def _show(name: str, result: Any, as_json: bool, log: Log) -> int:
     if isinstance(result, Checked):
-        print(json.dumps(vars(result), ensure_ascii=False)) if as_json else show_checked(result)
+        print(json.dumps(vars(result))) if as_json else show_checked(result)
         return 1 if result.errors else 0
     if isinstance(result, Verified):
         show_verified(result)
@@ -104,7 +114,7 @@ def _show(name: str, result: Any, as_json: bool, log: Log) -> int:
     elif name in ("run", "demo") and isinstance(result, RunFolder):
         _show_run(result, log)
     elif isinstance(result, RunFolder | Path):
-        print(result.root if isinstance(result, RunFolder) else result)
+        _print_path(result.root if isinstance(result, RunFolder) else result)
     elif name == "evaluate":
         show_evaluation(result)
     elif isinstance(result, list):
@@ -118,7 +128,12 @@ def _show_run(run: RunFolder, log: Log) -> None:
     if any(stage in measured for stage in MEASURED):
         show_evaluation(measured)
     log.finish()
-    print(run.path("report.html"))
+    _print_path(run.path("report.html"))
+
+
+def _print_path(path: Path) -> None:
+    """Print a path, of whatever bytes its name is made."""
+    sys.stdout.write(os.fsencode(path).decode(sys.stdout.encoding or "utf-8", "backslashreplace") + "\n")
 
 
 def _interrupt(*_: object) -> None:

@@ -15,6 +15,8 @@ class KtseError(Exception):
     """
 
     shown = 20
+    longest = 1000
+    """Characters of each part that are shown: a name from a file may be as long as the file."""
 
     def __init__(self, what: str, *, where: str | Iterable[str] = (), hint: str = "") -> None:
         self.what = what
@@ -23,13 +25,22 @@ class KtseError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        lines = [self.what]
-        lines += [f"  - {place}" for place in self.where[: self.shown]]
+        lines = [self._short(self.what)]
+        lines += [f"  - {self._short(place)}" for place in self.where[: self.shown]]
         if len(self.where) > self.shown:
             lines.append(f"  - ... and {len(self.where) - self.shown} more")
         if self.hint:
-            lines.append(self.hint)
+            lines.append(self._short(self.hint))
         return "\n".join(lines)
+
+    @property
+    def line(self) -> str:
+        """What and where in one line, for a list of many such errors."""
+        return self._short(": ".join([self.what, *self.where[: self.shown]]))
+
+    def _short(self, text: str) -> str:
+        most = self.longest
+        return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
 
 
 class DataError(KtseError):
@@ -46,6 +57,10 @@ class RunError(KtseError):
 
 class CollapseError(KtseError):
     """Training left the regime in which its result means anything."""
+
+
+class MachineError(KtseError):
+    """The machine lacks memory, or has ended a process."""
 
 
 class ExportError(KtseError):

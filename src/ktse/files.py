@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 import os
 import re
 import sys
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,14 @@ import numpy as np
 from PIL import Image
 
 from ktse.errors import RunError
+from ktse.runtime.processes import is_running
+from ktse.runtime.reading import reading, reason
 from ktse.visual import PALETTE
 
+AGAIN = "Remove it and repeat the stage."
+
+MOST_TEXT, MOST_ARRAYS = 1 << 28, 1 << 29
+"""Bytes that a text file, and the arrays of one file, of a run may have; what ktse writes has far less."""
 PART = re.compile(r"\.[0-9a-f]{8}\.(\d+)\.part")
 """Name of a file that is being written, with the number of the process that writes it."""
 
@@ -45,6 +53,10 @@ def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
         rename(temporary, path)
         if durable:
             flush_folder(path.parent)
+    except OSError as error:
+        if error.filename in (None, str(temporary)):  # the user knows the file by its own name
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -101,24 +113,6 @@ def leftovers(root: Path) -> Iterator[Path]:
                 yield Path(place, name)
 
 
-def is_running(process: int) -> bool:
-    """Whether this machine has a process of this number now; Windows cannot be asked, and says yes.
-
-    One that has ended, and whose parent has not asked how, is not running.
-    """
-    if sys.platform == "win32":
-        return True
-    with suppress(OSError):  # the name of the program, in brackets, may hold spaces
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # of another user
-        return True
-    return True
-
-
 def write_text(path: Path, text: str) -> Path:
     """Write a text file atomically, in UTF-8 with the system's line ends; returns the path."""
     with atomic(path) as part:
@@ -137,18 +131,37 @@ def read_json(path: Path) -> Any:
     Raises:
         RunError: it is missing or damaged.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunError(f"{path} does not exist", hint="Is this a run folder? ktse run makes one.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is damaged", where=str(error), hint="Remove it and repeat the stage.") from error
+    advice = "Is this a run folder? ktse run makes one."
+    with reading(path, kind=RunError, missing=advice, hint=AGAIN, most=MOST_TEXT):
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?", re.ASCII)
+
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""How a cell begins that a spreadsheet takes for a formula; one that is marked as text has a quote before it."""
+
+
+def in_cell(value: object) -> object:
+    """A value as a cell of a CSV file: a text that a spreadsheet would compute is marked as text."""
+    if not isinstance(value, str) or not FORMULA.match(value) or NUMBER.fullmatch(value):
+        return value
+    return f"'{value}"
+
+
+def of_cell(text: str) -> str:
+    """The text in a cell that `in_cell` has made."""
+    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV file atomically."""
+    """Write a CSV file atomically; `in_cell` says how texts are written that a spreadsheet would compute."""
     with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *rows])
+        csv.writer(file).writerows([map(in_cell, row) for row in (header, *rows)])
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -159,11 +172,11 @@ def read_table(path: Path) -> list[dict[str, str]]:
     """
     if not path.is_file():
         return []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file, strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is damaged", where=str(error), hint="Remove it and repeat the stage.") from error
+    with reading(path, kind=RunError, hint=AGAIN, most=MOST_TEXT), path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, strict=True))
+        if any(None in row or None in row.values() for row in rows):
+            raise ValueError("a row has another number of cells than the first line")
+        return [{name: of_cell(cell) for name, cell in row.items()} for row in rows]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -174,15 +187,16 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     if not path.is_file():
         return []
-    lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    with reading(path, kind=RunError, most=MOST_TEXT):
+        lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     found = []
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines):
                 break
-            where = f"line {number}: {error}"
+            where = f"line {number}: {reason(error)}"
             raise RunError(f"{path} is damaged", where=where, hint="Remove it; only the curves are lost.") from error
         found += [entry] if isinstance(entry, dict) else []
     return found
@@ -198,18 +212,31 @@ def write_npz(path: Path, *, compress: bool = True, **arrays: np.ndarray) -> Non
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read arrays.
+    """Read arrays; what they claim to hold is looked at before any memory is taken.
 
     Raises:
         RunError: the file is missing or damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except FileNotFoundError as error:
-        raise RunError(f"{path} does not exist", hint="Run the stage that writes it first.") from error
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
-        raise RunError(f"{path} is damaged", hint="Remove it and repeat the stage.") from error
+    missing = "Run the stage that writes it first."
+    with reading(path, kind=RunError, missing=missing, hint=AGAIN), zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        if (size := sum(part.file_size for part in parts)) > MOST_ARRAYS:
+            raise ValueError(f"it claims to hold {size:,} bytes of arrays")
+        return {part.filename.removesuffix(".npy"): _array(archive, part) for part in parts}
+
+
+def _array(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(part) as file:
+        layout = np.lib.format.read_magic(file)
+        if layout not in ((1, 0), (2, 0)):
+            raise ValueError(f"an array has the unknown layout {layout}")
+        read_header = np.lib.format.read_array_header_1_0 if layout[0] == 1 else np.lib.format.read_array_header_2_0
+        shape, _, kind = read_header(file)
+        if math.prod(shape) * kind.itemsize != part.file_size - file.tell():
+            raise ValueError(f"an array claims the shape {shape}, which its bytes do not fill")
+        file.seek(0)
+        array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+        return array
 
 
 def label_type(classes: int) -> type[np.unsignedinteger]:
@@ -243,17 +270,17 @@ def read_label_map(path: Path) -> np.ndarray:
     Raises:
         RunError: it is missing, unreadable, or a colour image.
     """
-    try:
+    with reading(path, "cannot be read", kind=RunError), warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(path) as image:
             if image.mode in ("P", "L", "1"):
                 return np.asarray(image).astype(np.uint8)
             if image.mode in ("I;16", "I"):
-                return np.asarray(image).astype(np.uint16)
+                values = np.asarray(image)
+                if values.min() < 0 or values.max() > 65535:
+                    raise ValueError("its values are not within 0..65535")
+                return values.astype(np.uint16)
             raise RunError(
                 f"{path} is a {image.mode} image, not a label map",
                 hint="Masks hold class numbers: an 8-bit palette or grey PNG, 0 background, k class k.",
             )
-    except FileNotFoundError as error:
-        raise RunError(f"{path} does not exist") from error
-    except (OSError, SyntaxError) as error:
-        raise RunError(f"{path} cannot be read", where=str(error)) from error

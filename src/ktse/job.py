@@ -19,8 +19,9 @@ from ktse.recipe import Recipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, say_stage
 from ktse.runtime.environment import resources, versions
+from ktse.runtime.limits import machine_limits
 from ktse.runtime.processes import from_first, meet, rank, wait_for_all, world_size
-from ktse.staleness import Stage, changes, short_hash
+from ktse.staleness import Extent, Stage, changes, short_hash
 
 IN_WORDS = ("the files of images and tags", "the files of images, the tags or what is kept for validation")
 """What check is made from, in the manifest and in a message."""
@@ -45,6 +46,13 @@ class Job:
         if not self.recipe.data.skip_bad:
             return self.given.images
         return self.given.images.without(self.run.checked().get("unreadable", []))
+
+    @property
+    def extent(self) -> Extent:
+        """How much there is to work on; pixels are known after check."""
+        data, checked = self.data, self.run.checked()
+        pixels, tagged = (checked.get(name, 0) for name in ("pixels", "tagged_pixels"))
+        return Extent(len(data), len(data.training), len(data.classes), pixels, tagged)
 
     def made_from(self, stage: Stage) -> dict[str, Any]:
         """Everything that a stage's result depends on: settings by dotted name, and hashes of everything else."""
@@ -143,7 +151,8 @@ class Job:
         if rank() > 0:
             wait_for_all()
             if not stage.alone:
-                stage.do(self)
+                with machine_limits(stage.costs.lower):
+                    stage.do(self)
             wait_for_all()
             return
         if state == "stale":
@@ -236,8 +245,9 @@ class Job:
 
     def _record(self, stage: Stage, *, goes_on: bool, wanted_back: bool) -> None:
         """Do a stage and note in the manifest what it was made from, how long it took and how it ended."""
-        clock, before, former = time.monotonic(), self.entry(stage), self.run.index(stage.name)
-        spent = before.get("seconds", 0.0) if goes_on else 0.0
+        clock, work, before = time.monotonic(), time.process_time(), self.entry(stage)
+        spent, worked = (before.get(name, 0.0) if goes_on else 0.0 for name in ("seconds", "processor_seconds"))
+        former = self.run.index(stage.name)
         adopted = {"adopted": before["adopted"]} if goes_on and "adopted" in before else {}
         entry: dict[str, Any] = adopted | {
             "state": "running",
@@ -247,23 +257,26 @@ class Job:
             "versions": versions(),
             "processes": world_size(),
         }
-        self.run.write_index(stage.name, {"entry": {**entry, "seconds": spent}})
-        self.run.record(stage.name, {**entry, "seconds": spent})
+        begun = {**entry, "seconds": spent, "processor_seconds": worked}
+        self.run.write_index(stage.name, {"entry": begun})
+        self.run.record(stage.name, begun)
         try:
             wait_for_all()
-            stage.do(self)
+            with machine_limits(stage.costs.lower):
+                stage.do(self)
             wait_for_all()
             entry["state"] = "done"
         except BaseException as error:
             entry |= {"state": "failed", "message": str(error) or type(error).__name__}
             raise
         finally:
-            seconds = round(spent + time.monotonic() - clock, 2)
+            entry["seconds"] = round(spent + time.monotonic() - clock, 2)
+            entry["processor_seconds"] = round(worked + time.process_time() - work, 2)
             if self._take_back(stage, wanted=wanted_back):
                 self.run.write_index(stage.name, former)
                 self.run.record(stage.name, before)
             else:
-                entry |= {"seconds": seconds, **resources()}
+                entry |= resources()
                 if entry["state"] == "done":
                     note(self.run, stage, entry)
                     self._whole.add(stage.name)

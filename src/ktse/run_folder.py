@@ -32,6 +32,8 @@ import yaml
 
 from ktse.errors import RunError
 from ktse.files import (
+    AGAIN,
+    MOST_TEXT,
     digest,
     read_json,
     read_label_map,
@@ -43,7 +45,9 @@ from ktse.files import (
     write_text,
 )
 from ktse.recipe import Recipe
-from ktse.recipe.load import BEGIN, END, is_cut_short, known_settings, recipe_from_dict, to_dict
+from ktse.recipe.load import known_settings, recipe_from_dict, to_dict
+from ktse.recipe.yaml_file import BEGIN, END, read_yaml
+from ktse.runtime.reading import reading
 
 
 class Seed(NamedTuple):
@@ -82,10 +86,13 @@ Kind = TypeVar("Kind", Seed, Scores)
 
 
 def _stored(kind: type[Kind], path: Path) -> Kind:
-    try:
-        return kind(**read_npz(path))
-    except TypeError as error:
-        raise RunError(f"{path} is damaged", where=str(error), hint="Remove it and repeat the stage.") from error
+    with reading(path, kind=RunError, hint=AGAIN):
+        found = kind(**read_npz(path))
+        maps = found.cam if isinstance(found, Seed) else found.scores
+        fits = found.keys.dtype.kind in "iu" and maps.ndim == 3 and found.keys.shape == maps.shape[:1]
+        if not fits or any(part.dtype.kind not in "iuf" for part in found):
+            raise ValueError("its arrays are not those of this stage")
+    return found
 
 
 def _as_text(recipe: Recipe) -> str:
@@ -211,8 +218,14 @@ class RunFolder:
 
     def confidence(self, folder: str) -> dict[str, float]:
         """Confidence of each image, 0..1, by its name, in "masks" or "predictions"; empty if there is none."""
-        rows = read_table(self.own(self.path(folder, "confidence.csv")))
-        return {next(iter(row.values())): float(row["confidence"]) for row in rows}
+        path, found = self.own(self.path(folder, "confidence.csv")), {}
+        for row in read_table(path):
+            value = row.get("confidence", "")
+            with reading(path, kind=RunError, hint=AGAIN):
+                found[next(iter(row.values()))] = float(value)
+            if not 0 <= float(value) <= 1:
+                raise RunError(f"{path} is damaged", where=f"a confidence is {value}, not in 0..1", hint=AGAIN)
+        return found
 
     def summary(self, folder: str) -> dict[str, Any]:
         """What a stage says about its whole result, in "masks", "segment" or "fused"; empty if there is none."""
@@ -261,13 +274,9 @@ class RunFolder:
             RunError: there are none, they are damaged, or the file is not as ktse wrote it.
         """
         path, back = self.path("recipe.yaml"), f"ktse verify {self.root} --repair puts it back."
-        try:
-            text = path.read_text(encoding="utf-8")
-            content = yaml.safe_load(text)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise RunError(f"{path} cannot be read", where=str(error), hint=back) from error
-        if is_cut_short(text) or not isinstance(content, dict):
-            raise RunError(f"{path} is cut short", hint=back)
+        content = read_yaml(path, RunError, hint=back)
+        if not isinstance(content, dict):
+            raise RunError(f"{path} does not hold settings", hint=back)
         noted = self.index("recipe")
         if not edited and noted and content not in (noted.get("settings"), noted.get("former")):
             new = f"If you have changed it: ktse run ... --out {self.root} --recipe {path} takes the new settings."
@@ -287,7 +296,8 @@ class RunFolder:
         path = self.own(self.path("classes.txt"))
         if not path.is_file():
             raise RunError(f"{path} does not exist", hint="Run ktse classify first.")
-        return tuple(path.read_text(encoding="utf-8").splitlines())
+        with reading(path, kind=RunError, hint="Repeat ktse run, which writes it.", most=MOST_TEXT):
+            return tuple(path.read_text(encoding="utf-8").splitlines())
 
     def manifest(self) -> dict[str, dict[str, Any]]:
         """What each stage did; empty for a new run. What is lost of it is taken from the index.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 import yaml
+from jsonargparse import ArgumentError
 
 from ktse.errors import RecipeError
-from ktse.recipe.load import RECIPES, changed, load_recipe, recipe_from_dict, recipe_path, to_dict
+from ktse.recipe import Recipe
+from ktse.recipe.load import RECIPES, changed, flat, load_recipe, merged, recipe_from_dict, recipe_path, to_dict
 from ktse.run_folder import RunFolder
 from ktse.runtime.log import recording
+from ktse.terminal.parser import VERBS, make_parser
 
 
 def test_every_packaged_recipe_has_a_name() -> None:
@@ -53,6 +57,65 @@ def test_a_bad_setting_is_named(settings: dict[str, object], message: str) -> No
         load_recipe("fast", settings)
 
 
+EVERY = flat(to_dict(Recipe()), "")
+"""Every setting by its dotted name, with a dot before it."""
+
+WORDS = ("backbone", "encoder", "weights", "architecture")
+TEXTS = {name for name, value in EVERY.items() if value == "" or name.rpartition(".")[2] in WORDS}
+FROM_MINUS_ONE = {".compute.workers", ".classify.frozen_stages", ".segment.frozen_stages"}
+LONG = "x" * 5000
+MANY_ALIASES = "".join(f"{name}: &{name} [{(f'*{chr(ord(name) - 1)}, ') * 10}]\n" for name in "bcdefgh")
+MANY_ALIASES = f"a: &a [x]\n{MANY_ALIASES}"
+SWITCHES = {name for name, value in EVERY.items() if isinstance(value, bool)}
+
+
+@pytest.mark.parametrize(
+    ("value", "fine"),
+    [
+        (None, set()),
+        (math.nan, set()),
+        (math.inf, set()),
+        (-1, FROM_MINUS_ONE),
+        (1e308, set()),
+        (10**400, set()),
+        ([1, "a"], set()),
+        ({"a": 1}, set()),
+        (True, SWITCHES),
+        ("some text", TEXTS),
+        ("a\0b", set()),
+        (LONG, set()),
+        (b"bytes", set()),
+        (object(), set()),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_setting_refuses_what_it_cannot_be(value: object, fine: set[str], tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("fast", {name[1:]: value for name in EVERY})
+    named = {f".{text.partition(' is ')[0]}" for text in caught.value.where}
+    assert named == EVERY.keys() - fine
+    assert all("must be" in text and len(text) < 400 for text in caught.value.where)
+    if not isinstance(value, str | int | float | list | dict | None) or value == LONG:
+        return
+    path = tmp_path / "all.yaml"
+    path.write_text(yaml.safe_dump(merged({}, {name[1:]: value for name in EVERY})))
+    with pytest.raises(RecipeError) as of_file:
+        load_recipe(path)
+    assert {text.partition(" is ")[0] for text in of_file.value.where} == {name[1:] for name in named}
+
+
+@pytest.mark.parametrize("value", ["null", "nan", "inf", "-1", "1e308", "[1,a]", "{a: 1}"])
+def test_every_setting_refuses_in_the_shell_what_it_cannot_be(value: str) -> None:
+    verbs = {name: make_parser(only=name) for name in ("run", "ablate")}
+    given = [name[1:] for name in EVERY if name not in FROM_MINUS_ONE | TEXTS]
+    for setting in given:
+        verb = "run" if setting.partition(".")[0] in VERBS["run"].settings else "ablate"
+        words = [verb, "photos", "--out", "run", f"--{setting}={value}"]
+        with pytest.raises((ArgumentError, RecipeError), match=setting.rpartition(".")[2]):
+            found = verbs[verb].parse_args(words, defaults=False)[verb].as_dict()
+            load_recipe("fast", {group: found[group] for group in VERBS[verb].settings if group in found})
+
+
 def test_settings_out_of_range_are_listed_together() -> None:
     with pytest.raises(RecipeError) as error:
         load_recipe("fast", {"classify.epochs": 0, "seed.stride": 0, "data.validation": 1.0})
@@ -67,6 +130,35 @@ def test_an_unknown_recipe_or_broken_yaml_is_a_message(tmp_path: Path) -> None:
     path.write_text("classify: [")
     with pytest.raises(RecipeError, match=r"broken\.yaml is not valid YAML"):
         load_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MANY_ALIASES, "more than 20,000 values"),
+        ("classify: &a {epochs: *a}", "more than 20,000 values"),
+        ("# " + "x" * 200_000, "0.2 MB, but may have 0.1 MB"),
+        ("classify: " + "[" * 5000, "within each other"),
+        ("classify: {epochs: 2001-01-01}", "whole number"),
+        ("1: 2\nclassify: {[1]: 2}", "not valid YAML"),
+        ("1: 2", "no setting 1"),
+        ("classify: {1: 2}", "no setting classify.1"),
+        ("classify: {epochs: 1" + "0" * 5000 + "}", "not valid YAML"),
+        ("!!python/object/apply:os.system ['true']", "not valid YAML"),
+        ("base: [1, 2]", "no recipe"),
+        ("classify: {lr: 1e-3}", ""),
+        ("classify: &c {epochs: 5, warmup: 1}\nsegment: {epochs: 3}", ""),
+    ],
+)
+def test_a_hostile_recipe_is_a_message(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(text)
+    if not message:
+        assert load_recipe(path).classify.lr == 1e-3 or load_recipe(path).classify.epochs == 5
+        return
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_recipe(path)
+    assert len(str(caught.value)) < 3000
 
 
 def test_the_recipe_of_an_older_run_is_read_without_what_is_gone(tmp_path: Path) -> None:

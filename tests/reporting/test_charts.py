@@ -79,7 +79,7 @@ def test_ticks(low: float, high: float) -> None:
 
 
 def test_bars_end_at_their_ends() -> None:
-    bar = environment(html=True).get_template("charts.svg.j2").module.bar  # type: ignore[attr-defined]
+    bar = environment().get_template("charts.svg.j2").module.bar  # type: ignore[attr-defined]
     widths = [parse(str(bar(value, "mask"))).findall("rect")[1].get("width") for value in (-5.0, 41.26, 130.0)]
     assert widths == ["0.0", "41.3", "100.0"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,24 @@ def test_a_name_cannot_break_the_tables(blind: Any) -> None:
     names = ("a|b", "c\nd", "<script>x</script>", *blind.data.classes[3:])
     text = "\n".join(lines(dataclasses.replace(blind, data=dataclasses.replace(blind.data, classes=names))))
     assert "| a\\|b |" in text and "| c d |" in text and "<script" not in text
+
+
+def test_nothing_in_a_run_folder_is_a_mark_up(blind: Any) -> None:
+    evil = "<img src=x onerror=alert(1)>`a`[b](c)|&lt;"
+    recipe = dataclasses.replace(Recipe(), segment=SegmentRecipe(encoder=evil, architecture=evil))
+    blind.run.write_recipe(recipe)
+    write_json(blind.run.path("manifest.json"), {"check": {"state": "done", "versions": {evil: evil, "ktse": evil}}})
+    masks = {"threshold": 0.5, "threshold_source": evil, "warnings": [evil], "calibration": {"masks": 3}}
+    write_json(blind.run.path("masks", "summary.json"), masks)
+    content = read_json(blind.run.path("evaluation.json"))
+    names = (evil, *blind.data.classes[1:])
+    content["verdict"] = Verdict.of([Sign("look", evil, evil, f"`x{evil}` do it")], names).to_json()
+    write_json(blind.run.path("evaluation.json"), content)
+    fake = dataclasses.replace(blind, data=dataclasses.replace(blind.data, classes=names))
+    text = "\n".join(lines(fake))
+    assert text.count("onerror") > 8
+    outside = re.sub(r"(`+) .*? \1|`[^`]*`", "", text)
+    assert "<img" not in outside and "[b](c)" not in outside and "|&lt;" not in outside
 
 
 def test_the_verdict_is_at_the_top_of_the_card(judged: Any) -> None:

@@ -25,7 +25,7 @@ STAGES = [name for name in RECORDS if name != "affinity"]
 def empty(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Stages write empty files; the folder is where commands are typed."""
     empty_stages(monkeypatch)
-    monkeypatch.setattr("ktse.pipeline.say_disk", lambda *_: None)
+    monkeypatch.setattr("ktse.pipeline.say_costs", lambda *_: None)
     monkeypatch.chdir(folder)
 
 

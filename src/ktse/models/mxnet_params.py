@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ktse.errors import DataError
+from ktse.runtime.reading import reading
 
 LIST_MAGIC = 0x112
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
@@ -45,7 +45,8 @@ def read_params(path: Path) -> dict[str, np.ndarray]:
     Raises:
         DataError: the file is missing, truncated, or something else, or holds sparse arrays.
     """
-    try:
+    wrong, hint = "is not a whole MXNet .params file", "Download the file again."
+    with reading(path, wrong, hint=hint):
         reader = _Reader(path.read_bytes())
         if reader.number("Q") != LIST_MAGIC or reader.number("Q") != 0:
             raise ValueError("it does not begin like one (0x112 in eight bytes)")
@@ -53,12 +54,6 @@ def read_params(path: Path) -> dict[str, np.ndarray]:
         names = [reader.take(reader.number("Q")).decode() for _ in range(reader.number("Q"))]
         if len(names) != len(arrays):
             raise ValueError(f"it holds {len(arrays)} arrays, but {len(names)} names")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read", where=str(error), hint="Check the path of the weights.") from error
-    except ValueError as error:
-        raise DataError(
-            f"{path} is not a whole MXNet .params file", where=str(error), hint="Download the file again."
-        ) from error
     return {name.removeprefix("arg:").removeprefix("aux:"): array for name, array in zip(names, arrays, strict=True)}
 
 

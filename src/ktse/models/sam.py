@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate, pad
 
 from ktse.data.transforms import long_side_size, to_tensor
 from ktse.errors import RunError
+from ktse.runtime.reading import reading
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Colours that a SAM's images are normalised by: ImageNet's."""
@@ -40,10 +41,9 @@ def require_sam(weights: str) -> None:
             hint="Give a folder with config.json and model.safetensors as transformers' SamModel writes them, such as "
             "a download of facebook/sam-vit-base. ktse itself downloads nothing.",
         )
-    try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise RunError(f"{folder / 'config.json'} cannot be read", where=str(error)) from error
+    config = folder / "config.json"
+    with reading(config, "cannot be read", kind=RunError, most=1 << 20):
+        kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
     if kind != "sam":
         raise RunError(
             f"{folder} holds a model of the type {kind!r}, not a SAM",
@@ -111,12 +111,10 @@ def load_sam(weights: str) -> Sam:
 
     library = cast(Any, transformers)  # its types say little
     library.utils.logging.disable_progress_bar()
-    try:
+    with reading(weights, "cannot be opened as a SAM", kind=RunError):
         model, report = library.SamModel.from_pretrained(
             weights, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-    except Exception as error:  # transformers raises whatever a damaged file makes it stumble over
-        raise RunError(f"{weights} cannot be opened as a SAM", where=f"{type(error).__name__}: {error}") from error
     missing = sorted(report["missing_keys"])
     if missing:  # transformers would fill them with random numbers
         raise RunError(f"{weights} does not hold all of a SAM", where=[f"{name} is missing" for name in missing])

@@ -24,9 +24,10 @@ from ktse.data.image import read_image
 from ktse.data.image_files import list_folder
 from ktse.data.names import image_ids
 from ktse.errors import DataError
-from ktse.files import atomic, write_label_map, write_npz, write_table
+from ktse.files import MOST_TEXT, atomic, in_cell, of_cell, write_label_map, write_npz, write_table
 from ktse.prediction.predictor import Predictor, within
 from ktse.runtime.console import say, track
+from ktse.runtime.reading import reading
 from ktse.runtime.words import many
 from ktse.visual import overlay
 
@@ -139,7 +140,7 @@ def predict_files(
             known = None if tags is None else tags[name]
             predict_file(predictor, image, out, name, beside(name, image) if beside else None, known)
         except DataError as error:
-            problems.append(": ".join([error.what, *error.where]))
+            problems.append(error.line)
     if problems:
         others = "The predictions of all others are written." if len(problems) < len(images) else ""
         raise DataError(f"{len(problems)} of {many(len(images), 'image')} cannot be read", where=problems, hint=others)
@@ -184,16 +185,19 @@ def predict_file(
     # The label map comes last, since it says that an image is done.
     out.mkdir(parents=True, exist_ok=True)
     with (out / CONFIDENCE).open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow([name, f"{confidence:.4f}"])
+        csv.writer(file).writerow([in_cell(name), f"{confidence:.4f}"])
     write_label_map(out / f"{name}.png", label)
 
 
 def known_confidences(out: Path) -> dict[str, str]:
     """Confidences by image, the last one of each, from rows that are whole; a machine without power may tear one."""
     path = out / CONFIDENCE
-    text = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
-    rows = csv.reader(io.StringIO(text[: text.rfind("\n") + 1].replace("\0", "\ufffd"), newline=""))
-    return {row[0]: row[1] for row in rows if len(row) == 2 and re.fullmatch(r"[01]\.\d{4}", row[1])}
+    if not path.is_file():
+        return {}
+    with reading(path, most=MOST_TEXT):
+        text = path.read_bytes().decode("utf-8", "replace").replace("\0", "\ufffd")
+        rows = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+        return {of_cell(row[0]): row[1] for row in rows if len(row) == 2 and re.fullmatch(r"[01]\.\d{4}", row[1])}
 
 
 def tidy(out: Path) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from ktse.errors import DataError, KtseError, RecipeError
 from ktse.recipe import PredictRecipe
 from ktse.recipe.load import known_settings, merged, recipe_from_dict
+from ktse.runtime.reading import reading
 
 INPUT, FACTOR, LABEL, PROBABILITY, SEEN = "image", "factor", "label", "probability", "seen_"
 """Names in the graph: (B, H, W, 3) uint8 and a float64 number that may be left out; (B, H, W) integer,
@@ -52,19 +53,17 @@ class OnnxModel:
         except ImportError as error:
             raise KtseError("onnxruntime is not installed", hint="pip install 'ktse[export]'") from error
         onnxruntime.set_default_logger_severity(3)
-        try:
+        hint = "ktse export RUN --format onnx --out FILE writes one."
+        with reading(path, "is not a model that ktse exported", hint=hint):
             self.session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
             metadata = self.session.get_modelmeta().custom_metadata_map
-            self.classes = tuple(json.loads(metadata["classes"]))
+            self.classes: tuple[str, ...] = tuple(json.loads(metadata["classes"]))
+            if not self.classes or not all(isinstance(name, str) for name in self.classes):
+                raise ValueError("its classes are no names")
             self.settings: dict[str, Any] = known_settings({"predict": json.loads(metadata["predict"])})["predict"]
+            recipe_from_dict({"predict": self.settings}, str(path))
             known = {output.name for output in self.session.get_outputs()}
             self.free = any(one.name == FACTOR for one in self.session.get_overridable_initializers())
-        except Exception as error:  # onnxruntime's errors share no base class
-            raise DataError(
-                f"{path} is not a model that ktse exported",
-                where=f"{type(error).__name__}: {error}".splitlines()[0],
-                hint="ktse export RUN --format onnx --out FILE writes one.",
-            ) from error
         if f"{SEEN}0" not in known:
             raise DataError(
                 f"{path} was exported by ktse {metadata.get('ktse_version', '0.1.0')}, whose graph lacks size, scales "

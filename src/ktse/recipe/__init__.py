@@ -10,7 +10,7 @@ from ktse.recipe.classify import ClassifyRecipe, LossWeights, ObjectiveRecipe
 from ktse.recipe.data import DataRecipe, TruthRecipe
 from ktse.recipe.masks import AffinityRecipe, PredictRecipe, RefineRecipe, SeedRecipe
 from ktse.recipe.segment import BecoRecipe, SegmentRecipe
-from ktse.recipe.values import Count, Factor, FromMinusOne
+from ktse.recipe.values import Factor, FromMinusOne, RandomSeed
 
 __all__ = [
     "COMPUTE",
@@ -34,7 +34,7 @@ __all__ = [
 class ComputeRecipe:
     """How all stages compute."""
 
-    random_seed: Count = 0
+    random_seed: RandomSeed = 0
     """Where every random choice starts from."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """"auto" takes bfloat16 where the device computes it natively."""

@@ -8,11 +8,14 @@ from typing import Literal
 
 from ktse.recipe.values import (
     AtLeastOne,
+    BatchSize,
     Count,
     Factor,
     File,
     FromMinusOne,
+    Levels,
     Positive,
+    Rounds,
     Share,
     ShareAboveZero,
     ShareBelowOne,
@@ -100,7 +103,7 @@ class ObjectiveRecipe:
     empty_cam: Literal["undecided", "published"] = "undecided"
     """What a tagged class without any positive activation means for the pseudo-label: left out ("undecided"), or the
     published code's division by a negative maximum ("published")."""
-    par_iterations: Count = 10
+    par_iterations: Rounds = 10
     """Iterations of the pixel-adaptive refinement of the pseudo-label."""
     cutmix: Share = 0.0
     """Rival CutMix: share of the images, 0..1, into which a part of a random other image is pasted."""
@@ -119,9 +122,9 @@ class ClassifyRecipe:
     output_stride: Stride = 16
     """Pixels of the image per pixel of the CAM."""
     weights: File = "hub"
-    """Initial weights of the backbone: "hub" (timm's download), "none", or a safetensors or .pth file; the head of a
-    CAM network of the same classes is taken along."""
-    levels: AtLeastOne = 1
+    """Initial weights of the backbone: "hub" (timm's download), "package" (a Python package of them, extra offline),
+    "none", or a safetensors or .pth file; the head of a CAM network of the same classes is taken along."""
+    levels: Levels = 1
     """How many of the backbone's levels, counted from the last, CAMs are made of. With 1 it is the last map, as
     published. More are each normalised, brought to the finest one's size and joined: the earlier ones see less of an
     object's surroundings, and say better where it is."""
@@ -143,9 +146,9 @@ class ClassifyRecipe:
     """Number of epochs with the classification loss alone; equal to epochs is a plain CAM."""
     ramp: Factor = 1.0
     """Epochs over which the other terms grow to their weight after the warm-up."""
-    batch_size: AtLeastOne = 16
+    batch_size: BatchSize = 16
     """Images in a batch after the warm-up, over all devices together."""
-    warmup_batch_size: AtLeastOne = 16
+    warmup_batch_size: BatchSize = 16
     """Images in a batch during the warm-up."""
     long_side: Sides = (160, 320)
     """Range in pixels from which the longer side of an image is drawn."""
@@ -169,7 +172,7 @@ class ClassifyRecipe:
     """Where the decay of the learning rate ends: at zero after the last epoch ("to-zero"), or, as published, where as
     many steps of the warm-up's batch size would end, so that larger batches afterwards leave it above zero
     ("warmup-batch")."""
-    retries: Count = 2
+    retries: Rounds = 2
     """How often a collapse is answered by going back to the end of the warm-up with a quarter of the learning rate,
     before the run gives up."""
     keep_every: Count = 0

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 from collections.abc import Mapping
-from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import yaml
-from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
+from jsonargparse import ArgumentParser, set_parsing_settings
 
 from ktse.errors import RecipeError
 from ktse.recipe import Recipe
-from ktse.recipe.values import absolute, problems
+from ktse.recipe.values import absolute, filled, short
+from ktse.recipe.yaml_file import read_yaml
 from ktse.runtime.console import say_once
 
 RECIPES = [
@@ -32,9 +30,6 @@ RECIPES = [
 ]
 GROUPS = tuple(group.name for group in dataclasses.fields(Recipe))
 
-BEGIN = "# Every setting of this run, as ktse wrote it. The last line shows that the file is whole."
-END = "# whole"
-
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
@@ -43,14 +38,6 @@ def add_recipe_arguments(parser: ArgumentParser, groups: tuple[str, ...] = GROUP
     for group in dataclasses.fields(Recipe):
         if group.name in groups:
             parser.add_class_arguments(group.default_factory, group.name)
-
-
-@cache
-def _parser() -> ArgumentParser:
-    """Of all settings; to build it takes as long as to use it."""
-    parser = ArgumentParser(exit_on_error=False)
-    add_recipe_arguments(parser)
-    return parser
 
 
 def recipe_path(name: str | Path) -> Path:
@@ -85,21 +72,9 @@ def load_recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> 
     return changed(recipe, settings) if settings else recipe
 
 
-def is_cut_short(text: str) -> bool:
-    """Whether the recipe.yaml of a run has lost its end or all of it: what is left would mean other settings."""
-    return text.startswith(BEGIN[: len(text)]) and not text.rstrip().endswith(END)
-
-
 def _read(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Plain nested values of a recipe file, on top of those of its base."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not valid YAML", where=str(error)) from error
-    if is_cut_short(text):
-        hint = "If it is that of a run: ktse verify RUN --repair puts it back."
-        raise RecipeError(f"{path} is empty or cut short", hint=hint)
+    content = read_yaml(path) or {}
     if not isinstance(content, dict):
         raise RecipeError(f"{path} does not hold settings", hint="Write lines such as 'classify: {epochs: 10}'.")
     base = content.pop("base", None)
@@ -130,10 +105,10 @@ def given_recipe(
     if weights is not None:
         given["classify"] = {"weights": weights}
         # A file holds the weights of one model, so that another encoder cannot start from it.
-        fits = base.segment.encoder == base.classify.backbone or weights in ("hub", "none")
+        fits = base.segment.encoder == base.classify.backbone or weights in ("hub", "package", "none")
         if fits and base.segment.weights != "classify":
             given["segment"] = {"weights": weights}
-        if base.affinity.backbone == base.classify.backbone or weights in ("hub", "none"):
+        if base.affinity.backbone == base.classify.backbone or weights in ("hub", "package", "none"):
             given["affinity"] = {"weights": weights}
     # A setting of a single stage, which the user gave, is more precise than what the verb means for all.
     recipe: Recipe = absolute(recipe_from_dict(merged(merged(to_dict(base), given), settings or {})))
@@ -146,28 +121,16 @@ def given_data(images: str | Path, tags: str | Path | None, skip_bad: bool) -> d
     return given | {"skip_bad": True} if skip_bad else given
 
 
-def recipe_from_dict(content: Mapping[str, Any], source: str = "settings") -> Recipe:
+def recipe_from_dict(content: Mapping[str, Any], source: str = "the call") -> Recipe:
     """Turn nested plain values into a checked recipe.
 
     Raises:
-        RecipeError: a setting is unknown or has the wrong type.
+        RecipeError: settings are unknown, have the wrong type or are out of range; all are listed.
     """
-    parser = _parser()
-    flat = [key for key, value in content.items() if key in GROUPS and not isinstance(value, Mapping)]
-    if flat:
-        raise RecipeError(
-            f"{flat[0]} in {source} must hold settings", hint=f"For example: {flat[0]}: {{SETTING: VALUE}}"
-        )
-    try:
-        # With every setting given, the parser need not add its defaults, which takes it longer than all else.
-        parsed = parser.instantiate(parser.parse_object(merged(to_dict(Recipe()), content), defaults=False))
-    except (ArgumentError, TypeError, ValueError) as error:
-        raise RecipeError(
-            f"a setting in {source} cannot be used", where=str(error), hint="All settings: ktse run --help"
-        ) from error
-    recipe = Recipe(**{stage.name: parsed[stage.name] for stage in dataclasses.fields(Recipe)})
-    if found := list(problems(recipe, "")):
-        raise RecipeError("some settings are out of range", where=found)
+    found: list[str] = []
+    recipe = filled(Recipe, content, "", found)
+    if found:
+        raise RecipeError(f"settings in {source} cannot be used", where=found, hint="All settings: ktse run --help")
     return recipe
 
 
@@ -210,16 +173,23 @@ def to_dict(recipe: Any) -> dict[str, Any]:
 
 def merged(content: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Plain nested values with changes, which may be nested or dotted."""
-    result = copy.deepcopy(dict(content))
+    if not isinstance(settings, Mapping) or not all(isinstance(key, str) for key in settings):
+        text = f"the settings are {short(settings)}, but must have names"
+        raise RecipeError(text, hint="For example: {'classify.epochs': 5}")
+    result = _copied(content)
     for key, value in settings.items():
         _merge(result, _nested(key, value))
     return result
 
 
+def _copied(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in content.items()}
+
+
 def _nested(key: str, value: Any) -> dict[str, Any]:
     for part in reversed(key.split(".")):
         value = {part: value}
-    return dict(value)
+    return cast(dict[str, Any], value)
 
 
 def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
@@ -227,7 +197,7 @@ def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping) and isinstance(base.get(key), dict):
             _merge(base[key], value)
         else:
-            base[key] = value
+            base[key] = _copied(value) if isinstance(value, Mapping) else value
 
 
 def flat(settings: Mapping[str, Any], start: str) -> dict[str, Any]:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 from ktse.recipe.values import (
     AtLeastOne,
-    AtLeastTwo,
+    BatchSize,
     Count,
     Factor,
     File,
+    LongSide,
     Place,
     Positive,
-    Range,
+    Radius,
+    Rounds,
+    Scale,
     Share,
     ShareBelowOne,
     ShareInside,
     Side,
     Sides,
+    Step,
 )
 
 SEED_PIXELS, REFINE_PIXELS = 1 << 20, 4 << 20
@@ -30,13 +34,13 @@ SEED_PIXELS, REFINE_PIXELS = 1 << 20, 4 << 20
 class SeedRecipe:
     """Class activation maps of every image."""
 
-    scales: tuple[Positive, ...] = (0.5, 1.0, 1.5, 2.0)
+    scales: tuple[Scale, ...] = (0.5, 1.0, 1.5, 2.0)
     """Factors on the image's size."""
     flip: bool = True
     """Also use the mirror image at each size."""
-    long_side: Count = 0
+    long_side: LongSide = 0
     """Pixels of the image's longer side at scale 1; 0 keeps the image's own size, up to a megapixel."""
-    stride: AtLeastOne = 4
+    stride: Step = 4
     """Pixels of the image per pixel of the stored CAM."""
 
     def conflicts(self) -> Iterator[tuple[str, str, bool]]:
@@ -58,11 +62,11 @@ class AffinityRecipe:
     """Background score of the label map that decides what is foreground."""
     background_low: ShareInside = 0.1
     """Background score of the label map that decides what is background."""
-    radius: AtLeastTwo = 10
+    radius: Radius = 10
     """Pairs of pixels, at a quarter of the image's size, are closer than this."""
     epochs: AtLeastOne = 3
     """Passes over the images."""
-    batch_size: AtLeastOne = 32
+    batch_size: BatchSize = 32
     """Images in a batch, over all devices together."""
     long_side: Sides = (250, 750)
     """Range in pixels from which the longer side of an image is drawn (0.5 to 1.5 times VOC's 500)."""
@@ -92,15 +96,15 @@ class RefineRecipe:
     """Refiners, one after another, such as [par] or [irn, crf]: par (pixel-adaptive refinement), irn (random walk
     between the boundaries of the affinity stage), sam (masks of a SAM that fit the seed, an extra), and, as the last,
     crf (dense CRF, an extra); [] is none."""
-    iterations: Count = 10
+    iterations: Rounds = 10
     """Iterations of PAR."""
     walk_power: Positive = 10.0
     """Exponent of the affinity in the random walk."""
-    walk_steps: Count = 256
+    walk_steps: Rounds = 256
     """Steps of the random walk."""
     sam_weights: Place = ""
     """Folder of a SAM, config.json and model.safetensors, for the refiner sam."""
-    stride: AtLeastOne = 2
+    stride: Step = 2
     """Pixels of the image per pixel of the map on which PAR works, and of the stored scores."""
     threshold: Share | Literal["auto"] = "auto"
     """Background threshold in 0..1, or "auto": chosen from the scores of all images alone."""
@@ -125,14 +129,14 @@ class RefineRecipe:
 class PredictRecipe:
     """How the segmentation model is applied."""
 
-    scales: tuple[Positive, ...] = (1.0,)
+    scales: tuple[Scale, ...] = (1.0,)
     """Factors on the image's size."""
     merge: Literal["mean", "max"] = "mean"
     """What becomes of the scales: the mean of their probabilities, or the pixelwise maximum of their scores before the
     softmax ("max", as published)."""
     flip: bool = True
     """Also use the mirror image."""
-    long_side: Count = 0
+    long_side: LongSide = 0
     """Pixels of the image's longer side at scale 1; 0 keeps the image's own size."""
     fuse: Share | Literal["auto"] = "auto"
     """For the run's own images, which have masks: weight, 0..1, of the model in fused/ID.png, where mask and model
@@ -140,7 +144,7 @@ class PredictRecipe:
     there are no fused masks."""
     crf: bool = False
     """Put the scores through a dense CRF, an extra."""
-    tile: Annotated[int, Range(0)] = 1024
+    tile: LongSide = 1024
     """Larger images are cut into overlapping tiles of this many pixels (at scale 1) a side, 64 or more; 0: never."""
     overlay: bool = False
     """Also write the labels laid over each photo."""

@@ -8,13 +8,14 @@ from typing import Literal
 
 from ktse.recipe.values import (
     AtLeastOne,
-    AtLeastTwo,
+    BatchOfTwo,
     Count,
     Factor,
     File,
     FromMinusOne,
     Place,
     Positive,
+    Rounds,
     Share,
     ShareBelowOne,
     Side,
@@ -66,7 +67,7 @@ class SegmentRecipe:
     """Passes over the images."""
     most_images: Count = 0
     """Images, each counted as often as it is seen, beyond which there are fewer epochs; 0: no limit."""
-    batch_size: AtLeastTwo = 16  # a batch norm over a single value has no spread
+    batch_size: BatchOfTwo = 16  # a batch norm over a single value has no spread
     """Images in a batch, over all devices together."""
     long_side: Sides = (160, 320)
     """Range in pixels from which the longer side of an image is drawn."""
@@ -82,7 +83,7 @@ class SegmentRecipe:
     """Learning rate of the encoder that the decay ends at."""
     clip: Factor = 0.0
     """Largest norm of the gradient; 0: no limit."""
-    retries: Count = 2
+    retries: Rounds = 2
     """How often a collapse is answered by going back to the start with a quarter of the learning rate, before the run
     gives up."""
 

@@ -283,5 +283,5 @@ def _legend(
 
 
 def _drawn(macro: str, **values: object) -> Markup:
-    drawing = getattr(environment(html=True).get_template("charts.svg.j2").module, macro)
+    drawing = getattr(environment().get_template("charts.svg.j2").module, macro)
     return Markup(drawing(values))

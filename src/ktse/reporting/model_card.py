@@ -36,7 +36,7 @@ def write_model_card(run: RunFolder, data: TaggedImages, truth: Truth | None) ->
     Raises:
         RunError: a file of the run is damaged.
     """
-    template = environment(html=False).get_template("model_card.md.j2")
+    template = environment().get_template("model_card.md.j2")
     text = template.render(content(gather(run, data, truth)))
     return write_text(run.path("model_card.md"), text.rstrip() + "\n")
 
@@ -89,7 +89,7 @@ def licences(recipe: Recipe) -> list[tuple[str, str, str]]:
     if "irn" in recipe.refine.method:
         parts.append(("boundary network", recipe.affinity.backbone, recipe.affinity.weights))
     return [
-        (part, network, weights if weights in ("none", "hub", "classify") else Path(weights).name)
+        (part, network, weights if weights in ("none", "hub", "package", "classify") else Path(weights).name)
         for part, network, weights in parts
     ]
 

@@ -50,7 +50,7 @@ def write_report(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Pat
     script = Path(__file__).with_name("report.js").read_text(encoding="utf-8")
     # The hash allows this script and no other.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    template = environment(html=True).get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     page = template.render(**content(gather(run, data, truth)), script=Markup(script), script_hash=digest)
     return write_text(run.path("report.html"), page.rstrip() + "\n")
 

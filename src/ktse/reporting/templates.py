@@ -11,15 +11,11 @@ from ktse.runtime.words import many
 
 
 @lru_cache
-def environment(*, html: bool) -> Environment:
-    """The templates of this package.
-
-    Args:
-        html: escape every value; Markdown escapes its own.
-    """
+def environment() -> Environment:
+    """The templates of this package; every value in them is escaped for HTML, which Markdown may hold as well."""
     found = Environment(
         loader=PackageLoader("ktse.reporting", "."),
-        autoescape=html,
+        autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
@@ -33,6 +29,7 @@ def environment(*, html: bool) -> Environment:
         memory=wording.memory,
         clip=wording.clip,
         plain=wording.plain,
+        code=wording.code,
     )
     found.globals.update(is_number=wording.is_number, plural=many, head=judgement.head)
     return found

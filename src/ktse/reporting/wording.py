@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, TypeGuard
 
-from ktse.runtime.words import duration
+from markupsafe import Markup
+
+from ktse.runtime.words import duration, visible
 
 NOTHING = "–"
 
@@ -58,9 +61,14 @@ def clip(text: str, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most - most // 3 - 3]} … {text[-(most // 3) :]}"
 
 
-def plain(text: str, most: int = 600) -> str:
+def plain(text: object, most: int = 600) -> Markup:
     """A text for Markdown, on one line: what would end a cell of a table or begin a mark-up is escaped."""
-    text = clip(text, most)
-    for mark in "\\`*[]<|":
-        text = text.replace(mark, "&lt;" if mark == "<" else f"\\{mark}")
-    return text
+    shown = re.sub(r"&(?=#?\w+;)", "&amp;", clip(visible(str(text)), most)).replace("<", "&lt;")
+    return Markup(re.sub(r"([\\`*\[\]|])", r"\\\1", shown))
+
+
+def code(text: object) -> Markup:
+    """A text as code in Markdown, where nothing is a mark-up but the end of the code."""
+    shown = clip(visible(str(text)), 600)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
+    return Markup(f"{fence}{shown}{fence}" if len(fence) == 1 else f"{fence} {shown} {fence}")

@@ -9,6 +9,7 @@ from statistics import mean
 
 from ktse.files import write_table, write_text
 from ktse.reporting.charts import Chart, ChartRow, Mark, figure, row_chart
+from ktse.reporting.wording import plain
 from ktse.research.arms import PLAIN, Arm, Table
 from ktse.research.results import MEASURES, Result, Spread, by_random_seed, differences, paired, spread
 
@@ -88,10 +89,7 @@ def _by_class(table: Table, results: Sequence[Result], summary: Summary) -> list
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
-    return [
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-        for cells in (head, ["---"] * len(head), *lines)
-    ]
+    return ["| " + " | ".join(map(plain, cells)) + " |" for cells in (head, ["---"] * len(head), *lines)]
 
 
 def _text(found: Spread | None, missing: str, sign: str = "") -> str:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ktse.errors import RecipeError
 from ktse.recipe import ClassifyRecipe, LossWeights, ObjectiveRecipe
+from ktse.recipe.yaml_file import read_yaml
 
 SIE, MGA = ("transfer",), ("global_alignment", "local_alignment")
 SSR = ("background", "foreground", "inter_class")
@@ -156,10 +155,7 @@ def own_table(path: Path) -> Table:
     Raises:
         RecipeError: the file holds something else.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path} cannot be read as arms of an ablation", where=str(error)) from error
+    content = read_yaml(path)
     hint = "Write lines such as 'soft steps: {classify.lr_after: 0.5}'."
     if not isinstance(content, dict) or not all(isinstance(changes, dict) for changes in content.values()):
         raise RecipeError(f"{path} does not hold arms of an ablation", hint=hint)

@@ -83,6 +83,10 @@ class EditLayer:
         """What was done with an image."""
         return self._entries.get(image_id, Entry())
 
+    def decided(self) -> list[str]:
+        """Images whose mask was accepted or corrected."""
+        return [name for name, entry in self._entries.items() if entry.state in ("accepted", "corrected")]
+
     def label(self, image_id: str) -> np.ndarray | None:
         """The edit of an image: the draft if there is one, else the accepted mask, else None.
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from ktse.runtime.log import current_log
 from ktse.runtime.processes import rank
 from ktse.runtime.progress import about, current_run
+from ktse.runtime.words import visible
 
 T = TypeVar("T")
 
@@ -86,7 +87,7 @@ def _columns(whole: bool) -> tuple[bars.ProgressColumn, ...]:
 def say(text: str) -> None:
     """Print one message for the user to standard error, so that standard output stays for results."""
     if rank() == 0:
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(visible(text), markup=False, soft_wrap=True)
         if (log := current_log()) is not None:
             log.write(text)
 
@@ -114,6 +115,8 @@ def time_left() -> str:
 def show(result: RenderableType) -> None:
     """Print a result, a table or a line, to standard output."""
     width = None if sys.stdout.isatty() else WIDE
+    if isinstance(result, str):
+        result = visible(result)
     Console(highlight=False, markup=False, emoji=False, width=width).print(result, soft_wrap=isinstance(result, str))
 
 

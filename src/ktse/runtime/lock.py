@@ -14,8 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ktse.errors import RunError
-from ktse.files import is_running
-from ktse.runtime.processes import rank
+from ktse.runtime.processes import is_running, rank
 
 NAME = ".lock"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from ktse._version import __version__
 from ktse.errors import KtseError
 from ktse.runtime.processes import rank
+from ktse.runtime.words import visible
 
 
 class Log:
@@ -45,7 +46,7 @@ class Log:
     def write(self, text: str) -> None:
         """Add one message, which may have several lines."""
         start = f"{datetime.now():%Y-%m-%d %H:%M:%S} "
-        lines = [_plain(line) for line in text.splitlines()] or [""]
+        lines = visible(text).split("\n")
         self._lines += [start + lines[0], *(" " * len(start) + line for line in lines[1:])]
         if self._path is not None:
             self._flush()
@@ -91,8 +92,3 @@ def recording(command: str = "a call from Python") -> Iterator[Log]:
         raise
     finally:
         _current.reset(token)
-
-
-def _plain(text: str) -> str:
-    """Text without control characters and without bytes of file names that are no text."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

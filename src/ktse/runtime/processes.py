@@ -7,8 +7,10 @@ Everything else is done by the first process while the others wait. Nothing here
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TypeVar, cast
 
 T = TypeVar("T")
@@ -30,6 +32,24 @@ def world_size() -> int:
 def own_cores() -> int:
     """Cores of this machine that are this process's share; at least 1."""
     return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def is_running(process: int) -> bool:
+    """Whether this machine has a process of this number now; Windows cannot be asked, and says yes.
+
+    One that has ended, and whose parent has not asked how, is not running.
+    """
+    if sys.platform == "win32":
+        return True
+    with suppress(OSError):  # the name of the program, in brackets, may hold spaces
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
 
 
 def my_share(items: Sequence[T]) -> Sequence[T]:

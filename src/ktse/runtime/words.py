@@ -4,6 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+JOINERS = "\u200c\u200d"
+"""Characters that cannot be seen, and that some scripts are written with."""
+
+
+def visible(text: str) -> str:
+    """A text for a terminal or a log: line breaks stay; characters that steer a terminal, or are no text, are shown.
+
+    A name of a file may hold what moves the cursor, colours the rest of the screen, or turns the order of letters.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in "\n" + JOINERS else _escape(one) for one in text)
+
+
+def _escape(letter: str) -> str:
+    return " " if letter == "\t" else repr(letter)[1:-1]
+
 
 def many(count: int, one: str, several: str = "") -> str:
     """A count with its noun, and its verb if need be: "1 image has", "1,785 images have"; several: one, with an s."""

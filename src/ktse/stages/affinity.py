@@ -16,7 +16,7 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.transforms import TrainingTransform
 from ktse.files import label_type, write_label_map
 from ktse.models.affinity import STRIDE, AffinityNetwork
-from ktse.models.weights import load_into, load_tensors, normalisation, save_model
+from ktse.models.weights import load_into, load_tensors, normalisation, require_header, save_model
 from ktse.recipe import COMPUTE, AffinityRecipe, ComputeRecipe
 from ktse.recipe.masks import SEED_PIXELS
 from ktse.refinement.dense_crf import FOR_SEEDS, crf_labels
@@ -192,6 +192,7 @@ def load_affinity(run: RunFolder) -> AffinityNetwork:
     """
     path = run.own(run.path("affinity", "model.safetensors"))
     tensors, header = load_tensors(path)
+    require_header(path, header, "backbone output_stride mean std")
     network = AffinityNetwork(header["backbone"], header["output_stride"], "none")
     network.mean, network.std = torch.tensor(header["mean"]), torch.tensor(header["std"])
     load_into(network, tensors, path)

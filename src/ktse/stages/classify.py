@@ -21,7 +21,7 @@ from ktse.method.objective import Batch, Objective
 from ktse.models.backbone import Backbone, part_of_network
 from ktse.models.cam_head import CamHead, CamNetwork
 from ktse.models.feature_head import LEVELS
-from ktse.models.weights import load_into, load_tensors, normalisation, save_model
+from ktse.models.weights import load_into, load_tensors, normalisation, require_header, save_model
 from ktse.recipe import COMPUTE, ClassifyRecipe, ComputeRecipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
@@ -244,7 +244,9 @@ def frozen_features(
 
 def kept_features(run: RunFolder, data: TaggedImages) -> tuple[KeptFeatures | None, int]:
     """The features that a run's CAM network has learned from, None if it has learned from images; their longer side."""
-    header = load_tensors(run.own(run.path("classify", "model.safetensors")))[1]
+    path = run.own(run.path("classify", "model.safetensors"))
+    header = load_tensors(path)[1]
+    require_header(path, header, "long_side")
     made_by = header.get("features", "")
     return KeptFeatures(run, data, made_by) if made_by else None, int(header["long_side"][1])
 
@@ -257,6 +259,7 @@ def load_network(run: RunFolder) -> CamNetwork:
     """
     path = run.own(run.path("classify", "model.safetensors"))
     tensors, header = load_tensors(path)
+    require_header(path, header, "backbone output_stride levels classes hidden pooling")
     levels = header["levels"]
     backbone = Backbone(header["backbone"], header["output_stride"], "none", levels=levels)
     head = CamHead(backbone.channels, len(header["classes"]), header["hidden"], header["pooling"], signed=levels > 1)

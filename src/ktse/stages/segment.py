@@ -23,7 +23,7 @@ from ktse.features.store import FrozenFeatures
 from ktse.files import label_type, write_json
 from ktse.models.backbone import Backbone
 from ktse.models.segmenter import Segmenter, SegmenterPair, describe
-from ktse.models.weights import load_into, load_tensors, normalisation, require_finite, save_model
+from ktse.models.weights import load_into, load_tensors, normalisation, require_finite, require_header, save_model
 from ktse.quality.metrics import Confusion
 from ktse.recipe import COMPUTE, ComputeRecipe, SegmentRecipe
 from ktse.run_folder import RunFolder
@@ -278,7 +278,9 @@ def initial_weights(run: RunFolder, recipe: SegmentRecipe) -> str:
     if recipe.weights != "classify":
         return recipe.weights
     path = run.own(run.path("classify", "model.safetensors"))
-    backbone = load_tensors(path)[1]["backbone"]
+    header = load_tensors(path)[1]
+    require_header(path, header, "backbone")
+    backbone = header["backbone"]
     if backbone != recipe.encoder:
         raise RecipeError(
             f"segment.weights is 'classify', but the classification network is {backbone!r} and the encoder "
@@ -297,6 +299,7 @@ def load_model(path: Path) -> tuple[Segmenter | SegmenterPair, tuple[str, ...]]:
     tensors, header = load_tensors(path)
     if "architecture" not in header:
         raise RunError(f"{path} is not a segmentation model", hint="Give segment/model.safetensors of a run.")
+    require_header(path, header, "encoder classes mean std")
     built = header["architecture"], header["encoder"], len(header["classes"]), "none"
     networks = [Segmenter(*built) for _ in range(header.get("networks", 1))]
     for network in networks:

@@ -6,7 +6,8 @@ from rich.table import Table
 
 from ktse.checking.check import Checked
 from ktse.runtime.console import in_words, say, show
-from ktse.runtime.words import many
+from ktse.runtime.progress import about
+from ktse.runtime.words import many, visible
 
 MANY = 30
 """Classes that are shown one by one; of more, the most and the least frequent."""
@@ -24,7 +25,7 @@ def show_checked(checked: Checked) -> None:
     order = sorted(checked.classes, key=lambda name: -checked.classes[name])
     shown = order if len(order) <= MANY else [*order[: MANY // 2], *order[-MANY // 2 :]]
     for name in shown:
-        table.add_row(name, str(checked.classes[name]), _partners(checked, name))
+        table.add_row(visible(name), str(checked.classes[name]), visible(_partners(checked, name)))
         if len(order) > MANY and name == order[MANY // 2 - 1]:
             table.add_row(f"... {len(order) - len(shown)} more", "", "")
     show(table)
@@ -32,6 +33,8 @@ def show_checked(checked: Checked) -> None:
         show(f"{name}: {low} to {high} pixels, median {middle}")
     if checked.true_masks:
         show(checked.true_masks)
+    if checked.seconds:
+        show(f"time: a run will take {about(checked.seconds)}, if this machine stays as busy as it is")
     if checked.disk:
         parts = ", ".join(f"{name} {in_words(count)}" for name, count in checked.disk.items())
         total = in_words(sum(checked.disk.values()))
@@ -42,7 +45,12 @@ def show_checked(checked: Checked) -> None:
         show(f"{many(len(checked.doubtful), 'tag is', 'tags are')} probably wrong, says {judge}")
         table = Table("image", "tag", "says", "doubt")
         for entry in checked.doubtful[:DOUBTFUL]:
-            table.add_row(entry["id"], entry["class"], "yes" if entry["tagged"] else "no", f"{entry['score']:.2f}")
+            table.add_row(
+                visible(entry["id"]),
+                visible(entry["class"]),
+                "yes" if entry["tagged"] else "no",
+                f"{entry['score']:.2f}",
+            )
         show(table)
     for kind, texts in (("error", checked.errors), ("warning", checked.warnings)):
         for text in texts[:SAID]:

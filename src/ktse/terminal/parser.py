@@ -77,6 +77,13 @@ VERBS: dict[str, Verb] = {
     "export": Verb(
         api.export, flags={"int8": "quantise the ONNX model to eight bits; says how many labels that keeps"}
     ),
+    "import": Verb(
+        api.import_masks,
+        flags={
+            "replace": "replace corrections that are there already",
+            "unchanged": "accept masks that are the same as those of the run, too",
+        },
+    ),
     "ablate": Verb(
         ablate,
         ("data", "compute", "classify", "seed", "affinity", "refine"),

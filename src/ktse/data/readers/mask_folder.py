@@ -120,7 +120,7 @@ class _Folder:
         try:
             picture = look_at(self.folder / name)
         except DataError as error:
-            self.found.problems.append(error.what)
+            self.found.problems.append(error.line)
             return None
         size = self.images.size(index)
         if size is None or size == picture.size:

@@ -11,8 +11,8 @@ from PIL import Image
 
 from ktse.data.image import opened
 from ktse.data.text import examples
-from ktse.errors import DataError
 from ktse.files import undecided
+from ktse.runtime.reading import reading
 from ktse.runtime.words import many
 
 PLAIN = ("P", "L", "1", "I;16", "I")
@@ -124,12 +124,9 @@ def read_values(path: Path) -> tuple[np.ndarray, str, list[tuple[int, ...]] | No
     Raises:
         DataError: it cannot be read, or has colours, transparency or compression that a mask cannot have.
     """
-    try:
-        with opened(path) as image:
-            image.load()
-            return _values(image), image.mode, _palette(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: {error}") from error
+    with reading(path, "cannot be a mask"), opened(path, "error") as image:
+        image.load()
+        return _values(image), image.mode, _palette(image)
 
 
 def _values(image: Image.Image) -> np.ndarray:
@@ -150,8 +147,8 @@ def _values(image: Image.Image) -> np.ndarray:
         values = values[..., :-1]
     if (values == values[..., :1]).all():
         return np.ascontiguousarray(values[..., 0])
-    colours = np.unique(values.reshape(-1, 3), axis=0)
-    text = f"a colour image with {len(colours)} colours ({examples(map(str, map(tuple, colours.tolist())), COLOURS)})"
+    colours = sorted(colour for _, colour in image.convert("RGB").getcolors(image.width * image.height) or [])
+    text = f"a colour image with {len(colours)} colours ({examples(map(str, colours[: COLOURS + 1]), COLOURS)})"
     raise ValueError(f"{text}, but {NUMBERS}: write the number of its class in place of each colour")
 
 

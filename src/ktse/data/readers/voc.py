@@ -72,7 +72,7 @@ def find_voc(images: Path, train_list: str = "", validation_list: str = "") -> F
         try:
             tags.append(_tags(root, Path(file).with_suffix(""), classes or VOC_CLASSES))
         except KtseError as error:
-            bad.append(error.what)
+            bad.append(error.line)
     used = {tag for row in dict.fromkeys(tags) for tag in row}
     classes = classes or (VOC_CLASSES if used <= set(VOC_CLASSES) else ())
     unknown = sorted(used - set(classes or used))

@@ -1,5 +1,7 @@
 // Connected areas of a label map: holes to fill, islands to remove. Neighbours are above, below, left and right.
 
+import { NOT, PAINTED } from "./marks.js";
+
 // Number of the area of each pixel, and of each area: label, size, whether it touches the edge of the image.
 function areas(label, width, height) {
   const number = new Int32Array(label.length).fill(-1);
@@ -37,7 +39,7 @@ function paint(label, hand, number, becomes) {
     const now = becomes.get(number[at]);
     if (now === undefined) continue;
     label[at] = now;
-    hand[at] = 1;
+    hand[at] = PAINTED;
     changed++;
   }
   return changed;
@@ -81,7 +83,7 @@ export function region(label, hand, width, height, photo, place, tolerance, valu
   while (stack.length) {
     const at = stack.pop();
     label[at] = value;
-    hand[at] = 1;
+    hand[at] = PAINTED;
     changed++;
     const column = at % width;
     for (const other of [column > 0 ? at - 1 : -1, column < width - 1 ? at + 1 : -1, at - width, at + width]) {
@@ -105,12 +107,13 @@ export function shape(label, hand, width, height, path, value) {
   for (let at = 0; at < label.length; at++) {
     if (drawn[4 * at + 3] < 128) continue;
     label[at] = value;
-    hand[at] = 1;
+    hand[at] = PAINTED;
   }
 }
 
-// Paint a line as wide as the brush; returns the box that was painted as [left, top, right, bottom], or null.
-export function stroke(label, hand, width, height, from, to, radius, value) {
+// Paint a line as wide as the brush, or deny a label there (by its code in `hand`); returns the box [left, top, right,
+// bottom], or null.
+export function stroke(label, hand, width, height, from, to, radius, value, code = PAINTED) {
   const left = Math.max(0, Math.floor(Math.min(from.x, to.x) - radius));
   const right = Math.min(width, Math.ceil(Math.max(from.x, to.x) + radius) + 1);
   const top = Math.max(0, Math.floor(Math.min(from.y, to.y) - radius));
@@ -124,8 +127,9 @@ export function stroke(label, hand, width, height, from, to, radius, value) {
       const share = Math.min(1, Math.max(0, (px * dx + py * dy) / length));
       const ox = px - share * dx, oy = py - share * dy;
       if (ox * ox + oy * oy > radius * radius) continue;
-      label[y * width + x] = value;
-      hand[y * width + x] = 1;
+      const at = y * width + x;
+      if (code < NOT) label[at] = value;
+      hand[at] = code;
     }
   }
   return [left, top, right, bottom];

@@ -44,8 +44,9 @@ export class Gallery {
       });
       part("states").append(button);
     }
+    part("noted-line").hidden = !this.images.some((image) => image.notes.length);
     part("split-line").hidden = !this.images.some((image) => image.kept_out);
-    for (const id of ["class", "split", "order", "find"]) part(id).addEventListener("input", () => this.update());
+    for (const id of ["class", "split", "noted", "order", "find"]) part(id).addEventListener("input", () => this.update());
     part("start").addEventListener("click", () => this.shown.length && go(this.shown[0].id));
     part("command").textContent = this.run.command;
     part("copy").addEventListener("click", async () => {
@@ -57,8 +58,9 @@ export class Gallery {
   // Choose again what is shown, after a filter or the state of an image has changed.
   update() {
     const chosen = part("class").value, text = part("find").value.trim().toLowerCase();
-    const split = part("split").value;
-    const fits = this.images.filter((image) => (!split || (split === "kept") === image.kept_out) && (!chosen || (chosen === "none" ? !image.tags.length : image.tags.includes(+chosen)))
+    const split = part("split").value, noted = part("noted").value;
+    const fits = this.images.filter((image) => (!split || (split === "kept") === image.kept_out)
+      && (!noted || image.notes.some((note) => note.startsWith("same") === (noted === "same"))) && (!chosen || (chosen === "none" ? !image.tags.length : image.tags.includes(+chosen)))
       && (!text || image.id.toLowerCase().includes(text)));
     const count = {};
     for (const image of fits) for (const state of ["", image.state, image.draft ? "draft" : "-"]) count[state] = (count[state] ?? 0) + 1;
@@ -81,7 +83,7 @@ export class Gallery {
   sayHowToLearn() {
     const done = this.images.filter((image) => image.state === "accepted" || image.state === "corrected");
     const apart = done.filter((image) => image.kept_out).length;
-    part("learn").hidden = !done.length;
+    part("learn").hidden = part("learning").hidden = !done.length;
     part("learn-count").textContent = `${done.length} ${done.length === 1 ? "mask is" : "masks are"} accepted or corrected.`;
     part("kept-out-note").hidden = !apart;
     part("kept-out-note").textContent = `${apart} of these ${apart === 1 ? "is the mask of an image" : "are masks of images"} kept out of training, from which the model does not learn.`;
