@@ -45,14 +45,20 @@ class Job:
         """Images and tags, without the images that check could not read, if the user wants these skipped."""
         if not self.recipe.data.skip_bad:
             return self.given.images
-        return self.given.images.without(self.run.checked().get("unreadable", []))
+        return self.given.images.without(self._checked().get("unreadable", []))
 
     @property
     def extent(self) -> Extent:
         """How much there is to work on; pixels are known after check."""
-        data, checked = self.data, self.run.checked()
+        data, checked = self.data, self._checked()
         pixels, tagged = (checked.get(name, 0) for name in ("pixels", "tagged_pixels"))
         return Extent(len(data), len(data.training), len(data.classes), pixels, tagged)
+
+    def _checked(self) -> dict[str, Any]:
+        """What check found; nothing if its file was damaged since, so that it will be done again."""
+        with suppress(RunError):
+            return self.run.checked()
+        return {}
 
     def made_from(self, stage: Stage) -> dict[str, Any]:
         """Everything that a stage's result depends on: settings by dotted name, and hashes of everything else."""
