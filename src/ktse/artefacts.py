@@ -164,6 +164,13 @@ def wrong(run: RunFolder, recipe: Recipe, stage: Stage, ids: Iterable[str], *, w
     return found
 
 
+def stamp(run: RunFolder) -> object:
+    """What is another one as soon as a record of the run has changed."""
+    files = [run.path("manifest.json"), *run.path("index").glob("*.json")]
+    stats = {path.name: path.stat() for path in files if path.is_file()}
+    return {name: (stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in stats.items()}
+
+
 def known(run: RunFolder, stage: Stage) -> dict[str, tuple[int, str]] | None:
     """Size and hash of each file of a finished stage; None if nothing is noted, or of another result."""
     index = run.index(stage.name)
