@@ -32,6 +32,14 @@ SAM_POINTS = 4
 WALK_RADIUS = 5
 """A step of the random walk leads to pixels, at a quarter of the image's size, closer than this (published)."""
 
+PEAK = 0.5
+"""Power of its peak that a class's score is divided by after PAR. Before PAR each peak is 1; how much of it is left
+depends on the size of the thing and on the texture around it, so that one threshold does not suit all images. Divided
+by the whole peak, scores no longer say in which images a class is weak (docs/measurements/small-things.md)."""
+
+LEAST_PEAK = 1e-5
+"""Peaks below this are of no class."""
+
 LEAST = 1e-3
 """Background score that the CRF is given at least."""
 
@@ -76,7 +84,8 @@ def _flow(image: Image.Image, scores: Tensor, size: tuple[int, int], recipe: Ref
     picture = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(scores.device).float() / 255
     small = interpolate(picture, size, mode="bilinear", align_corners=False, antialias=True)
     refined = pixel_adaptive_refinement(small, _resized(scores, size)[None], recipe.iterations)[0]
-    return (refined / GROWTH**recipe.iterations).clamp(0, 1)
+    refined = (refined / GROWTH**recipe.iterations).clamp(0, 1)
+    return refined / refined.amax(dim=(1, 2), keepdim=True).clamp(min=LEAST_PEAK) ** PEAK
 
 
 def _walk(image: Image.Image, scores: Tensor, network: AffinityNetwork, fabric: Fabric, recipe: RefineRecipe) -> Tensor:
