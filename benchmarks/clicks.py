@@ -126,10 +126,24 @@ class Person:
     def with_scribble(self, label: int, painted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The same after a scribble."""
         _, said, known = self.with_brush(label, painted)
-        start = time.perf_counter()
+        start = time.process_time()
         mask = solved(self.solver, self.index, said, known, self.threshold)
-        self.seconds.append(time.perf_counter() - start)
+        self.seconds.append(time.process_time() - start)
         return mask, said, known
+
+
+def qualities(person: Person, tool: str, good: float, most: int) -> list[float]:
+    """IoU before, and after each stroke, until it is good or the person gives up."""
+    found = [quality(person.mask, person.true)]
+    while found[-1] < good and len(found) <= most:
+        person.stroke(tool)
+        found.append(quality(person.mask, person.true))
+    return found
+
+
+def strokes(found: list[float], good: float, most: int) -> int:
+    """The number of strokes to a quality; those of a person who gave up count in full."""
+    return next((count for count, value in enumerate(found) if value >= good), most)
 
 
 def main() -> None:
@@ -138,10 +152,13 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--masks", type=int, default=50)
     parser.add_argument("--most", type=int, default=20, help="strokes after which the person gives up")
-    parser.add_argument("--good", type=float, default=0.9, help="IoU that is good enough")
+    parser.add_argument("--good", type=float, nargs="+", default=[0.8, 0.9], help="IoU that is good enough")
+    parser.add_argument("--tools", nargs="+", default=["brush", "scribble", "either"])
     arguments = parser.parse_args()
-    print("| run | masks | mean IoU before | tool | strokes, mean | median | not reached | mean IoU after | seconds |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    most = arguments.most
+    columns = ["run", "masks", "IoU before", "tool"]
+    columns += [f"strokes to {good:g} (not reached)" for good in arguments.good] + ["IoU after 5", "seconds"]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
     for root in arguments.runs:
         run = RunFolder.existing(root)
         job = Job(run, run.read_recipe())
@@ -151,27 +168,20 @@ def main() -> None:
         solver, threshold = Solver(Pictures(run, job.data)), float(run.summary("masks")["threshold"])
         shown = [index for index, name in enumerate(job.data.ids) if name in truth and (truth.read(name) > 0).any()]
         chosen = np.random.default_rng(0).permutation(shown)[: arguments.masks]
-        for tool in ("brush", "scribble", "either"):
-            strokes, before, after, seconds = [], [], [], []
+        for tool in arguments.tools:
+            found, seconds = [], []
             for index in chosen:
                 name = job.data.ids[index]
-                true, mask = truth.read(name), run.mask(name)
-                person = Person(solver, int(index), mask, true, threshold)
-                before.append(quality(mask, true))
-                count = 0
-                while quality(person.mask, person.true) < arguments.good and count < arguments.most:
-                    person.stroke(tool)
-                    count += 1
-                strokes.append(count)
-                after.append(quality(person.mask, person.true))
+                person = Person(solver, int(index), run.mask(name), truth.read(name), threshold)
+                found.append(qualities(person, tool, max(arguments.good), most))
                 seconds += person.seconds
-            missed = sum(value < arguments.good for value in after)
-            print(
-                f"| {root.name} | {len(chosen)} | {np.mean(before):.2f} | {tool} | {np.mean(strokes):.1f} "
-                f"| {np.median(strokes):.0f} | {missed} | {np.mean(after):.2f} "
-                f"| {f'{np.mean(seconds):.2f}, at most {max(seconds):.2f}' if seconds else ''} |",
-                flush=True,
-            )
+            cells = [root.name, str(len(chosen)), f"{np.mean([one[0] for one in found]):.2f}", tool]
+            for good in arguments.good:
+                missed = sum(max(one) < good for one in found)
+                cells.append(f"{np.mean([strokes(one, good, most) for one in found]):.1f} ({missed})")
+            cells.append(f"{np.mean([one[min(5, len(one) - 1)] for one in found]):.2f}")
+            cells.append(f"{np.median(seconds):.2f}, at most {max(seconds):.2f}" if seconds else "")
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ REFINE = Stage(
     costs=costs.Refine(),
     each=("masks/{}.npz", "masks/{}.png", "confident/{}.png"),
     last="masks/summary.json",
-    layout=3,
+    layout=2,
     extras=lambda recipe: {"crf", "sam"} & set(recipe.refine.method),
 )
 SEGMENT = Stage(

@@ -201,6 +201,33 @@ def test_a_line_says_what_is_there_and_the_mask_is_solved_again(page: Any, revie
         assert shown(draft, 2)[3:13, 15:21].all()
 
 
+def test_a_shape_is_drawn_by_its_corners(page: Any, reviewed: RunFolder) -> None:
+    draft = reviewed.path("corrections", ".drafts", "beach", "001.png")
+    with served(reviewed) as (_, address):
+        open_image(page, address, "beach/001")
+        page.keyboard.press("2")
+        page.keyboard.press("s")
+        x, y = middle(page)
+        for across, down in ((-150, -150), (150, -150), (200, 200), (150, 150)):
+            page.mouse.click(x + across, y + down)
+            if (across, down) == (200, 200):
+                page.keyboard.press("z")  # takes back this corner alone
+        page.keyboard.press("Enter")
+        until(page, lambda: shown(draft, 2).any())
+        where = np.argwhere(shown(draft, 2))
+        height, width = np.ptp(where, axis=0) + 1
+        assert abs(height - width) <= 1
+        assert abs(len(where) - height * width / 2) < height + width  # three corners: half of a square
+        page.keyboard.press("z")
+        until(page, lambda: not draft.exists())
+        for across, down in ((-150, -150), (150, -150), (150, 150), (-150, -150)):  # the first one closes the line
+            page.mouse.click(x + across, y + down)
+        until(page, lambda: shown(draft, 2).sum() == len(where))
+        page.mouse.click(x, y)
+        page.keyboard.press("Escape")  # forgets the corner, and stays
+        playwright.expect(page.locator("#name")).to_have_text("beach/001")
+
+
 def test_the_threshold_of_one_class_moves_alone(page: Any, reviewed: RunFolder) -> None:
     scores = np.zeros((2, 8, 12), np.uint8)
     scores[0, :, :6], scores[1, :, 6:] = 200, 100

@@ -205,6 +205,8 @@ def test_a_foreign_page_is_refused(client: TestClient, reviewed: RunFolder, head
     for answer in (
         client.get("/api/photo", params={"id": "beach/001"}, headers=headers),
         client.put("/api/label", params={"id": "beach/001", "revision": 0}, content=body, headers=headers),
+        client.post("/api/solve", params={"id": "beach/001", "threshold": 0.5}, content=4 * body, headers=headers),
+        client.post("/api/learn", headers=headers),
     ):
         assert answer.status_code == 403
     assert not reviewed.path("corrections").exists()
@@ -235,6 +237,8 @@ def test_links_do_not_lead_an_edit_out_of_the_run(client: TestClient, reviewed: 
     outside.mkdir()
     reviewed.path("corrections").mkdir()
     reviewed.path("corrections", "beach").symlink_to(outside)
+    reviewed.path(".thumbnails").symlink_to(outside)
+    assert client.get("/api/thumbnail", params={"id": "beach/001"}).status_code == 200
     answer = save(client, "beach/001", 1, 0, action="accept")
     assert answer.status_code == 403
     assert "is a link out of" in answer.json()["message"]
@@ -256,6 +260,8 @@ def test_many_at_once_lose_nothing(client: TestClient, reviewed: RunFolder) -> N
 
     with ThreadPoolExecutor(50) as pool:
         list(pool.map(until_saved, range(50)))
+        marks = np.zeros(SIZE[::-1], np.uint32)
+        assert {answer.status_code for answer in pool.map(lambda _: solve(client, marks), range(50))} == {200}
     lines = [json.loads(line) for line in reviewed.path("corrections", "journal.jsonl").read_text().splitlines()]
     assert len(lines) == 51
     for name in NAMES:

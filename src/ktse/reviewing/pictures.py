@@ -20,7 +20,7 @@ from ktse.data.image import image_size, opened, to_rgb
 from ktse.errors import RunError
 from ktse.files import atomic, label_type
 from ktse.reviewing.corrections import EditLayer, Entry
-from ktse.reviewing.order import by_need
+from ktse.reviewing.order import by_gain
 from ktse.run_folder import RunFolder, Scores
 from ktse.runtime.words import pixels
 from ktse.visual import PALETTE, overlay
@@ -77,7 +77,7 @@ class Pictures:
         notes = _noticed(self.run)
         images = [
             {**self._listed(index), "notes": notes.get(self.data.ids[index], [])}
-            for index in by_need(self.data, self._confidence)
+            for index in by_gain(self.data, self._confidence, self.edits.decided())
         ]
         kind = np.iinfo(self.kind)
         return {"classes": classes, "undecided": int(kind.max), "bytes": kind.bits // 8, "images": images}
@@ -152,8 +152,9 @@ class Pictures:
                 return to_rgb(kept)
         small = self.data.read(index, THUMBNAIL)
         small.thumbnail((THUMBNAIL, THUMBNAIL))
-        with suppress(OSError), atomic(path) as part:  # a full disk makes the page slower, and no more
-            part.write_bytes(_jpeg(small, 90))
+        if path.parent.resolve().is_relative_to(self.run.root.resolve()):  # links do not lead out of the run
+            with suppress(OSError), atomic(path) as part:  # a full disk makes the page slower, and no more
+                part.write_bytes(_jpeg(small, 90))
         return small
 
     def _shown(self, index: int) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 from PIL import Image
@@ -30,6 +31,7 @@ class Solver:
     def __init__(self, pictures: Pictures) -> None:
         self.pictures = pictures
         self._image = lru_cache(maxsize=8)(self._read)
+        self._one = Lock()  # many at once would need more memory and answer no sooner
 
     def solved(self, index: int, marks: np.ndarray, threshold: float) -> tuple[list[int], np.ndarray]:
         """Labels, and the share of each at each pixel.
@@ -65,7 +67,8 @@ class Solver:
             prior = np.where(kinds == WAS, before, prior)
         said = same & (kinds == IS)
         fixed = (kinds == IS) | (same & (kinds == IS_NOT))
-        shares = solve(self._image(index, (width, height)), prior, said, fixed)
+        with self._one:
+            shares = solve(self._image(index, (width, height)), prior, said, fixed)
         return labels, (shares * 255).round().astype(np.uint8)
 
     def _read(self, index: int, size: tuple[int, int]) -> np.ndarray:

@@ -33,7 +33,7 @@ WALK_RADIUS = 5
 """A step of the random walk leads to pixels, at a quarter of the image's size, closer than this (published)."""
 
 PEAK = 0.5
-"""Power of its peak that a class's score is divided by after PAR. Before PAR each peak is 1; how much of it is left
+"""Power of its peak that "even" divides a class's score by. Before PAR each peak is 1; how much of it is left after it
 depends on the size of the thing and on the texture around it, so that one threshold does not suit all images. Divided
 by the whole peak, scores no longer say in which images a class is weak (docs/measurements/small-things.md)."""
 
@@ -67,6 +67,8 @@ def soft_refiner(
         for name in recipe.method:
             if name == "par":
                 scores = _flow(image, scores, size, recipe)
+            elif name == "even":
+                scores = _even(scores)
             elif name == "irn" and network is not None:
                 scores = _walk(image, scores, network, fabric, recipe)
             elif name == "sam" and sam is not None:
@@ -84,8 +86,11 @@ def _flow(image: Image.Image, scores: Tensor, size: tuple[int, int], recipe: Ref
     picture = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(scores.device).float() / 255
     small = interpolate(picture, size, mode="bilinear", align_corners=False, antialias=True)
     refined = pixel_adaptive_refinement(small, _resized(scores, size)[None], recipe.iterations)[0]
-    refined = (refined / GROWTH**recipe.iterations).clamp(0, 1)
-    return refined / refined.amax(dim=(1, 2), keepdim=True).clamp(min=LEAST_PEAK) ** PEAK
+    return (refined / GROWTH**recipe.iterations).clamp(0, 1)
+
+
+def _even(scores: Tensor) -> Tensor:
+    return scores / scores.amax(dim=(1, 2), keepdim=True).clamp(min=LEAST_PEAK) ** PEAK
 
 
 def _walk(image: Image.Image, scores: Tensor, network: AffinityNetwork, fabric: Fabric, recipe: RefineRecipe) -> Tensor:
@@ -96,7 +101,7 @@ def _walk(image: Image.Image, scores: Tensor, network: AffinityNetwork, fabric: 
 
 
 def _vote(image: Image.Image, scores: Tensor, sam: Sam, fabric: Fabric) -> Tensor:
-    scores = scores / scores.amax(dim=(1, 2), keepdim=True).clamp(min=1e-5)  # as CAMs are
+    scores = scores / scores.amax(dim=(1, 2), keepdim=True).clamp(min=LEAST_PEAK)  # as CAMs are
     with fabric.autocast():
         candidates = sam(image, peaks(scores, SAM_POINTS), boxes(scores), (scores.shape[1], scores.shape[2]))
     return vote(scores, candidates)

@@ -2,6 +2,8 @@
 
 import { NOT, PAINTED } from "./marks.js";
 
+const STRANGE = 48; // how unlike two pixels are of which the scores name another class, as a difference of colours
+
 // Number of the area of each pixel, and of each area: label, size, whether it touches the edge of the image.
 function areas(label, width, height) {
   const number = new Int32Array(label.length).fill(-1);
@@ -68,14 +70,18 @@ export function removeIslands(label, hand, width, height, share = 0.05) {
   return paint(label, hand, number, becomes);
 }
 
-// Paint the connected area whose colour is like that at a place; returns the number of pixels.
-export function region(label, hand, width, height, photo, place, tolerance, value) {
+// Paint the connected area whose colour and score are like those at a place; returns the number of pixels.
+export function region(label, hand, width, height, { photo, found }, place, tolerance, value) {
   const x = Math.floor(place.x), y = Math.floor(place.y);
   if (x < 0 || y < 0 || x >= width || y >= height) return 0;
   const start = y * width + x;
   const [red, green, blue] = photo.subarray(4 * start, 4 * start + 3);
   const limit = tolerance * tolerance;
-  const alike = (at) => (photo[4 * at] - red) ** 2 + (photo[4 * at + 1] - green) ** 2 + (photo[4 * at + 2] - blue) ** 2 <= limit;
+  const unlike = (at) => {
+    if (!found) return 0;
+    return found.label[at] === found.label[start] ? (found.best[at] - found.best[start]) / 4 : STRANGE;
+  };
+  const alike = (at) => (photo[4 * at] - red) ** 2 + (photo[4 * at + 1] - green) ** 2 + (photo[4 * at + 2] - blue) ** 2 + unlike(at) ** 2 <= limit;
   const seen = new Uint8Array(label.length);
   const stack = [start];
   seen[start] = 1;

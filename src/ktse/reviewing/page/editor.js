@@ -6,6 +6,7 @@ import { Doc } from "./doc.js";
 import { Panel } from "./panel.js";
 import { postSolve } from "./api.js";
 import { marksOf, NOT, PAINTED, takeSolution } from "./marks.js";
+import { Outline } from "./outline.js";
 import { listen } from "./pointer.js";
 import { cutAt, recut, strongest } from "./scores.js";
 import { View } from "./view.js";
@@ -17,6 +18,7 @@ export class Editor {
   constructor(run, gallery, bar) {
     Object.assign(this, { run, gallery, bar, doc: null, loading: null, order: [] });
     this.view = new View(part("canvas"));
+    this.outline = new Outline(this.view);
     this.panel = new Panel(run, this);
     this.shown = "mask";
     this.tool = "tell"; // "tell", "brush", "shape" or "region"
@@ -30,7 +32,7 @@ export class Editor {
       move: (at) => this.paint(at),
       end: () => this.finish(),
       cancel: () => {
-        this.view.path = null;
+        this.outline.show();
         this.doc?.history.cancel();
         this.refresh();
       },
@@ -47,6 +49,7 @@ export class Editor {
     this.solving?.abort();
     this.solving = null;
     const mine = (this.loading = new AbortController());
+    this.outline.clear();
     Object.assign(this, { doc: null, order, id, shown: "mask" });
     this.reveal(true);
     this.view.clear();
@@ -105,6 +108,7 @@ export class Editor {
     const doc = this.doc;
     if (!doc || !this.available(name)) return;
     this.shown = name;
+    if (name !== "mask") this.outline.clear();
     this.panel.viewing(name);
     part("loading").hidden = true;
     if (name === "mask") this.refresh();
@@ -139,6 +143,7 @@ export class Editor {
   hover(at) {
     const paints = at && this.doc && this.shown === "mask" && ["tell", "brush"].includes(this.tool) && this.value() !== null;
     this.view.cursor = paints ? { ...at, radius: this.radius() } : null;
+    if (this.outline.points.length && !this.doc?.history.before) this.outline.show(at);
     this.view.draw();
   }
 
@@ -163,27 +168,43 @@ export class Editor {
       const box = stroke(label, hand, doc.width, doc.height, path.at(-1), at, this.radius(), this.value(), code);
       if (box) this.refresh(box);
     } else if (this.tool === "shape") {
-      this.view.path = path;
+      this.view.path = [...this.outline.points, ...path];
       this.view.draw();
     } else { // the further the hand moves, the more colours are alike
       label.set(doc.history.before.label);
       hand.set(doc.history.before.hand);
       const far = (Math.hypot(at.x - path[0].x, at.y - path[0].y) * this.view.scale) / (devicePixelRatio || 1);
-      region(label, hand, doc.width, doc.height, doc.colours, path[0], 16 + far / 2, this.value());
+      region(label, hand, doc.width, doc.height, { photo: doc.colours, found: doc.found }, path[0], 16 + far / 2, this.value());
       this.refresh();
     }
     path.push(at);
   }
 
   finish() {
-    const { doc, path } = this;
-    if (this.tool === "shape") {
-      this.view.path = null;
-      if (path.length > 3) shape(doc.label, doc.edit.hand, doc.width, doc.height, path, this.value());
-      this.refresh();
-    }
+    if (this.tool === "shape") this.enclose(this.outline.add(this.path));
     this.commit();
     if (this.tool === "tell" || this.solving) this.solve();
+  }
+
+  // Paint what a closed line surrounds, if there is one.
+  enclose(points) {
+    if (!points) return;
+    const { doc } = this;
+    if (!doc.history.before) doc.history.begin();
+    shape(doc.label, doc.edit.hand, doc.width, doc.height, points, this.value());
+    this.view.path = null;
+    this.refresh();
+    this.commit();
+  }
+
+  // Keys while corners are set: close the line, forget it, take back the last corner; false if there are none.
+  atOutline(key) {
+    if (!this.outline.points.length) return false;
+    if (key === "Enter") this.enclose(this.outline.close());
+    else if (key === "Escape") this.outline.clear();
+    else if (key === "z") this.outline.back();
+    else return false;
+    return true;
   }
 
   // Solve the mask again from all that the person has said; the answer belongs to the step before it.
@@ -191,6 +212,7 @@ export class Editor {
     const { doc } = this;
     this.solving?.abort();
     const mine = (this.solving = new AbortController());
+    const slow = setTimeout(() => this.solving === mine && this.panel.hint("Solving the mask again ..."), 250);
     const { past } = doc.history;
     const [step, marks] = [past.at(-1), marksOf(doc.edit, doc.width, doc.height, doc.about.solved, this.run.undecided)];
     try {
@@ -208,6 +230,9 @@ export class Editor {
       if (error.name === "AbortError") return;
       this.solving = null;
       if (this.doc === doc) this.bar.say(doc.id, `${doc.id}: ${error.message}`, { Close: () => {} });
+    } finally {
+      clearTimeout(slow);
+      if (this.shown === "mask" && this.solving !== mine) this.panel.hint("");
     }
   }
 

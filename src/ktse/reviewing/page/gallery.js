@@ -71,8 +71,10 @@ export class Gallery {
       button.hidden = state === "draft" && !count.draft && this.state !== "draft";
     }
     this.shown = fits.filter((image) => !this.state || image.state === this.state || (this.state === "draft" && image.draft));
-    if (part("order").value === "name") this.shown.sort((a, b) => (a.id < b.id ? -1 : 1));
-    else this.shown.sort((a, b) => (a.state !== "open") - (b.state !== "open")); // what is decided needs no look
+    const order = part("order").value;
+    if (order === "name") this.shown.sort((a, b) => (a.id < b.id ? -1 : 1));
+    if (order === "unsure") this.shown.sort((a, b) => (a.confidence ?? 2) - (b.confidence ?? 2));
+    if (order !== "name") this.shown.sort((a, b) => (a.state !== "open") - (b.state !== "open")); // what is decided needs no look
     part("start").disabled = !this.shown.length;
     part("none").hidden = this.shown.length > 0;
     this.sayHowToLearn();

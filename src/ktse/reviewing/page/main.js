@@ -36,6 +36,7 @@ function help() {
 
 function act(editor, key) {
   const { panel, view, doc } = editor;
+  if (editor.atOutline(key)) return;
   const work = {
     a: () => editor.decide("accept"), Enter: () => editor.decide("accept"),
     r: () => editor.decide("reject"), q: () => editor.decide("reopen"),

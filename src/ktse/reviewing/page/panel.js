@@ -6,9 +6,9 @@ const part = (id) => document.getElementById(id);
 const VIEWS = [["mask", "Mask", "M"], ["photo", "Photo", "P"], ["fused", "Fused", "F"], ["prediction", "Prediction", "D"], ["heat", "CAM", "H"]];
 const HINTS = { photo: "Photo alone.", fused: "Fused mask.", prediction: "Prediction, without tags.", heat: "CAM of" };
 const NOTES = {
-  tell: "Draw a short line inside. The mask around it is solved again.",
-  shape: "Draw around an area.",
-  region: "Press on an area of one colour. Drag away from the point for more.",
+  tell: "Draw a short line. The mask is solved again.",
+  shape: "Draw around an area, or click its corners. Enter or a double click closes the line.",
+  region: "Press on an area of one colour and score. Drag away from the point for more.",
 };
 
 export class Panel {
@@ -150,7 +150,7 @@ export class Panel {
   listCuts(doc) {
     const labels = [...(doc.scores?.labels ?? [])];
     part("cut").replaceChildren(new Option("all classes", ""), ...labels.map((label) => new Option(this.byLabel.get(label).name, label)));
-    part("cut-line").hidden = labels.length < 2;
+    part("cut").hidden = labels.length < 2;
   }
 
   row(label, name, colour, key) {
@@ -188,6 +188,7 @@ export class Panel {
 
   // "tell", "brush", "shape" or "region".
   use(tool) {
+    this.editor.outline.clear();
     this.editor.tool = tool;
     for (const name of ["tell", "brush", "shape", "region"]) part(`tool-${name}`).setAttribute("aria-pressed", name === tool);
     part("size-line").hidden = tool !== "brush";
