@@ -133,11 +133,17 @@ def read_json(path: Path) -> Any:
     """
     advice = "Is this a run folder? ktse run makes one."
     with reading(path, kind=RunError, missing=advice, hint=AGAIN, most=MOST_TEXT):
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        if r"\u" in text:  # half a character, which no file can hold
+            json.dumps(content, ensure_ascii=False).encode()
+        return content
 
 
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number")
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?", re.ASCII)

@@ -45,14 +45,20 @@ class Job:
         """Images and tags, without the images that check could not read, if the user wants these skipped."""
         if not self.recipe.data.skip_bad:
             return self.given.images
-        return self.given.images.without(self.run.checked().get("unreadable", []))
+        return self.given.images.without(self._checked().get("unreadable", []))
 
     @property
     def extent(self) -> Extent:
         """How much there is to work on; pixels are known after check."""
-        data, checked = self.data, self.run.checked()
+        data, checked = self.data, self._checked()
         pixels, tagged = (checked.get(name, 0) for name in ("pixels", "tagged_pixels"))
         return Extent(len(data), len(data.training), len(data.classes), pixels, tagged)
+
+    def _checked(self) -> dict[str, Any]:
+        """What check found; nothing if its file was damaged since, so that it will be done again."""
+        with suppress(RunError):
+            return self.run.checked()
+        return {}
 
     def made_from(self, stage: Stage) -> dict[str, Any]:
         """Everything that a stage's result depends on: settings by dotted name, and hashes of everything else."""
@@ -245,9 +251,9 @@ class Job:
 
     def _record(self, stage: Stage, *, goes_on: bool, wanted_back: bool) -> None:
         """Do a stage and note in the manifest what it was made from, how long it took and how it ended."""
-        clock, work = time.monotonic(), time.process_time()
-        before, former = self.entry(stage), self.run.index(stage.name)
+        clock, work, before = time.monotonic(), time.process_time(), self.entry(stage)
         spent, worked = (before.get(name, 0.0) if goes_on else 0.0 for name in ("seconds", "processor_seconds"))
+        former = self.run.index(stage.name)
         adopted = {"adopted": before["adopted"]} if goes_on and "adopted" in before else {}
         entry: dict[str, Any] = adopted | {
             "state": "running",
@@ -257,9 +263,9 @@ class Job:
             "versions": versions(),
             "processes": world_size(),
         }
-        started = {**entry, "seconds": spent, "processor_seconds": worked}
-        self.run.write_index(stage.name, {"entry": started})
-        self.run.record(stage.name, started)
+        begun = {**entry, "seconds": spent, "processor_seconds": worked}
+        self.run.write_index(stage.name, {"entry": begun})
+        self.run.record(stage.name, begun)
         try:
             wait_for_all()
             with machine_limits(stage.costs.lower):

@@ -29,6 +29,7 @@ from ktse.models.feature_head import FINER
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
 from ktse.runtime.processes import my_share, rank, wait_for_all, world_size
+from ktse.runtime.reading import reading
 from ktse.runtime.words import many
 
 GIGABYTE = 10**9
@@ -71,10 +72,11 @@ class KeptFeatures:
         if not path.is_file():
             return None
         try:
-            found = read_npz(path)
+            with reading(path, kind=RunError):
+                found = read_npz(path)
+                return _unpacked(found) if str(found.get("made_from", "")) == self.made_from(index) else None
         except RunError:  # a file that was cut short is made again
             return None
-        return _unpacked(found) if str(found.get("made_from", "")) == self.made_from(index) else None
 
     def made_from(self, index: int) -> str:
         """What the file of an image says that it was made from."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
 from collections.abc import Mapping
@@ -87,7 +88,8 @@ def read_any(path: Path) -> dict[str, Tensor]:
                 return dict(load_file(path))
             case ".pth" | ".pt" | ".ckpt" | ".bin":
                 _require_stored(path)
-                content = torch.load(path, map_location="cpu", weights_only=True)
+                # From memory, since torch asks a file for as many bytes as somebody wrote in it.
+                content = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
                 return _state_dict(content, path)
     raise DataError(f"the ending of {path} is unknown", hint="Known are .params, .pth, .pt, .ckpt, .bin, .safetensors.")
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ktse.errors import DataError, KtseError, RecipeError
 from ktse.recipe import PredictRecipe
-from ktse.recipe.load import known_settings, merged, recipe_from_dict
+from ktse.recipe.load import known_settings, merged, recipe_from_dict, to_dict
 from ktse.runtime.reading import reading
 
 INPUT, FACTOR, LABEL, PROBABILITY, SEEN = "image", "factor", "label", "probability", "seen_"
@@ -61,9 +61,11 @@ class OnnxModel:
             if not self.classes or not all(isinstance(name, str) for name in self.classes):
                 raise ValueError("its classes are no names")
             self.settings: dict[str, Any] = known_settings({"predict": json.loads(metadata["predict"])})["predict"]
-            recipe_from_dict({"predict": self.settings}, str(path))
+            self.settings = to_dict(recipe_from_dict({"predict": self.settings}, str(path)).predict)
             known = {output.name for output in self.session.get_outputs()}
             self.free = any(one.name == FACTOR for one in self.session.get_overridable_initializers())
+        if f"{SEEN}0" in known and sum(name.startswith(SEEN) for name in known) != len(self.settings["scales"]):
+            raise DataError(f"{path} is not a model that ktse exported", where="its graph has other scales", hint=hint)
         if f"{SEEN}0" not in known:
             raise DataError(
                 f"{path} was exported by ktse {metadata.get('ktse_version', '0.1.0')}, whose graph lacks size, scales "

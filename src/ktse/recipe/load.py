@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser, set_parsing_settings
 
 from ktse.errors import RecipeError
 from ktse.recipe import Recipe
-from ktse.recipe.values import absolute, filled, short
+from ktse.recipe.values import MOST_BYTES, File, absolute, filled, fitted, short
 from ktse.recipe.yaml_file import read_yaml
 from ktse.runtime.console import say_once
 
@@ -29,9 +29,6 @@ RECIPES = [
     "coco14-vgg",
 ]
 GROUPS = tuple(group.name for group in dataclasses.fields(Recipe))
-
-BEGIN = "# Every setting of this run, as ktse wrote it. The last line shows that the file is whole."
-END = "# whole"
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -49,7 +46,11 @@ def recipe_path(name: str | Path) -> Path:
     Raises:
         RecipeError: there is no such recipe.
     """
-    if str(name) in RECIPES:
+    try:
+        name = fitted(File, name)
+    except ValueError as error:
+        raise RecipeError(f"the recipe is {short(name)}, but must be a name or {error}") from error
+    if name in RECIPES:
         return Path(str(resources.files("ktse.recipe") / "packaged" / f"{name}.yaml"))
     if not Path(name).is_file():
         raise RecipeError(
@@ -75,17 +76,9 @@ def load_recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> 
     return changed(recipe, settings) if settings else recipe
 
 
-def is_cut_short(text: str) -> bool:
-    """Whether the recipe.yaml of a run has lost its end or all of it: what is left would mean other settings."""
-    return text.startswith(BEGIN[: len(text)]) and not text.rstrip().endswith(END)
-
-
 def _read(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Plain nested values of a recipe file, on top of those of its base."""
-    hint = "If it is that of a run: ktse verify RUN --repair puts it back."
-    content = read_yaml(path, hint=hint) or {}
-    if is_cut_short(path.read_text(encoding="utf-8")):
-        raise RecipeError(f"{path} is empty or cut short", hint=hint)
+    content = read_yaml(path) or {}
     if not isinstance(content, dict):
         raise RecipeError(f"{path} does not hold settings", hint="Write lines such as 'classify: {epochs: 10}'.")
     base = content.pop("base", None)
@@ -93,8 +86,10 @@ def _read(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:
         return content
     if path in followed:
         raise RecipeError(f"{path} is based on itself", where=map(str, followed))
-    beside = path.parent / str(base)
-    return merged(_read(recipe_path(beside if beside.is_file() else str(base)), (*followed, path)), content)
+    if not isinstance(base, str) or "\0" in base or len(base) > MOST_BYTES:
+        raise RecipeError(f"the base of {path} is {short(base)}, but must be the name of a recipe or a file")
+    beside = path.parent / base
+    return merged(_read(recipe_path(beside if beside.is_file() else base), (*followed, path)), content)
 
 
 def given_recipe(

@@ -25,11 +25,15 @@ import numpy as np
 
 from ktse.errors import RunError
 from ktse.files import read_label_map, read_lines, write_label_map
+from ktse.runtime.shapes import A_NUMBER, COUNT, misfit
 
 State = Literal["open", "accepted", "corrected", "rejected"]
 Action = Literal["draft", "accept", "reject", "reopen"]
 
 STATES = get_args(State)
+
+LINE = {"revision": COUNT, "threshold": A_NUMBER}
+"""What a line of the journal holds, beside names."""
 
 
 class OutdatedError(Exception):
@@ -221,8 +225,13 @@ class EditLayer:
         entries = {}
         for line in read_lines(self._journal):
             name, state = line.get("image"), line.get("state")
-            if isinstance(name, str) and name in ids and state in STATES:
-                entries[name] = Entry(cast(State, state), int(line["revision"]), False, line.get("threshold"))
+            if not isinstance(name, str) or name not in ids or not isinstance(state, str):
+                continue
+            if wrong := misfit(line, LINE):
+                hint = "Remove this line; the masks stay."
+                raise RunError(f"{self._journal} is damaged", where=wrong, hint=hint)
+            if state in STATES:
+                entries[name] = Entry(cast(State, state), line.get("revision", 0), False, line.get("threshold"))
         masks, drafts = _pictures(self.root), _pictures(self.root / ".drafts")
         for name in ids & (entries.keys() | masks | drafts):
             entry = entries.get(name, Entry())

@@ -128,6 +128,6 @@ def _why_stale(job: Job, stage: Stage, entry: dict[str, Any], there: bool, looke
         return [error.what]
     if stage is CHECK:  # made from the images alone
         return []
-    if entry["made_from"].get("its form on disk", 1) != stage.layout:
+    if entry.get("made_from", {}).get("its form on disk", 1) != stage.layout:
         return ["an earlier version made it"]
     return overtaken(job.run, job.recipe, stage)
