@@ -144,12 +144,14 @@ def polygon(points: np.ndarray) -> Area:
             raise ValueError("a polygon needs three points or more, each with a finite x and y")
         width, height = size
         crossed = np.zeros((height, width + 1), np.int64)
-        for (x, y), (to_x, to_y) in zip(points, np.roll(points, -1, axis=0), strict=True):
-            low, high = sorted((y, to_y))
-            rows = np.arange(*np.clip(np.ceil([low - 0.5, high - 0.5]), 0, height).astype(int))
-            if len(rows):
-                at = x + (rows + 0.5 - y) * (to_x - x) / (to_y - y)
-                np.add.at(crossed, (rows, np.clip(np.ceil(at - 0.5), 0, width).astype(int)), 1)
+        ends = np.roll(points, -1, axis=0)
+        low, high = np.sort([points[:, 1], ends[:, 1]], axis=0)
+        first, last = np.clip(np.ceil([low - 0.5, high - 0.5]), 0, height).astype(int)  # rows whose middle it crosses
+        edge = np.repeat(np.arange(len(points)), last - first)
+        rows = np.arange(len(edge)) - np.repeat(np.cumsum(last - first) - last, last - first)
+        (x, y), (to_x, to_y) = points[edge].T, ends[edge].T
+        at = x + (rows + 0.5 - y) * (to_x - x) / (to_y - y)
+        np.add.at(crossed, (rows, np.clip(np.ceil(at - 0.5), 0, width).astype(int)), 1)
         return np.asarray(np.cumsum(crossed[:, :-1], axis=1) % 2 == 1)
 
     return draw
