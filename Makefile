@@ -6,13 +6,13 @@ STAMP := $(VENV)/.installed
 # On many cores; each process takes whole files of tests, so that what these share is made once.
 TOGETHER := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: install demo test test-fast fuzz test-lowest test-newest wheel lint bench clean
+.PHONY: install demo test test-fast trust fuzz test-lowest test-newest wheel lint bench clean
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,coco,export]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,coco,export,offline]'
 	touch $(STAMP)
 
 demo: $(STAMP)
@@ -23,6 +23,10 @@ test: $(STAMP)
 
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest $(TOGETHER) -m "not trains"
+
+# Kills, power losses, faults, pairs of processes: a quarter of an hour on one core; TRUST=4 make trust takes an hour.
+trust: $(STAMP)
+	$(BIN)/python -m pytest tests/trust --ignore tests/trust/test_fuzz.py -m trust
 
 # 20,000 hostile inputs: FUZZ is the number for each parser that loads no torch.
 FUZZ ?= 1200

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from ktse.checking.disk import maps_need, networks_need
+from ktse.checking.in_advance import disk_need, maps_need
+from ktse.pipeline import stages_of
 from ktse.recipe.load import load_recipe
 from ktse.runtime.console import in_words
+from ktse.staleness import Extent
 
 # Name, recipe, images for training, images for validation, classes, pixels of an image, tags of an image.
 SETS = (
@@ -20,9 +22,12 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for title, name, training, validation, classes, pixels, tags in SETS:
         images, recipe = training + validation, load_recipe(name)
-        maps = maps_need(images, classes, images * pixels, round(images * pixels * tags), recipe)
-        networks = sum(networks_need(training, classes, recipe).values())
-        total = sum(maps.values()) + networks
+        extent, stages = (
+            Extent(images, training, classes, images * pixels, round(images * pixels * tags)),
+            stages_of(recipe),
+        )
+        maps, total = maps_need(stages, extent, recipe), disk_need(stages, extent, recipe)
+        networks = total - sum(maps.values())
         seeds, masks = maps.pop("seeds"), maps.pop("masks")
         cells = (seeds, masks, sum(maps.values()), networks, total)
         print(f"| {title} | `{name}` | {' | '.join(map(in_words, cells))} |")

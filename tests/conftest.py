@@ -32,7 +32,7 @@ TRAINING_FILES = (
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what `make test-fast` leaves out, and leave out the attacks that take long unless they are asked for."""
+    """Mark what `make test-fast` leaves out, and leave out what only `make trust` does."""
     if "trust" not in config.option.markexpr:
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("trust")])
         items[:] = [item for item in items if not item.get_closest_marker("trust")]

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image, ImageDraw
 
 from ktse.data.classes import COCO_CLASSES
+from ktse.files import digest
 from ktse.job import Job
 from ktse.pipeline import CHECK, STAGES
 from ktse.staleness import Stage
@@ -241,6 +243,18 @@ FORMS: dict[str, Callable[[Path], list[str]]] = {
     "kaggle": kaggle, "subfolders": subfolders, "voc": voc, "coco": coco, "datasets": saved,
 }  # fmt: skip
 """Each form with what writes it and returns the command line's arguments for it."""
+
+
+def written_by_ktse(run: Path, name: str, text: str) -> None:
+    """Write a file of a finished run as if its stage had written it."""
+    (run / name).write_text(text, encoding="utf-8")
+    for path in (run / "index").glob("*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if name in content.get("files", {}):
+            content["files"][name] = [(run / name).stat().st_size, digest(run / name)]
+        if name == "recipe.yaml" and "settings" in content:
+            content["settings"] = yaml.safe_load(text)
+        path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def alter(monkeypatch: pytest.MonkeyPatch, stage: Stage, **fields: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fakes import alter, empty_stages
+from ktse.artefacts import made_with
 from ktse.data.demo.scenes import make_scenes
 from ktse.errors import DataError, RunError
 from ktse.job import Job
@@ -213,7 +214,7 @@ def test_affinity_is_done_only_if_the_chain_walks(
 ) -> None:
     done: list[str] = []
     monkeypatch.setattr(Job, "do", lambda self, stage: done.append(stage.name))
-    monkeypatch.setattr("ktse.pipeline.say_disk", lambda *_: None)
+    monkeypatch.setattr("ktse.pipeline.say_costs", lambda *_: None)
     run_all(job(scenes, tmp_path, refine__method=method))
     assert len(done) == stages
     assert ("affinity" in done) == ("irn" in method)
@@ -289,12 +290,12 @@ def test_what_a_user_has_removed_is_made_anew_and_nothing_else(
     whole, done = finished
     path = whole.run.path(removed)
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert len(whole.gone(stage)) == made_anew
+    assert len(made_with(stage, whole.wrong(stage))) == made_anew
     for each in ALL:
         whole.do(each)
     assert done == [stage.name]
-    assert f"{stage.name}: files are gone" in capsys.readouterr().err
-    assert not whole.gone(stage)
+    assert f"{stage.name}: {removed.partition('/')[0]}" in capsys.readouterr().err
+    assert not whole.wrong(stage)
 
 
 def test_a_result_that_a_later_stage_overtook_says_so(finished: tuple[Job, list[str]], scenes: Path) -> None:

@@ -14,15 +14,17 @@ from PIL import Image
 
 import ktse
 from ktse.cli import main
+from ktse.run_folder import RunFolder
 from ktse.terminal.parser import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TINY = [
-    "--classify.backbone", "resnet10t", "--classify.output_stride", "16", "--classify.epochs", "2",
-    "--classify.warmup", "1", "--classify.crop", "32", "--classify.long_side", "[32,40]", "--segment.encoder",
-    "resnet10t", "--segment.epochs", "1", "--segment.crop", "32", "--segment.long_side", "[32,40]", "--segment.weights",
-    "none", "--seed.scales", "[1.0]", "--seed.long_side", "40", "--predict.long_side", "40", "--compute.workers", "0",
+    "--classify.backbone", "resnet10t", "--classify.output_stride", "16", "--classify.weights", "none",
+    "--classify.epochs", "2", "--classify.warmup", "1", "--classify.crop", "32", "--classify.long_side", "[32,40]",
+    "--segment.encoder", "resnet10t", "--segment.weights", "none", "--segment.epochs", "1", "--segment.crop", "32",
+    "--segment.long_side", "[32,40]", "--seed.scales", "[1.0]", "--seed.long_side", "40", "--predict.long_side", "40",
+    "--compute.workers", "0",
 ]  # fmt: skip
 
 
@@ -67,10 +69,17 @@ def test_the_commands_on_ones_own_photos_do_what_they_promise(photos: Path) -> N
 
 
 @pytest.mark.trains
-def test_the_demo_draws_its_scenes_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("package", [Path("weights.pth"), None])
+def test_the_demo_draws_its_scenes_and_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: Path | None
+) -> None:
+    """With the weights' package, which a setting replaces here, and without."""
+    monkeypatch.setattr("ktse.models.packaged.packaged_file", lambda _: package)
     monkeypatch.chdir(tmp_path)
     assert main([*TYPED[0], "--images", "12", *TINY]) == 0
-    assert (tmp_path / "runs" / "demo" / "report.html").is_file()
+    run = RunFolder(tmp_path / "runs" / "demo")
+    assert run.path("report.html").is_file()
+    assert run.read_recipe().segment.on_features == (package is not None)
 
 
 @pytest.mark.parametrize("arguments", MENTIONED, ids=" ".join)

@@ -18,6 +18,7 @@ __all__ = [
     "demo",
     "evaluate",
     "export",
+    "import_masks",
     "import_weights",
     "load",
     "phenomenon",
@@ -29,6 +30,7 @@ __all__ = [
     "seed",
     "segment",
     "status",
+    "verify",
 ]
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         demo,
         evaluate,
         export,
+        import_masks,
         import_weights,
         load,
         predict,
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
         seed,
         segment,
         status,
+        verify,
     )
     from ktse.research.ablate import ablate
     from ktse.research.phenomenon import phenomenon

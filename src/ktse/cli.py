@@ -29,9 +29,10 @@ from ktse.terminal.completion import completion_script, wants_completion
 from ktse.terminal.fault import fault
 from ktse.terminal.help import settings_help, wants_settings
 from ktse.terminal.parser import VERBS, make_parser
-from ktse.terminal.tables import MEASURED, show_evaluation, show_status
+from ktse.terminal.tables import MEASURED, show_evaluation, show_status, show_verified
 from ktse.terminal.wrong import in_plain_words
 from ktse.verbs.status import Status
+from ktse.verbs.verify import Verified
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         130 if interrupted.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    # Threads that wait for each other by spinning make a busy machine several times slower. Read when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if argv is None else argv)
     name = words[0] if words else ""
     try:
@@ -103,6 +106,9 @@ def _show(name: str, result: Any, as_json: bool, log: Log) -> int:
     if isinstance(result, Checked):
         print(json.dumps(vars(result))) if as_json else show_checked(result)
         return 1 if result.errors else 0
+    if isinstance(result, Verified):
+        show_verified(result)
+        return 0 if result.sound else 1
     if isinstance(result, Status):
         show_status(result)
     elif name in ("run", "demo") and isinstance(result, RunFolder):

@@ -1,16 +1,19 @@
-"""Whole files: written atomically, read with errors that name them. JSON, arrays, tables and label maps; no pickle."""
+"""Whole files: written atomically and durably, read with errors that name them. JSON, arrays, tables, label maps."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 import os
 import re
+import sys
 import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from ktse.errors import RunError
+from ktse.runtime.processes import is_running
 from ktse.runtime.reading import reading, reason
 from ktse.visual import PALETTE
 
@@ -26,23 +30,87 @@ AGAIN = "Remove it and repeat the stage."
 
 MOST_TEXT, MOST_ARRAYS = 1 << 28, 1 << 29
 """Bytes that a text file, and the arrays of one file, of a run may have; what ktse writes has far less."""
+PART = re.compile(r"\.[0-9a-f]{8}\.(\d+)\.part")
+"""Name of a file that is being written, with the number of the process that writes it."""
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, which takes its place only if the block ends without an error."""
+def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Give a temporary path beside `path`, which takes its place only if the block ends without an error.
+
+    Args:
+        path: the file.
+        durable: whether it is on the disk, whatever happens to the machine, when the block has ended. One of many small
+            files need not be: whoever writes them calls `settle` for all of them at the end.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Short, since the path's own name may be as long as a name can be.
     temporary = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.part")
     try:
         yield temporary
-        temporary.replace(path)
+        if durable:
+            flush(temporary)
+        rename(temporary, path)
+        if durable:
+            flush_folder(path.parent)
     except OSError as error:
         if error.filename in (None, str(temporary)):  # the user knows the file by its own name
             error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Let a file or folder take the place of another; what was there is gone."""
+    source.replace(target)
+
+
+def flush(path: Path) -> None:
+    """Wait until the content of a file is on the disk."""
+    with path.open("rb+" if sys.platform == "win32" else "rb") as file:
+        os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk; Windows does not need it."""
+    if sys.platform == "win32":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def settle(paths: Sequence[Path]) -> None:
+    """Wait until many files are on the disk, with their names; many at once, which a disk does faster."""
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(flush, paths))
+        list(pool.map(flush_folder, sorted({path.parent for path in paths})))
+
+
+def digest(path: Path) -> str:
+    """Hash of a file: 32 hexadecimal digits of BLAKE2."""
+    found = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            found.update(block)
+    return found.hexdigest()
+
+
+def append(path: Path, text: str) -> None:
+    """Add text to the end of a log, in UTF-8; `flush` it where it must be on the disk."""
+    with path.open("a", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+def leftovers(root: Path) -> Iterator[Path]:
+    """Files in a folder and its subfolders that a process on this machine was writing when it was killed."""
+    for place, _, names in os.walk(root):
+        for name in names:
+            if (found := PART.fullmatch(name)) and not is_running(int(found[1])):
+                yield Path(place, name)
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -141,11 +209,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def write_npz(path: Path, *, compress: bool = True, **arrays: np.ndarray) -> None:
-    """Write arrays atomically; object arrays are refused."""
+    """Write arrays atomically, as one of many files (see `atomic`); object arrays are refused."""
     for name, array in arrays.items():
         if array.dtype == object:
             raise TypeError(f"{name} would be pickled")
-    with atomic(path) as part, part.open("wb") as file:
+    with atomic(path, durable=False) as part, part.open("wb") as file:
         (np.savez_compressed if compress else np.savez)(file, **arrays)  # type: ignore[arg-type]
 
 
@@ -187,17 +255,18 @@ def undecided(label: np.ndarray) -> int:
     return int(np.iinfo(label.dtype).max)
 
 
-def write_label_map(path: Path, label: np.ndarray) -> None:
+def write_label_map(path: Path, label: np.ndarray, *, durable: bool = False) -> None:
     """Write a label map, atomically: palette PNG for uint8, grey PNG for uint16.
 
     Args:
         path: the file.
         label: (H, W) uint8 or uint16, 0 background, k class k, the type's largest value undecided.
+        durable: see `atomic`; one of many masks need not be, what a person has drawn must.
     """
     image = Image.fromarray(label)
     if label.dtype == np.uint8:
         image.putpalette(PALETTE.tobytes())
-    with atomic(path) as part:
+    with atomic(path, durable=durable) as part:
         image.save(part, format="PNG")
 
 

@@ -5,89 +5,26 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timezone
-from functools import cached_property
-from pathlib import Path
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
+from ktse.artefacts import damage, files_of, known, made_for, made_with, note, spare, wrong
 from ktse.data.dataset import TaggedImages
-from ktse.data.masks import Calibration, Corrections, Truth, open_calibration, open_corrections, open_truth
-from ktse.data.open import open_data
-from ktse.errors import RunError
+from ktse.data.given import Input
+from ktse.errors import KtseError, RunError
+from ktse.files import flush_folder, rename
 from ktse.recipe import Recipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, say_stage
 from ktse.runtime.environment import resources, versions
 from ktse.runtime.limits import machine_limits
-from ktse.runtime.processes import meet, rank, wait_for_all, world_size
-from ktse.staleness import Stage, changes, gone, short_hash
+from ktse.runtime.processes import from_first, meet, rank, wait_for_all, world_size
+from ktse.staleness import Extent, Stage, changes, short_hash
 
 IN_WORDS = ("the files of images and tags", "the files of images, the tags or what is kept for validation")
 """What check is made from, in the manifest and in a message."""
-
-
-Masks = TypeVar("Masks", Truth, Calibration, Corrections)
-
-
-def _shown(masks: Masks) -> Masks:
-    """The same masks, after a message about what was found."""
-    masks.say()
-    return masks
-
-
-class Input:
-    """What the user gave: images and tags, and masks for different uses; each is opened when first needed.
-
-    Args:
-        recipe: where everything is.
-    """
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-
-    @cached_property
-    def images(self) -> TaggedImages:
-        """Images and tags as they were given.
-
-        Raises:
-            DataError: they cannot be used.
-        """
-        return open_data(self.recipe.data)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Hash of images and tags, of the files no more than name, size and time of change."""
-        return self.images.fingerprint()
-
-    @cached_property
-    def truth(self) -> Truth | None:
-        """True masks for measuring, if the user gave some.
-
-        Raises:
-            DataError: they cannot be used.
-        """
-        masks = self.recipe.truth.masks
-        return _shown(open_truth(Path(masks), self.images)) if masks else None
-
-    @cached_property
-    def calibration(self) -> Calibration | None:
-        """True masks that choose the background threshold, if the user gave some.
-
-        Raises:
-            DataError: they cannot be used.
-        """
-        folder = self.recipe.refine.calibrate
-        return _shown(open_calibration(Path(folder), self.images)) if folder else None
-
-    @cached_property
-    def corrections(self) -> Corrections:
-        """Masks that a person has corrected, to learn from, if the user gave some.
-
-        Raises:
-            DataError: they cannot be used.
-        """
-        folder = self.recipe.segment.corrections
-        return _shown(open_corrections(Path(folder), self.images)) if folder else Corrections()
 
 
 class Job:
@@ -101,12 +38,21 @@ class Job:
 
     def __init__(self, run: RunFolder, recipe: Recipe, given: Input | None = None) -> None:
         self.run, self.recipe, self.given = run, recipe, given or Input(recipe)
+        self._whole: set[str] = set()  # stages whose files were all looked at
 
     @property
     def data(self) -> TaggedImages:
         """Images and tags, without the images that check could not read, if the user wants these skipped."""
-        unreadable = self.run.checked().get("unreadable", [])
-        return self.given.images.without(unreadable) if self.recipe.data.skip_bad else self.given.images
+        if not self.recipe.data.skip_bad:
+            return self.given.images
+        return self.given.images.without(self.run.checked().get("unreadable", []))
+
+    @property
+    def extent(self) -> Extent:
+        """How much there is to work on; pixels are known after check."""
+        data, checked = self.data, self.run.checked()
+        pixels, tagged = (checked.get(name, 0) for name in ("pixels", "tagged_pixels"))
+        return Extent(len(data), len(data.training), len(data.classes), pixels, tagged)
 
     def made_from(self, stage: Stage) -> dict[str, Any]:
         """Everything that a stage's result depends on: settings by dotted name, and hashes of everything else."""
@@ -131,22 +77,35 @@ class Job:
 
         Copied, unpacked or mounted anew, files have other times. Then check is done again; hours of training are not.
         """
-        return str(self.run.checked()["content"]) if self.state(check) == "done" else ""
+        seen = self.state(check) == "done" and not self.wrong(check)
+        return str(self.run.checked().get("content", "")) if seen else ""
 
     def key(self, stage: Stage) -> str:
         """Name for what a stage's result depends on: the one in the manifest, if it is still made from the same."""
-        entry = self.run.manifest().get(stage.name, {})
+        entry = self.entry(stage)
         if "made_from" in entry and not self._changes(stage, entry):
             return str(entry["key"])
         return short_hash({**self.made_from(stage), "stage": stage.name})
+
+    def entry(self, stage: Stage) -> dict[str, Any]:
+        """What is recorded of a stage; of two records, as one file was exchanged, the one that fits; empty: nothing."""
+        entry: dict[str, Any] = self.run.manifest().get(stage.name, {})
+        noted: dict[str, Any] = self.run.index(stage.name).get("entry", {})
+        alike = noted.get("key") in (None, entry.get("key"))
+        return entry if alike or self._is_right(stage, entry) or not self._is_right(stage, noted) else noted
+
+    def _is_right(self, stage: Stage, entry: dict[str, Any]) -> bool:
+        """Whether a record agrees with itself, and is of what the stage is made from now."""
+        before = entry.get("made_from", {})
+        return entry.get("key") == short_hash({**before, "stage": stage.name}) and not self._changes(stage, entry)
 
     def _changes(self, stage: Stage, entry: dict[str, Any]) -> list[str]:
         return changes(entry.get("made_from", {}), self.made_from(stage), stage.settings(Recipe()))
 
     def state(self, stage: Stage) -> str:
         """Return "done", "stale" (made from something else), "unfinished", or "missing"."""
-        entry = self.run.manifest().get(stage.name)
-        if entry is None or not any(self.run.path(name).exists() for name in stage.outputs):
+        entry = self.entry(stage)
+        if not entry or not any(self.run.path(name).exists() for name in stage.outputs):
             return "missing"
         if entry["key"] != self.key(stage):
             return "stale"
@@ -154,52 +113,122 @@ class Job:
 
     def why_stale(self, stage: Stage) -> list[str]:
         """What a stage was made from and is no longer the same, in words."""
-        return [text.replace(*IN_WORDS) for text in self._changes(stage, self.run.manifest()[stage.name])]
+        return [text.replace(*IN_WORDS) for text in self._changes(stage, self.entry(stage))]
 
-    def gone(self, stage: Stage) -> list[str]:
-        """Files of a finished stage that must be made again, as some are no longer there."""
-        return gone(self.run, self.recipe, stage, self.data.ids)
+    def wrong(self, stage: Stage, *, whole: bool = False) -> dict[str, str]:
+        """Files of a finished stage that are not as it has written them: by name, what is wrong with each.
 
-    def do(self, stage: Stage) -> None:
-        """Do one stage, or go on with it; nothing if it is done.
+        Args:
+            stage: which stage.
+            whole: look at the content of every file.
+        """
+        return wrong(self.run, self.recipe, stage, self.data.ids if stage.each else (), whole=whole)
+
+    def is_idle(self, stages: Iterable[Stage]) -> bool:
+        """Whether there is nothing to do for these stages, and nothing to write."""
+        return all(self.state(stage) == "done" and not self.wrong(stage) for stage in stages)
+
+    def do(self, stage: Stage, *, whole: bool = False) -> None:
+        """Do one stage, or go on with it; nothing if it is done and its files are as they were written.
+
+        Args:
+            stage: which stage.
+            whole: look at the content of every file, as they are about to be read; say nothing if all is well.
 
         Raises:
             RunError: a stage that it needs is not done.
         """
         meet()  # so that every process finds the same state,
         self.look_again(stage.needs)
-        state = self.state(stage)
-        wait_for_all()  # and none has changed it meanwhile
-        lost = self.gone(stage) if state == "done" else []
-        if state == "done" and not lost:
-            say(f"{stage.name}: done already")
+        state, bad = from_first(lambda: self._look(stage, whole=whole))  # and none has changed it meanwhile
+        if state == "done" and not bad:
+            if not whole:
+                say(f"{stage.name}: done already")
             return
+        for before in stage.needed(self.recipe):
+            self._make_whole(before)
         self._require_needed(stage)
         if rank() > 0:
             wait_for_all()
             if not stage.alone:
-                with machine_limits(stage.lower):
+                with machine_limits(stage.costs.lower):
                     stage.do(self)
             wait_for_all()
             return
         if state == "stale":
             say(f"{stage.name}: done again, as {'; '.join(self.why_stale(stage))}")
             self._set_aside(stage) if stage.trained else self.clear(stage)
-        if lost:
-            more = " ..." if len(lost) > 3 else ""
-            say(f"{stage.name}: files are gone; these are made anew: {', '.join(lost[:3])}{more}")
-            for name in lost:
-                self.run.path(name).unlink(missing_ok=True)
+        else:
+            bad = self._make_room(stage, state, bad)
         say_stage(stage.name)
-        self._record(stage, goes_on=state == "unfinished" or bool(lost), wanted_back=state == "stale")
+        self._record(stage, goes_on=state == "unfinished" or bool(bad), wanted_back=state == "stale")
+
+    def _look(self, stage: Stage, *, whole: bool) -> tuple[str, dict[str, str]]:
+        """The state of a stage, and what is wrong with the files of a finished one; what can be spared is removed."""
+        state, noted = self.state(stage), known(self.run, stage) is not None
+        if state != "done" or not ((bad := self.wrong(stage, whole=whole)) or not noted):
+            return state, {}
+        if not whole:  # whoever goes on with it must know all
+            bad = self.wrong(stage, whole=True)
+        for name in [name for name in bad if spare(stage, name)]:
+            say(f"{stage.name}: {name} {bad.pop(name)}: removed; the result is whole without it")
+            self.run.path(name).unlink()
+        if not bad:
+            note(self.run, stage, self.entry(stage))
+            self.run.record(stage.name, self.entry(stage))
+        return state, bad
+
+    def _make_whole(self, stage: Stage) -> None:
+        """Look at the content of every file of a finished stage, and of those before, and make again what is wrong."""
+        for before in stage.needed(self.recipe):
+            self._make_whole(before)
+        if from_first(lambda: stage.name not in self._whole and self.state(stage) == "done"):
+            self.do(stage, whole=True)
+        self._whole.add(stage.name)
+
+    def _make_room(self, stage: Stage, state: str, bad: dict[str, str]) -> dict[str, str]:
+        """Remove what a stage must not go on from; returns the files of it that are gone or removed."""
+        names = files_of(self.run, stage)
+        if state == "missing" and names and not self._is_of_this(stage, names):
+            say(f"{stage.name}: nothing says what its files were made from: all are made again")
+            self.clear(stage)
+            return {}
+        if state != "done":  # killed while it wrote, or while the machine lost its power
+            keys = {self.key(stage), self.entry(stage).get("adopted", "")}
+            bad = {name: why for name in names if (why := damage(self.run.path(name), keys))}
+        if bad:
+            name, why = next(iter(bad.items()))
+            rest = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+            say(f"{stage.name}: {name} {why}{rest}: made again as far as it is needed")
+        for name in made_with(stage, bad):
+            self.run.path(name).unlink(missing_ok=True)
+        return bad
+
+    def _is_of_this(self, stage: Stage, names: Iterable[str]) -> bool:
+        """Whether files without a record say themselves that they are made from what the stage is made from."""
+        said = set()
+        for name in names:
+            if name.endswith((".safetensors", ".json")):
+                with suppress(KtseError, OSError, ValueError):
+                    said.add(made_for(self.run.path(name)))
+        return said - {""} == {self.key(stage)}
 
     def look_again(self, stages: Iterable[Stage]) -> None:
         """Do check again if the images' files are no longer those that it has seen, if only by their times."""
         for stage in stages:
             if stage.needs:
                 self.look_again(stage.needs[:1])
-            elif self.state(stage) == "stale":
+            elif from_first(partial(self._is_outdated, stage)):
                 self.do(stage)
+
+    def _is_outdated(self, stage: Stage) -> bool:
+        state = self.state(stage)
+        return state == "stale" or (state == "done" and bool(self.wrong(stage)))
+
+    def adopt(self, stage: Stage, key: str) -> None:
+        """Record files that another run has made, from this key, as the beginning of a stage."""
+        entry = {"state": "running", "key": self.key(stage), "made_from": self.made_from(stage), "adopted": key}
+        self.run.record(stage.name, entry)
 
     def _require_needed(self, stage: Stage) -> None:
         fine = ("done", "missing") if stage.measures else ("done",)
@@ -216,9 +245,11 @@ class Job:
 
     def _record(self, stage: Stage, *, goes_on: bool, wanted_back: bool) -> None:
         """Do a stage and note in the manifest what it was made from, how long it took and how it ended."""
-        clock, before = time.monotonic(), self.run.manifest().get(stage.name, {})
-        spent = before.get("seconds", 0.0) if goes_on else 0.0
-        entry: dict[str, Any] = {
+        clock, work = time.monotonic(), time.process_time()
+        before, former = self.entry(stage), self.run.index(stage.name)
+        spent, worked = (before.get(name, 0.0) if goes_on else 0.0 for name in ("seconds", "processor_seconds"))
+        adopted = {"adopted": before["adopted"]} if goes_on and "adopted" in before else {}
+        entry: dict[str, Any] = adopted | {
             "state": "running",
             "key": self.key(stage),
             "made_from": self.made_from(stage),
@@ -226,10 +257,12 @@ class Job:
             "versions": versions(),
             "processes": world_size(),
         }
-        self.run.record(stage.name, {**entry, "seconds": spent})
+        started = {**entry, "seconds": spent, "processor_seconds": worked}
+        self.run.write_index(stage.name, {"entry": started})
+        self.run.record(stage.name, started)
         try:
             wait_for_all()
-            with machine_limits(stage.lower):
+            with machine_limits(stage.costs.lower):
                 stage.do(self)
             wait_for_all()
             entry["state"] = "done"
@@ -237,22 +270,31 @@ class Job:
             entry |= {"state": "failed", "message": str(error) or type(error).__name__}
             raise
         finally:
-            seconds = round(spent + time.monotonic() - clock, 2)
-            back = self._take_back(stage, wanted=wanted_back)
-            self.run.record(stage.name, before if back else {**entry, "seconds": seconds, **resources()})
+            entry["seconds"] = round(spent + time.monotonic() - clock, 2)
+            entry["processor_seconds"] = round(worked + time.process_time() - work, 2)
+            if self._take_back(stage, wanted=wanted_back):
+                self.run.write_index(stage.name, former)
+                self.run.record(stage.name, before)
+            else:
+                entry |= resources()
+                if entry["state"] == "done":
+                    note(self.run, stage, entry)
+                    self._whole.add(stage.name)
+                self.run.record(stage.name, entry)
 
     def _set_aside(self, stage: Stage) -> None:
         """Move the folder of a trained network out of the way."""
         former = self.run.path(f".{stage.name}.former")
         shutil.rmtree(former, ignore_errors=True)
-        self.run.path(stage.name).rename(former)
+        rename(self.run.path(stage.name), former)
+        flush_folder(self.run.root)
 
     def _take_back(self, stage: Stage, *, wanted: bool) -> bool:
         """Put back what was set aside, if that is wanted and nothing new was made, else remove it; say which."""
         former, now = self.run.path(f".{stage.name}.former"), self.run.path(stage.name)
         back = wanted and former.is_dir() and not now.exists()
         if back:
-            former.rename(now)
+            rename(former, now)
         shutil.rmtree(former, ignore_errors=True)
         return back
 
@@ -261,3 +303,4 @@ class Job:
         for name in stage.outputs:
             path = self.run.path(name)
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        flush_folder(self.run.root)

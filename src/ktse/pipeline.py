@@ -7,15 +7,15 @@ something before it has changed. Only evaluate and report are given the true mas
 from __future__ import annotations
 
 from ktse.checking.check import check_images, to_json
-from ktse.checking.disk import say_disk
 from ktse.checking.extras import require_extras
+from ktse.checking.in_advance import say_costs
 from ktse.files import write_json
 from ktse.job import Job
 from ktse.recipe import Recipe
 from ktse.runtime.console import say
 from ktse.runtime.processes import rank
 from ktse.runtime.progress import whole_run
-from ktse.stages.effort import effort
+from ktse.stages import costs
 from ktse.staleness import Stage
 
 # Networks are imported where they are used, so that what needs none (check, report, status) does not load torch.
@@ -93,35 +93,27 @@ def report(job: Job) -> None:
     write_model_card(job.run, job.data, job.given.truth)
 
 
-CHECK = Stage("check", check, outputs=("check.json",), alone=True, layout=2)
+CHECK = Stage("check", check, outputs=("check.json", "classes.txt"), costs=costs.EachImageOnce(), alone=True, layout=2)
 CLASSIFY = Stage(
     "classify",
     classify,
     needs=(CHECK,),
     outputs=("classify",),
+    costs=costs.Classify(),
     last="classify/model.safetensors",
     random=True,
     trained=True,
-    lower="classify.batch_size, classify.warmup_batch_size, classify.crop or classify.long_side",
 )
-SEED = Stage(
-    "seed",
-    seed,
-    needs=(CLASSIFY,),
-    outputs=("seeds",),
-    each=("seeds/{}.npz",),
-    layout=3,
-    lower="seed.scales, or give seed.long_side",
-)
+SEED = Stage("seed", seed, needs=(CLASSIFY,), outputs=("seeds",), costs=costs.Seed(), each=("seeds/{}.npz",), layout=3)
 AFFINITY = Stage(
     "affinity",
     affinity,
     needs=(SEED,),
     outputs=("affinity",),
+    costs=costs.Affinity(),
     last="affinity/model.safetensors",
     random=True,
     trained=True,
-    lower="affinity.batch_size or affinity.crop",
     extras=lambda recipe: ["crf"] if recipe.affinity.labels == "crf" else [],
     wanted=lambda recipe: "irn" in recipe.refine.method,
 )
@@ -131,10 +123,10 @@ REFINE = Stage(
     needs=(SEED, AFFINITY),
     given=("the masks to calibrate with", lambda job: job.given.calibration),
     outputs=("masks", "scores", "confident"),
+    costs=costs.Refine(),
     each=("masks/{}.npz", "masks/{}.png", "confident/{}.png"),
     last="masks/summary.json",
     layout=2,
-    lower="compute.workers, or raise refine.stride",
     extras=lambda recipe: {"crf", "sam"} & set(recipe.refine.method),
 )
 SEGMENT = Stage(
@@ -143,18 +135,18 @@ SEGMENT = Stage(
     needs=(REFINE,),
     given=("the corrected masks", lambda job: job.given.corrections),
     outputs=("segment",),
+    costs=costs.Segment(),
     last="segment/model.safetensors",
     random=True,
     trained=True,
-    lower="segment.batch_size, segment.crop or segment.long_side",
 )
 PREDICT = Stage(
     "predict",
     predict,
     needs=(REFINE, SEGMENT),
     outputs=("predictions", "fused"),
+    costs=costs.Predict(),
     each=("fused/{}.png", "predictions/{}.png"),
-    lower="predict.tile or predict.scales",
     extras=lambda recipe: ["crf"] if recipe.predict.crf else [],
 )
 EVALUATE = Stage(
@@ -163,13 +155,20 @@ EVALUATE = Stage(
     needs=(SEED, REFINE, PREDICT),
     given=("the true masks", lambda job: job.given.truth),
     outputs=("evaluation.json", "evaluation_images.csv"),
+    costs=costs.EachImageOnce(),
     last="evaluation.json",
     alone=True,
     measures=True,
     layout=2,
 )
 REPORT = Stage(
-    "report", report, needs=(EVALUATE,), outputs=("report.html", "model_card.md"), last="report.html", alone=True
+    "report",
+    report,
+    needs=(EVALUATE,),
+    outputs=("report.html", "model_card.md"),
+    costs=costs.Report(),
+    last="report.html",
+    alone=True,
 )
 
 STAGES = {stage.name: stage for stage in (CHECK, CLASSIFY, SEED, AFFINITY, REFINE, SEGMENT, PREDICT, EVALUATE, REPORT)}
@@ -185,9 +184,10 @@ def run_all(job: Job) -> None:
     job.recipe.require_one_backbone()
     require_extras(job.recipe, stages_of(job.recipe))
     stages = {stage.name: stage for stage in stages_of(job.recipe)}
-    with whole_run(effort(job.recipe, len(job.data), len(job.data.training), tuple(stages))) as whole:
+    with whole_run({name: stage.costs.work(job.extent, job.recipe) for name, stage in stages.items()}) as whole:
         for name, stage in stages.items():
             whole.begin(name)
             job.do(stage)
             if stage is CHECK and rank() == 0 and any(job.state(later) != "done" for later in stages.values()):
-                say_disk(job.run, job.given.images.classes, job.recipe)
+                left = [later for later in stages.values() if job.state(later) != "done"]
+                say_costs(job.run.root, stages.values(), left, job.extent, job.recipe)

@@ -2,10 +2,11 @@
 
 recipe.yaml       every setting, resolved
 manifest.json     per stage: state, what it was made from and the hash of it (key), versions, seconds, peak memory
+index/STAGE.json  its entry of the manifest, and size and hash of each file;  index/recipe.json  the settings, once more
 classes.txt       one name a line, line k is class k
 features/ID.npz   what a frozen backbone sees in an image; may be removed at any time
 classify/         model.safetensors, checkpoint.safetensors, metrics.jsonl, tags.json
-seeds/ID.npz      keys, cam, logits;  seeds/source.json  which network they come from
+seeds/ID.npz      keys, cam, logits
 affinity/         labels/ID.png, model.safetensors, checkpoint.safetensors, metrics.jsonl (only for the refiner irn)
 masks/ID.png      pseudo-mask, 255 undecided;  masks/ID.npz  keys, scores;  masks/summary.json
 scores/ID.npz     keys, scores before the dense CRF (only for the refiner crf)
@@ -21,6 +22,7 @@ log.txt           what ktse has said, with times
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
@@ -32,6 +34,7 @@ from ktse.errors import RunError
 from ktse.files import (
     AGAIN,
     MOST_TEXT,
+    digest,
     read_json,
     read_label_map,
     read_lines,
@@ -42,7 +45,7 @@ from ktse.files import (
     write_text,
 )
 from ktse.recipe import Recipe
-from ktse.recipe.load import known_settings, recipe_from_dict, to_dict
+from ktse.recipe.load import BEGIN, END, is_cut_short, known_settings, recipe_from_dict, to_dict
 from ktse.recipe.yaml_file import read_yaml
 from ktse.runtime.reading import reading
 from ktse.runtime.shapes import SHAPES, misfit
@@ -93,6 +96,10 @@ def _stored(kind: type[Kind], path: Path) -> Kind:
     return found
 
 
+def _as_text(recipe: Recipe) -> str:
+    return f"{BEGIN}\n{yaml.safe_dump(to_dict(recipe), sort_keys=False, allow_unicode=True)}{END}\n"
+
+
 class RunFolder:
     """Paths and small files of one run.
 
@@ -102,6 +109,7 @@ class RunFolder:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        self._indices: dict[str, tuple[object, dict[str, Any]]] = {}
 
     def __repr__(self) -> str:
         try:
@@ -126,6 +134,20 @@ class RunFolder:
     def path(self, *parts: str) -> Path:
         """A path inside the run folder."""
         return self.root.joinpath(*parts)
+
+    def own(self, *parts: str) -> Path:
+        """The path of a file that is as its stage wrote it, or that no finished stage has noted.
+
+        Raises:
+            RunError: it has changed since.
+        """
+        path, name = self.path(*parts), "/".join(parts)
+        for stage in self.indexed():
+            noted = self.index(stage).get("files", {}).get(name)
+            if noted is not None and path.is_file() and digest(path) != noted[1]:
+                again = f"ktse verify {self.root} --repair removes what is wrong; the next ktse run makes it again."
+                raise RunError(f"{path} is not what {stage} has written", hint=again)
+        return path
 
     def seed_path(self, image_id: str) -> Path:
         """The CAMs of an image."""
@@ -165,7 +187,7 @@ class RunFolder:
 
     def seed(self, image_id: str) -> Seed:
         """The CAMs of an image."""
-        return _stored(Seed, self.seed_path(image_id))
+        return _stored(Seed, self._own(self.seed_path(image_id)))
 
     def write_seed(self, image_id: str, seed: Seed) -> None:
         """Store the CAMs of an image."""
@@ -173,31 +195,31 @@ class RunFolder:
 
     def scores(self, image_id: str) -> Scores:
         """The refined scores that the mask of an image was cut from."""
-        return _stored(Scores, self.scores_path(image_id))
+        return _stored(Scores, self._own(self.scores_path(image_id)))
 
     def soft_scores(self, image_id: str) -> Scores:
         """The refined scores of an image before the dense CRF."""
-        return _stored(Scores, self.soft_scores_path(image_id))
+        return _stored(Scores, self._own(self.soft_scores_path(image_id)))
 
     def mask(self, image_id: str) -> np.ndarray:
         """The pseudo-mask of an image: (H, W) uint8 or uint16 label map."""
-        return read_label_map(self.mask_path(image_id))
+        return read_label_map(self._own(self.mask_path(image_id)))
 
     def fused(self, image_id: str) -> np.ndarray:
         """The fused mask of an image: (H, W) uint8 or uint16 label map."""
-        return read_label_map(self.fused_path(image_id))
+        return read_label_map(self._own(self.fused_path(image_id)))
 
     def prediction(self, image_id: str) -> np.ndarray:
         """The prediction for an image: (H, W) uint8 or uint16 label map."""
-        return read_label_map(self.prediction_path(image_id))
+        return read_label_map(self._own(self.prediction_path(image_id)))
 
     def confident(self, image_id: str) -> np.ndarray:
         """Which pixels of a pseudo-mask are to be trusted: (H, W) uint8, 1 where they are."""
-        return read_label_map(self.confident_path(image_id))
+        return read_label_map(self._own(self.confident_path(image_id)))
 
     def confidence(self, folder: str) -> dict[str, float]:
         """Confidence of each image, 0..1, by its name, in "masks" or "predictions"; empty if there is none."""
-        path, found = self.path(folder, "confidence.csv"), {}
+        path, found = self.own(folder, "confidence.csv"), {}
         for row in read_table(path):
             value = row.get("confidence", "")
             with reading(path, kind=RunError, hint=AGAIN):
@@ -220,29 +242,49 @@ class RunFolder:
 
     def steps(self, stage: str) -> list[dict[str, Any]]:
         """The log of a training: an entry for each step and each event."""
-        return read_lines(self.path(stage, "metrics.jsonl"))
+        return read_lines(self.own(stage, "metrics.jsonl"))
+
+    def _own(self, path: Path) -> Path:
+        return self.own(*path.relative_to(self.root).parts)
 
     def _object(self, *parts: str) -> dict[str, Any]:
-        path = self.path(*parts)
+        path = self.own(*parts)
         content = read_json(path) if path.is_file() else {}
         if wrong := misfit(content, SHAPES.get("/".join(parts), {})):
             raise RunError(f"{path} is damaged", where=wrong, hint=AGAIN)
         return cast(dict[str, Any], content)
 
     def write_recipe(self, recipe: Recipe) -> None:
-        """Store every setting, resolved."""
-        write_text(self.path("recipe.yaml"), yaml.safe_dump(to_dict(recipe), sort_keys=False, allow_unicode=True))
+        """Store every setting, resolved; nothing where they are stored already."""
+        if not self.has_recipe(recipe):
+            # Killed between the two, the former settings are still those that ktse wrote.
+            former = self.index("recipe").get("settings")
+            self.write_index("recipe", {"settings": to_dict(recipe), "former": former})
+            write_text(self.path("recipe.yaml"), _as_text(recipe))
 
-    def read_recipe(self) -> Recipe:
+    def has_recipe(self, recipe: Recipe) -> bool:
+        """Whether these settings are stored."""
+        path, noted = self.path("recipe.yaml"), self.index("recipe").get("settings")
+        same = path.is_file() and path.read_text(encoding="utf-8", errors="replace") == _as_text(recipe)
+        return same and noted == to_dict(recipe)
+
+    def read_recipe(self, *, edited: bool = False) -> Recipe:
         """Read the settings of this run.
 
+        Args:
+            edited: take them even if somebody has changed the file by hand.
+
         Raises:
-            RunError: there are none, or they are damaged.
+            RunError: there are none, they are damaged, or the file is not as ktse wrote it.
         """
-        path = self.path("recipe.yaml")
-        content = read_yaml(path, RunError)
-        if not isinstance(content, dict):
-            raise RunError(f"{path} does not hold settings", hint="Repeat ktse run, which writes it.")
+        path, back = self.path("recipe.yaml"), f"ktse verify {self.root} --repair puts it back."
+        content = read_yaml(path, RunError, hint=back)
+        if not isinstance(content, dict) or is_cut_short(path.read_text(encoding="utf-8")):
+            raise RunError(f"{path} is cut short", hint=back)
+        noted = self.index("recipe")
+        if not edited and noted and content not in (noted.get("settings"), noted.get("former")):
+            new = f"If you have changed it: ktse run ... --out {self.root} --recipe {path} takes the new settings."
+            raise RunError(f"{path} is not as ktse wrote it", hint=f"{back}\n{new}")
         return recipe_from_dict(known_settings(content), source=str(path))
 
     def write_classes(self, classes: tuple[str, ...]) -> None:
@@ -255,16 +297,53 @@ class RunFolder:
         Raises:
             RunError: there are none.
         """
-        path = self.path("classes.txt")
+        path = self.own("classes.txt")
         if not path.is_file():
             raise RunError(f"{path} does not exist", hint="Run ktse classify first.")
         with reading(path, kind=RunError, hint="Repeat ktse run, which writes it.", most=MOST_TEXT):
             return tuple(path.read_text(encoding="utf-8").splitlines())
 
     def manifest(self) -> dict[str, dict[str, Any]]:
-        """What each stage did; empty for a new run."""
-        return self._object("manifest.json")
+        """What each stage did; empty for a new run. What is lost of it is taken from the index.
+
+        Raises:
+            RunError: it is damaged, and there is no index.
+        """
+        entries = {stage: entry for stage in self.indexed() if (entry := self.index(stage).get("entry"))}
+        try:
+            found = {name: one for name, one in self._object("manifest.json").items() if isinstance(one, dict)}
+            return found | {name: one for name, one in entries.items() if name not in found}
+        except RunError:
+            if not entries:
+                raise
+            return entries
 
     def record(self, stage: str, entry: Mapping[str, Any]) -> None:
         """Store what a stage did."""
         write_json(self.path("manifest.json"), {**self.manifest(), stage: dict(entry)})
+
+    def key(self, stage: str) -> str:
+        """The name of what a stage is made from, which it writes into its results; empty if it is not recorded."""
+        return str(self.manifest().get(stage, {}).get("key", ""))
+
+    def indexed(self) -> list[str]:
+        """The stages, and the recipe, of which something is noted."""
+        return sorted(path.stem for path in self.path("index").glob("*.json"))
+
+    def index(self, name: str) -> dict[str, Any]:
+        """What is noted of the files of a stage, or of the recipe; empty if nothing is, or if that is damaged."""
+        path = self.path("index", f"{name}.json")
+        try:
+            stat = path.stat()
+            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if self._indices.get(name, (None, {}))[0] != stamp:
+                content = read_json(path)
+                self._indices[name] = (stamp, content if isinstance(content, dict) else {})
+            return self._indices[name][1]
+        except (OSError, RunError):
+            return {}
+
+    def write_index(self, name: str, content: Mapping[str, Any]) -> None:
+        """Note the files of a stage, or the recipe."""
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        write_text(self.path("index", f"{name}.json"), text + "\n")

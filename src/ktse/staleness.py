@@ -20,6 +20,55 @@ IRRELEVANT = ("calibrate", "corrections")
 
 
 @dataclass(frozen=True)
+class Extent:
+    """How much there is to work on.
+
+    Attributes:
+        images: number of images.
+        training: how many of them are trained on.
+        classes: number of classes.
+        pixels: of all images.
+        tagged_pixels: the same, each image counted once for each of its tags.
+    """
+
+    images: int
+    training: int
+    classes: int
+    pixels: int
+    tagged_pixels: int
+
+    def bounded(self, most: int) -> float:
+        """Tagged pixels of scores, which are kept for at most so many pixels of an image; all are alike."""
+        return self.tagged_pixels * min(1.0, most * self.images / max(1, self.pixels))
+
+
+class Costs:
+    """What a stage costs before it is done; this one costs nothing.
+
+    Attributes:
+        lower: the settings that decide how much memory it needs, in words.
+    """
+
+    lower = "compute.workers"
+
+    def work(self, extent: Extent, recipe: Recipe) -> float:
+        """Processor seconds."""
+        return 0.0
+
+    def maps(self, extent: Extent, recipe: Recipe) -> Mapping[str, int]:
+        """Bytes of what it keeps of every image, by folder."""
+        return {}
+
+    def networks(self, extent: Extent, recipe: Recipe) -> int:
+        """Bytes of its networks, checkpoints, logs and pages.
+
+        Raises:
+            RecipeError: a network cannot be built.
+        """
+        return 0
+
+
+@dataclass(frozen=True)
 class Stage:
     """One step on the way from images to results; everything that speaks of stages is derived from these records.
 
@@ -27,6 +76,7 @@ class Stage:
         name: by which commands, settings and the manifest know it.
         do: does it to a job (ktse.job.Job), or goes on with it; loads torch only when it is called.
         outputs: the files and folders that it makes, relative to the run folder.
+        costs: what it takes, in time and on disk.
         needs: the stages that it reads from.
         last: the file that it writes last; empty where there is no such file.
         each: the files that it writes for each image.
@@ -38,12 +88,12 @@ class Stage:
         layout: raised when the form of its files changes, so that an older result counts as stale.
         extras: which optional packages it needs with a recipe.
         wanted: whether a run with a recipe has this stage.
-        lower: the settings that decide how much memory it needs, in words.
     """
 
     name: str
     do: Callable[[Any], None]
     outputs: tuple[str, ...]
+    costs: Costs
     needs: tuple[Stage, ...] = ()
     last: str = ""
     each: tuple[str, ...] = ()
@@ -55,7 +105,6 @@ class Stage:
     layout: int = 1
     extras: Callable[[Recipe], Collection[str]] = lambda _: ()
     wanted: Callable[[Recipe], bool] = lambda _: True
-    lower: str = "compute.workers"
 
     def settings(self, recipe: Recipe) -> dict[str, Any]:
         """The settings that change its result, by dotted name; none for a stage without settings."""

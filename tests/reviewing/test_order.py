@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ktse.data.dataset import TaggedImages
-from ktse.reviewing.order import by_need
+from ktse.reviewing.order import by_gain, by_need
 
 
 def test_unsure_masks_that_the_model_learns_from_come_first() -> None:
@@ -17,3 +17,15 @@ def test_unsure_masks_that_the_model_learns_from_come_first() -> None:
     data = TaggedImages(Path(), ids, ids, ("dog",), tags, validation)
     order = by_need(data, {"sure": 0.9, "untagged": 1.0, "kept out": 0.1, "unsure": 0.2})
     assert [ids[index] for index in order] == ["unsure", "sure", "unknown", "kept out", "untagged"]
+
+
+def test_images_of_classes_that_were_corrected_less_come_before() -> None:
+    ids = ("dog 1", "dog 2", "dog 3", "cat 1", "both")
+    tags = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [1, 1]], dtype=bool)
+    data = TaggedImages(Path(), ids, ids, ("dog", "cat"), tags, np.zeros(5, dtype=bool))
+    confidence = {name: place / 10 for place, name in enumerate(ids)}
+    assert [ids[index] for index in by_need(data, confidence)] == list(ids)
+    assert [ids[index] for index in by_gain(data, confidence, [])] == ["dog 1", "dog 2", "cat 1", "dog 3", "both"]
+    decided = ["dog 1", "dog 2"]
+    assert [ids[index] for index in by_gain(data, confidence, decided)] == ["cat 1", "dog 3", "both", *decided]
+    assert by_gain(data, {}, ids) == by_need(data, {})

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ktse.files import read_label_map
+from ktse.files import read_label_map, write_npz
 from ktse.run_folder import RunFolder
 from reviewed_run import COLOURS, NAMES, SIZE, served
 
@@ -106,6 +106,7 @@ def test_a_person_corrects_a_mask_and_it_is_there_after_a_kill(page: Any, review
         assert not read_label_map(draft).any()
         page.keyboard.press("z")
         playwright.expect(page.locator("#undo")).to_be_disabled()
+        page.keyboard.press("b")
         page.mouse.move(*middle(page))
         page.mouse.down()
         page.mouse.move(middle(page)[0] + 20, middle(page)[1], steps=3)
@@ -176,6 +177,74 @@ def test_a_shape_and_a_region_are_painted(page: Any, reviewed: RunFolder) -> Non
         until(page, lambda: 0 < shown(draft, 2).sum() < len(painted))
 
 
+def test_a_line_says_what_is_there_and_the_mask_is_solved_again(page: Any, reviewed: RunFolder) -> None:
+    image = Image.new("RGB", SIZE, (200, 40, 40))
+    image.paste((40, 200, 40), (14, 2, 22, 14))
+    image.save(reviewed.root.parent / "photos" / "beach" / "001.png")
+    draft = reviewed.path("corrections", ".drafts", "beach", "001.png")
+    with served(reviewed) as (_, address):
+        open_image(page, address, "beach/001")
+        page.keyboard.press("2")
+        page.mouse.click(*middle(page))  # this is a ball
+        until(page, lambda: shown(draft, 2).sum() > 60)
+        assert shown(draft, 2)[3:13, 15:21].all()
+        assert not shown(draft, 2)[:, :13].any()
+        assert shown(draft, 1)[:, :12].all()
+        page.keyboard.press("z")  # the line and what followed from it
+        until(page, lambda: not draft.exists())
+        page.keyboard.press("y")
+        until(page, lambda: shown(draft, 2).sum() > 60)
+        page.keyboard.press("1")
+        page.keyboard.press("x")
+        page.mouse.click(middle(page)[0] - 450, middle(page)[1])
+        until(page, lambda: not shown(draft, 1)[6:10, 4:12].any())  # this is no dog
+        assert shown(draft, 2)[3:13, 15:21].all()
+
+
+def test_a_shape_is_drawn_by_its_corners(page: Any, reviewed: RunFolder) -> None:
+    draft = reviewed.path("corrections", ".drafts", "beach", "001.png")
+    with served(reviewed) as (_, address):
+        open_image(page, address, "beach/001")
+        page.keyboard.press("2")
+        page.keyboard.press("s")
+        x, y = middle(page)
+        for across, down in ((-150, -150), (150, -150), (200, 200), (150, 150)):
+            page.mouse.click(x + across, y + down)
+            if (across, down) == (200, 200):
+                page.keyboard.press("z")  # takes back this corner alone
+        page.keyboard.press("Enter")
+        until(page, lambda: shown(draft, 2).any())
+        where = np.argwhere(shown(draft, 2))
+        height, width = np.ptp(where, axis=0) + 1
+        assert abs(height - width) <= 1
+        assert abs(len(where) - height * width / 2) < height + width  # three corners: half of a square
+        page.keyboard.press("z")
+        until(page, lambda: not draft.exists())
+        for across, down in ((-150, -150), (150, -150), (150, 150), (-150, -150)):  # the first one closes the line
+            page.mouse.click(x + across, y + down)
+        until(page, lambda: shown(draft, 2).sum() == len(where))
+        page.mouse.click(x, y)
+        page.keyboard.press("Escape")  # forgets the corner, and stays
+        playwright.expect(page.locator("#name")).to_have_text("beach/001")
+
+
+def test_the_threshold_of_one_class_moves_alone(page: Any, reviewed: RunFolder) -> None:
+    scores = np.zeros((2, 8, 12), np.uint8)
+    scores[0, :, :6], scores[1, :, 6:] = 200, 100
+    write_npz(reviewed.scores_path("beach/001"), keys=np.array([0, 1], np.int32), scores=scores)
+    draft = reviewed.path("corrections", ".drafts", "beach", "001.png")
+    with served(reviewed) as (_, address):
+        open_image(page, address, "beach/001")
+        page.locator("#cut").select_option(label="ball")
+        page.locator("#threshold").focus()
+        page.keyboard.press("Home")
+        until(page, lambda: shown(draft, 2)[:, 14:].all())
+        assert shown(draft, 1)[:, :10].all()
+        page.locator("#threshold").focus()
+        page.keyboard.press("End")
+        until(page, lambda: not draft.exists())
+
+
 def test_no_picture_is_shown_over_another_image(page: Any, reviewed: RunFolder) -> None:
     with served(reviewed) as (_, address):
         open_image(page, address, NAMES[1])
@@ -209,6 +278,7 @@ def test_two_tabs_do_not_overwrite_each_other(page: Any, browser: Any, reviewed:
     with served(reviewed) as (_, address):
         for one in (page, other):
             open_image(one, address, "beach/001")
+            one.keyboard.press("b")
         page.mouse.click(*middle(page))
         saved(page)
         mine = read_label_map(draft)
@@ -228,6 +298,7 @@ def test_an_edit_waits_for_a_server_that_is_away(page: Any, reviewed: RunFolder)
         open_image(page, address, "beach/001")
         process.kill()
         process.wait()
+        page.keyboard.press("b")
         page.mouse.click(*middle(page))
         playwright.expect(page.locator("#bar")).to_contain_text("The server does not answer")
         page.keyboard.press("n")  # nothing is left behind unsaved

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -20,10 +22,11 @@ from fastapi.testclient import TestClient
 
 from ktse.data.masks import open_corrections
 from ktse.data.open import open_data
-from ktse.files import read_label_map
+from ktse.files import read_label_map, write_json
 from ktse.reviewing.pictures import Pictures
 from ktse.reviewing.server import make_app
 from ktse.run_folder import RunFolder
+from ktse.runtime.lock import holder
 from reviewed_run import NAMES, SIZE, open_pictures
 
 PAGE = Path(__file__).resolve().parents[2] / "src" / "ktse" / "reviewing" / "page"
@@ -69,8 +72,17 @@ def test_the_list_begins_with_what_needs_a_look(client: TestClient) -> None:
     first = run["images"][0]
     assert first == {
         "id": "beach/002", "tags": [1], "confidence": 0.2, "kept_out": False, "state": "open", "revision": 0,
-        "draft": False,
+        "draft": False, "notes": [],
     }  # fmt: skip
+
+
+def test_what_check_has_noticed_is_shown(pictures: Pictures, reviewed: RunFolder) -> None:
+    doubt = {"id": "beach/001", "class": "dog", "tagged": True, "score": 2.0}
+    write_json(reviewed.path("check.json"), {"doubtful": [doubt], "duplicates": [["beach/001", "none"]]})
+    notes = {image["id"]: image["notes"] for image in pictures.about_run()["images"]}
+    assert notes["beach/001"] == ["doubtful tag: dog", "same content as none"]
+    assert notes["none"] == ["same content as beach/001"]
+    assert notes["park/003"] == []
 
 
 def test_one_image_with_its_pictures(client: TestClient, reviewed: RunFolder) -> None:
@@ -193,6 +205,8 @@ def test_a_foreign_page_is_refused(client: TestClient, reviewed: RunFolder, head
     for answer in (
         client.get("/api/photo", params={"id": "beach/001"}, headers=headers),
         client.put("/api/label", params={"id": "beach/001", "revision": 0}, content=body, headers=headers),
+        client.post("/api/solve", params={"id": "beach/001", "threshold": 0.5}, content=4 * body, headers=headers),
+        client.post("/api/learn", headers=headers),
     ):
         assert answer.status_code == 403
     assert not reviewed.path("corrections").exists()
@@ -223,6 +237,8 @@ def test_links_do_not_lead_an_edit_out_of_the_run(client: TestClient, reviewed: 
     outside.mkdir()
     reviewed.path("corrections").mkdir()
     reviewed.path("corrections", "beach").symlink_to(outside)
+    reviewed.path(".thumbnails").symlink_to(outside)
+    assert client.get("/api/thumbnail", params={"id": "beach/001"}).status_code == 200
     answer = save(client, "beach/001", 1, 0, action="accept")
     assert answer.status_code == 403
     assert "is a link out of" in answer.json()["message"]
@@ -244,6 +260,8 @@ def test_many_at_once_lose_nothing(client: TestClient, reviewed: RunFolder) -> N
 
     with ThreadPoolExecutor(50) as pool:
         list(pool.map(until_saved, range(50)))
+        marks = np.zeros(SIZE[::-1], np.uint32)
+        assert {answer.status_code for answer in pool.map(lambda _: solve(client, marks), range(50))} == {200}
     lines = [json.loads(line) for line in reviewed.path("corrections", "journal.jsonl").read_text().splitlines()]
     assert len(lines) == 51
     for name in NAMES:
@@ -251,6 +269,86 @@ def test_many_at_once_lose_nothing(client: TestClient, reviewed: RunFolder) -> N
             *range(1, 1 + sum(line["image"] == name for line in lines))
         ]
         assert (read_label_map(reviewed.path("corrections", ".drafts", f"{name}.png")) == 1).all()
+
+
+def solve(client: TestClient, marks: np.ndarray, name: str = "beach/002") -> Any:
+    body = marks.astype("<u4").tobytes()
+    return client.post("/api/solve", params={"id": name, "threshold": 0.5}, content=body)
+
+
+def test_a_mask_is_solved_again_from_what_a_person_says(client: TestClient) -> None:
+    assert client.get("/api/image", params={"id": "beach/002"}).json()["solved"] == list(SIZE)
+    marks = np.zeros(SIZE[::-1], np.uint32)
+    for kind, label, inside in ((0, 0, 1), (1, 0, 0), (2, 1, 0)):  # nothing; is background; is no dog
+        marks[8, 2:5] = kind << 16 | label
+        content = solve(client, marks).content
+        count, height, width, *labels = struct.unpack("<5I", content[:20])
+        assert (count, height, width, *labels) == (2, *SIZE[::-1], 0, 1)
+        shares = np.frombuffer(content[20:], np.uint8).reshape(count, height, width)
+        assert shares.argmax(axis=0)[8, 3] == inside
+        assert not shares.argmax(axis=0)[:, 14:].any()
+    marks[8, 20:23] = 1 << 16 | 2  # a class without a tag and without scores
+    assert struct.unpack("<6I", solve(client, marks).content[:24])[3:] == (0, 1, 2)
+    assert solve(client, marks, "none").status_code == 200
+
+
+def test_what_cannot_be_solved_is_refused(client: TestClient) -> None:
+    marks = np.zeros(SIZE[::-1], np.uint32)
+    assert solve(client, marks[1:]).status_code == 422
+    for wrong in (4 << 16 | 1, 1 << 16 | 3, 2 << 16 | 255):
+        marks[0, 0] = wrong
+        assert "no class" in solve(client, marks).json()["message"]
+    assert solve(client, marks, "nothing").status_code == 404
+    assert client.post("/api/solve", params={"id": "beach/002", "threshold": "nan"}, content=b"").status_code == 422
+
+
+def learned(client: TestClient) -> dict[str, Any]:
+    for _ in range(600):
+        about: dict[str, Any] = client.get("/api/learn").json()
+        if about["state"] != "running":
+            return about
+        time.sleep(0.1)
+    raise AssertionError("it did not end within a minute")
+
+
+def test_the_page_starts_what_learns_from_the_corrections(pictures: Pictures, reviewed: RunFolder) -> None:
+    for root, state, word in ((reviewed.root, "done", "refine"), (reviewed.root / "x", "failed", "is not a run")):
+        app = make_app(pictures, "runs/photos", f"ktse status {root}")
+        with TestClient(app, base_url="http://127.0.0.1:8350") as client:
+            assert client.get("/api/learn").json() == {"state": "", "seconds": 0, "lines": [], "rounds": 0}
+            before = client.get("/api/run").json()["start"]
+            if state == "done":
+                assert client.post("/api/learn").status_code == 422  # nothing to learn from
+                assert save(client, "beach/002", 1, 0, action="accept").status_code == 200
+            assert client.post("/api/learn").json()["state"] == "running"
+            about = learned(client)
+            assert about["state"] == state
+            assert word in "\n".join(about["lines"])
+            assert client.get("/api/run").json()["start"] != before  # pictures in the browser's cache are old
+
+
+def test_learning_runs_once_and_ends_with_the_page(pictures: Pictures, reviewed: RunFolder) -> None:
+    app = make_app(pictures, "runs/photos", f"ktse review {reviewed.root} --no-browser --port 0")  # goes on for ever
+    pictures.edits.accept("beach/002", np.ones(SIZE[::-1], np.uint8), 0, same=False)
+    with TestClient(app, base_url="http://127.0.0.1:8350") as client:
+        assert client.post("/api/learn").status_code == 200
+        assert client.post("/api/learn").status_code == 409
+        while not client.get("/api/learn").json()["lines"]:
+            time.sleep(0.1)
+        assert holder(reviewed.path(".review")) is not None
+    assert holder(reviewed.path(".review")) is None
+
+
+def test_small_photos_are_made_once_and_again_for_another_photo(pictures: Pictures, reviewed: RunFolder) -> None:
+    path, photo = reviewed.path(".thumbnails", "beach", "001.jpg"), pictures.data.path(0)
+    reviewed.mask_path("beach/001").unlink()
+    pictures.thumbnail(0)
+    Image.new("RGB", SIZE, (0, 0, 0)).save(path)  # is shown, so it is not made again
+    assert np.asarray(Image.open(BytesIO(open_pictures(reviewed).thumbnail(0)))).max() < 20
+    Image.new("RGB", SIZE, (255, 255, 255)).save(photo)
+    assert np.asarray(Image.open(BytesIO(open_pictures(reviewed).thumbnail(0)))).min() > 235
+    path.write_bytes(b"no picture")
+    assert np.asarray(Image.open(BytesIO(open_pictures(reviewed).thumbnail(0)))).min() > 235
 
 
 def test_a_damaged_file_is_a_message(client: TestClient, reviewed: RunFolder) -> None:

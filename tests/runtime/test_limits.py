@@ -42,7 +42,7 @@ def test_other_errors_pass() -> None:
 
 def test_each_stage_says_what_to_lower() -> None:
     for name in ("classify", "seed", "affinity", "segment", "predict"):
-        assert STAGES[name].lower.startswith(f"{name}.")
+        assert STAGES[name].costs.lower.startswith(f"{name}.")
 
 
 class Broken:

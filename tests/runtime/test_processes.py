@@ -66,7 +66,8 @@ def test_masks_and_what_is_said_of_them_agree(runs: tuple[Path, Path]) -> None:
     assert np.abs(measured[0]).max() > 0
     assert np.allclose(measured[0], measured[1], atol=0.05)
     curves = [json.loads((run / "masks/summary.json").read_text())["explained"] for run in runs]
-    assert np.allclose(curves[0], curves[1], atol=0.01)
+    # The curve has a step wherever a pixel changes sides; a difference of a float may move one to the next threshold.
+    assert np.mean(np.abs(np.subtract(*curves))) < 0.002
 
 
 def test_a_run_made_with_relative_paths_can_be_used_from_anywhere(
@@ -92,6 +93,7 @@ fabric = make_fabric("fp32")
 class Task:
     module = nn.Linear(3, 1)
     def images(self): return list(range(8))
+    def name(self, index): return str(index)
     def plan(self, state):
         loader = lambda batches: make_loader([torch.ones(3)] * 8, batches, 0)
         return None if state.epoch else EpochPlan("", 4, lambda _: {"l": 1.0}, lambda _: 1.0, 0.9, loader)

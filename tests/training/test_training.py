@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from ktse.errors import CollapseError
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import alone, own_cores, world_size
-from ktse.training.batches import epoch_batches, make_loader, share_of
+from ktse.training.batches import epoch_batches, make_loader, share_of, with_strong
 from ktse.training.loop import fit, go_back
 from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
 
@@ -40,6 +40,9 @@ class Line:
 
     def images(self) -> list[int]:
         return list(range(10))
+
+    def name(self, index: int) -> str:
+        return f"image {index}"
 
     def plan(self, state: State) -> EpochPlan | None:
         if state.epoch >= self.epochs:
@@ -219,3 +222,16 @@ def test_runs_apart_share_the_cores_and_train_on_one_device_each(monkeypatch: py
         assert own_cores() == 2
         assert make_fabric("fp32").world_size == 1
     assert world_size() == 8
+
+
+@given(st.integers(0, 40), st.integers(0, 10), st.floats(0, 0.9))
+def test_strong_images_make_up_their_share_and_none_is_lost(weak: int, strong: int, share: float) -> None:
+    images = list(range(weak + strong))
+    found = with_strong(images, set(range(strong)), share)
+    assert set(found) == set(images)
+    assert [image for image in found if image >= strong] == images[strong:]
+    repeated = len(found) - weak
+    if strong and weak and repeated > strong:  # as near to the share as whole images can be
+        assert abs(repeated - share / (1 - share) * weak) <= 0.5
+    counts = [found.count(image) for image in range(strong)]
+    assert not counts or max(counts) - min(counts) <= 1

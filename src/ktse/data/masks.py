@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ktse.data.dataset import TaggedImages
-from ktse.data.readers.coco_masks import read_coco
 from ktse.data.readers.found_masks import Drawing, Images, Reading
-from ktse.data.readers.mask_folder import read_folder
+from ktse.data.readers.mask_forms import read_masks
 from ktse.data.readers.mask_pictures import retyped
 from ktse.data.text import examples
 from ktse.errors import DataError, KtseError
-from ktse.files import read_label_map
+from ktse.files import label_type, read_label_map, undecided
 from ktse.runtime.console import say
 from ktse.runtime.words import many
 
@@ -28,6 +27,9 @@ HOW = (
     "A mask is a PNG file named like its image, with the image's size: 0 background, k class k (line k of "
     "classes.txt), 255 undecided. Or give one black and white picture per class, named ID_CLASS.png, or a COCO file."
 )
+
+
+FORMS = "a folder of PNG files, or what COCO, CVAT, Label Studio, labelme or YOLO write,"
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,23 @@ def open_calibration(path: Path, data: TaggedImages) -> Calibration:
     return Calibration(reading.paths, reading.drawn, found, (*reading.notes, *_doubts(reading, data)))
 
 
-def open_corrections(path: Path, data: TaggedImages) -> Corrections:
+Own = Callable[[str], Sequence[np.ndarray]]
+
+
+def open_corrections(path: Path, data: TaggedImages, own: Own | None = None) -> Corrections:
     """Open corrected masks, in the forms of true masks.
+
+    Args:
+        path: the file or folder.
+        data: the images.
+        own: gives the masks that the run itself has of an image; masks that are the same are left aside.
 
     Raises:
         DataError: there is none, one of them cannot be used, fits no image, or shows none of the tags of its image.
     """
     reading = _read(path, data, "--corrections")
+    if own is not None:
+        _leave_aside(reading, own, label_type(len(data.classes)))
     problems = _all_problems(reading, data)
     for name, labels in _without_tags(reading, data).items():
         tags = ", ".join(data.classes[label - 1] for label in sorted(labels))
@@ -167,14 +179,35 @@ def open_corrections(path: Path, data: TaggedImages) -> Corrections:
     return Corrections(reading.paths, reading.drawn, f"corrected masks: {len(reading.paths)}", tuple(reading.notes))
 
 
+def _leave_aside(reading: Reading, own: Own, kind: type[np.unsignedinteger]) -> None:
+    """Draw every mask, and take out those that a person has not changed."""
+    masks = Masks(dict(reading.paths), reading.drawn)
+    same = []
+    for name in masks.paths:
+        try:
+            label = masks.read(name, kind)
+        except KtseError as error:
+            reading.problems.append(str(error))
+            continue
+        if any(same_mask(label, mine) for mine in own(name)):
+            same.append(name)
+    for name in same:
+        for known in (reading.paths, reading.drawn, reading.shown):
+            known.pop(name, None)
+    if same:
+        reading.notes.append(f"left aside, the same as the masks of the run: {many(len(same), 'mask')}")
+
+
+def same_mask(label: np.ndarray, mine: np.ndarray) -> bool:
+    """Whether a label map is another one, perhaps after a format without undecided pixels, which became background."""
+    return np.array_equal(label, mine) or np.array_equal(label, np.where(mine == undecided(mine), 0, mine))
+
+
 def _read(path: Path, data: TaggedImages, flag: str) -> Reading:
-    if path.is_file() and path.suffix.lower() == ".json":
-        reading = read_coco(path, data)
-    elif path.is_dir():
-        reading = read_folder(path, data)
-    else:
-        wrong = "is a file, but no COCO file (.json)" if path.is_file() else "does not exist"
-        raise DataError(f"{path} {wrong}", hint=f"Give a folder of PNG files, or a COCO file, as {flag}.")
+    reading = read_masks(path, data)
+    if reading is None:
+        wrong = "is a file, but of no known form (.json, .xml, .yaml)" if path.is_file() else "does not exist"
+        raise DataError(f"{path} {wrong}", hint=f"Give {FORMS} as {flag}.")
     if not reading.paths and not reading.problems:
         where = reading.incomplete()
         if reading.unfit:

@@ -20,6 +20,8 @@ from torch.nn.functional import interpolate, layer_norm
 from ktse.errors import RecipeError
 from ktse.models import hub, resnet38  # noqa: F401 (resnet38 adds its model to timm's)
 from ktse.models.freezing import PartlyFrozen
+from ktse.models.import_weights import PACKAGES
+from ktse.models.packaged import install, packaged_file, packaged_weights
 from ktse.models.precision import keep_dilated_in_float32
 from ktse.runtime.words import many
 
@@ -30,7 +32,7 @@ class Backbone(PartlyFrozen):
     Args:
         name: any timm model name.
         output_stride: pixels of the image per pixel of the map; a model that cannot be dilated has only its own.
-        weights: "hub", "none", or a safetensors or PyTorch file.
+        weights: "hub", "package", "none", or a safetensors or PyTorch file.
         frozen_stages: children of the model, from the image on, that stay as they are; -1: all.
         levels: how many of the model's feature maps, counted from the last; several are normalised over their channels,
             brought to the finest one's size, and joined.
@@ -134,13 +136,13 @@ def create(name: str, weights: str, **arguments: Any) -> nn.Module:
 
     Args:
         name: any timm model name.
-        weights: "hub", "none", or a safetensors or PyTorch file (read without unpickling code).
+        weights: "hub", "package", "none", or a safetensors or PyTorch file (read without unpickling code).
         arguments: passed on to timm.create_model.
 
     Raises:
         RecipeError: the model, its stride or its weights are not available.
     """
-    arguments |= pretrained_arguments(weights)
+    arguments |= pretrained_arguments(name, weights)
     stride = arguments.get("output_stride", 32)
     if name.startswith("vgg"):
         arguments["output_stride"] = 32
@@ -158,8 +160,8 @@ def create(name: str, weights: str, **arguments: Any) -> nn.Module:
         if weights == "hub" and not isinstance(error, TypeError | AssertionError) and not hub.reachable():
             raise RecipeError(
                 f"the weights of the backbone {name!r} cannot be downloaded: {hub.address()} cannot be reached",
-                hint=f"Give {other} (ktse import-weights makes such a file from other formats), or --weights none to "
-                "start from random ones.",
+                hint=f"{_packaged_hint(name)}Give {other} (ktse import-weights makes such a file from other formats), "
+                "or --weights none to start from random ones.",
             ) from error
         raise RecipeError(
             f"the backbone {name!r} with weights {weights!r} cannot be built",
@@ -167,6 +169,13 @@ def create(name: str, weights: str, **arguments: Any) -> nn.Module:
             hint=f"Check the name (timm.list_models()), give {other}, --weights none to start from random ones, or "
             "another output_stride. ktse import-weights makes such a file from other formats.",
         ) from error
+
+
+def _packaged_hint(name: str) -> str:
+    if name not in PACKAGES:
+        return ""
+    first = "Give" if packaged_file(name) else f"Install them as a package ({install(name)}) and give"
+    return f"{first} --weights package. Or: "
 
 
 def forget_weights(model: nn.Module) -> None:
@@ -232,16 +241,19 @@ def refuse_random(model: nn.Module, again: Callable[[], nn.Module]) -> None:
         raise ValueError(f"the file lacks {many(len(left), 'weight')} of this model, such as {left[0]}")
 
 
-def pretrained_arguments(weights: str) -> dict[str, Any]:
+def pretrained_arguments(name: str, weights: str) -> dict[str, Any]:
     """Arguments of timm.create_model for initial weights.
 
     Raises:
-        RecipeError: a file was named that does not exist.
+        RecipeError: a file was named that does not exist, or a package that is not installed.
     """
     if weights in ("hub", "none"):
         return {"pretrained": weights == "hub"}
+    if weights == "package":
+        return {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": packaged_weights(name)}}
     if not Path(weights).is_file():
-        raise RecipeError(f"the weights {weights!r} are not a file", hint="Give 'hub', 'none', or the path of a file.")
+        hint = "Give 'hub', 'package', 'none', or the path of a file."
+        raise RecipeError(f"the weights {weights!r} are not a file", hint=hint)
     own = part_of_network(weights, "backbone.model.")[0]
     return {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": own} if own else {"file": str(weights)}}
 

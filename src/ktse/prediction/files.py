@@ -9,6 +9,8 @@ OUT/probabilities/ID.npz   probability (C+1, h, w) float16, every `stride`-th pi
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
@@ -22,10 +24,9 @@ from ktse.data.image import read_image
 from ktse.data.image_files import list_folder
 from ktse.data.names import image_ids
 from ktse.errors import DataError
-from ktse.files import MOST_TEXT, atomic, in_cell, of_cell, write_label_map, write_npz, write_table
+from ktse.files import atomic, in_cell, of_cell, write_label_map, write_npz, write_table
 from ktse.prediction.predictor import Predictor, within
 from ktse.runtime.console import say, track
-from ktse.runtime.reading import reading
 from ktse.runtime.words import many
 from ktse.visual import overlay
 
@@ -100,6 +101,7 @@ def predict_all(
     Raises:
         DataError: images that cannot be read (the others are written first).
     """
+    tidy(out)
     try:
         predict_files(predictor, images, out, tags=tags)
     finally:
@@ -126,7 +128,8 @@ def predict_files(
     Raises:
         DataError: images that cannot be read (the others are written first).
     """
-    left = {name: read for name, read in images.items() if not is_done(predictor, out, name)}
+    sure = known_confidences(out)
+    left = {name: read for name, read in images.items() if not (name in sure and is_done(predictor, out, name))}
     if done := len(images) - len(left):
         say(f"predict: {done} of {len(images)} are in {out} already and stay; remove them to have them anew")
     problems = []
@@ -174,7 +177,7 @@ def predict_file(
         write_npz(out / "probabilities" / f"{name}.npz", probability=probability, stride=np.array(stride))
     if recipe.overlay:
         small = within(image, LARGEST_OVERLAY)
-        with atomic(out / "overlays" / f"{name}.jpg") as part:
+        with atomic(out / "overlays" / f"{name}.jpg", durable=False) as part:
             overlay(small, label).save(part, format="JPEG", quality=90)
     if beside is not None:
         beside.write()
@@ -185,10 +188,15 @@ def predict_file(
     write_label_map(out / f"{name}.png", label)
 
 
-def tidy(out: Path) -> None:
-    """Sort the table of confidences and keep the last row of each image; an interrupted call may leave two."""
+def known_confidences(out: Path) -> dict[str, str]:
+    """Confidences by image, the last one of each, from rows that are whole; a machine without power may tear one."""
     path = out / CONFIDENCE
-    if path.is_file():
-        with reading(path, most=MOST_TEXT), path.open(newline="", encoding="utf-8") as file:
-            rows = {of_cell(row[0]): row[1] for row in csv.reader(file) if len(row) == 2 and row != CONFIDENCE_HEAD}
-        write_table(path, CONFIDENCE_HEAD, sorted(rows.items()))
+    text = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
+    rows = csv.reader(io.StringIO(text[: text.rfind("\n") + 1].replace("\0", "\ufffd"), newline=""))
+    return {of_cell(row[0]): row[1] for row in rows if len(row) == 2 and re.fullmatch(r"[01]\.\d{4}", row[1])}
+
+
+def tidy(out: Path) -> None:
+    """Sort the table of confidences, one row for each image; an interrupted call may leave two, or half a one."""
+    if (out / CONFIDENCE).is_file():
+        write_table(out / CONFIDENCE, CONFIDENCE_HEAD, sorted(known_confidences(out).items()))

@@ -122,8 +122,8 @@ class ClassifyRecipe:
     output_stride: Stride = 16
     """Pixels of the image per pixel of the CAM."""
     weights: File = "hub"
-    """Initial weights of the backbone: "hub" (timm's download), "none", or a safetensors or .pth file; the head of a
-    CAM network of the same classes is taken along."""
+    """Initial weights of the backbone: "hub" (timm's download), "package" (a Python package of them, extra offline),
+    "none", or a safetensors or .pth file; the head of a CAM network of the same classes is taken along."""
     levels: Levels = 1
     """How many of the backbone's levels, counted from the last, CAMs are made of. With 1 it is the last map, as
     published. More are each normalised, brought to the finest one's size and joined: the earlier ones see less of an

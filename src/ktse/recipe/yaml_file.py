@@ -14,17 +14,19 @@ MOST_BYTES, MOST_VALUES = 100_000, 20_000
 """What a file may have, and what it may hold once its aliases are written out; a recipe has 130 settings."""
 
 
-def read_yaml(path: Path, kind: type[KtseError] = RecipeError) -> Any:
+def read_yaml(path: Path, kind: type[KtseError] = RecipeError, *, hint: str = "") -> Any:
     """The content of a YAML file: plain values, whose mappings have texts as keys.
 
     Args:
         path: the file.
         kind: of the error.
+        hint: what to do with a file that is not valid.
 
     Raises:
         KtseError: it cannot be read, is not valid, or is too large with its aliases written out.
     """
-    with reading(path, "is not valid YAML", kind=kind, missing="Give the path of a YAML file.", most=MOST_BYTES):
+    missing = "Give the path of a YAML file."
+    with reading(path, "is not valid YAML", kind=kind, missing=missing, hint=hint, most=MOST_BYTES):
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
         node = loader.get_single_node()
         if node is None:

@@ -89,7 +89,7 @@ def licences(recipe: Recipe) -> list[tuple[str, str, str]]:
     if "irn" in recipe.refine.method:
         parts.append(("boundary network", recipe.affinity.backbone, recipe.affinity.weights))
     return [
-        (part, network, weights if weights in ("none", "hub", "classify") else Path(weights).name)
+        (part, network, weights if weights in ("none", "hub", "package", "classify") else Path(weights).name)
         for part, network, weights in parts
     ]
 

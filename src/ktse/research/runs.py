@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ktse.data.given import Input
 from ktse.errors import CollapseError
 from ktse.files import read_json, write_json
-from ktse.job import Input, Job
+from ktse.job import Job
 from ktse.pipeline import AFFINITY, CHECK, CLASSIFY, EVALUATE, REFINE, SEED
 from ktse.recipe import Recipe
 from ktse.recipe.load import merged, recipe_from_dict, to_dict
@@ -69,7 +70,8 @@ class ArmRun:
         if self.plain is not None:
             from ktse.research.warmup import adopt_warmup  # loads torch
 
-            adopt_warmup(job.run, self.plain, job.recipe)
+            if adopt_warmup(job.run, self.plain, job.recipe):
+                job.adopt(CLASSIFY, self.plain.key(CLASSIFY.name))
         if self.collapse(CLASSIFY) or not self._survives(CLASSIFY):
             return
         job.do(SEED)

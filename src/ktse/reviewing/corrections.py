@@ -87,6 +87,10 @@ class EditLayer:
         """What was done with an image."""
         return self._entries.get(image_id, Entry())
 
+    def decided(self) -> list[str]:
+        """Images whose mask was accepted or corrected."""
+        return [name for name, entry in self._entries.items() if entry.state in ("accepted", "corrected")]
+
     def label(self, image_id: str) -> np.ndarray | None:
         """The edit of an image: the draft if there is one, else the accepted mask, else None.
 
@@ -113,7 +117,7 @@ class EditLayer:
             OutdatedError: the image has another revision.
         """
         with self._changing(image_id, revision) as entry:
-            write_label_map(self._inside(self._draft(image_id)), label)
+            write_label_map(self._inside(self._draft(image_id)), label, durable=True)
             return self._done(image_id, "draft", dataclasses.replace(entry, draft=True, threshold=threshold))
 
     def drop_draft(self, image_id: str, revision: int) -> Entry:
@@ -152,7 +156,7 @@ class EditLayer:
         """
         state: State = "accepted" if same else "corrected"
         with self._changing(image_id, revision) as entry:
-            write_label_map(self._inside(self.path(image_id)), label)
+            write_label_map(self._inside(self.path(image_id)), label, durable=True)
             done = self._done(image_id, "accept", Entry(state, entry.revision, threshold=threshold))
             self._draft(image_id).unlink(missing_ok=True)
             return done

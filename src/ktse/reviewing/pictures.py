@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
+from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
@@ -13,12 +16,12 @@ import numpy as np
 from PIL import Image
 
 from ktse.data.dataset import TaggedImages
-from ktse.data.image import image_size
+from ktse.data.image import image_size, opened, to_rgb
 from ktse.errors import RunError
-from ktse.files import label_type
+from ktse.files import atomic, label_type
 from ktse.reviewing.corrections import EditLayer, Entry
-from ktse.reviewing.order import by_need
-from ktse.run_folder import RunFolder
+from ktse.reviewing.order import by_gain
+from ktse.run_folder import RunFolder, Scores
 from ktse.runtime.words import pixels
 from ktse.visual import PALETTE, overlay
 
@@ -30,6 +33,16 @@ PHOTO_PIXELS = 16_000_000
 
 THUMBNAIL, KEPT = 240, 64 << 20
 """Longer side of a thumbnail, and bytes of thumbnails that are kept in memory."""
+
+
+SOLVED_PIXELS = 100_000
+"""A larger image is solved again at this size; the page enlarges the answer."""
+
+
+def solving_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height at which an image of this width and height is solved."""
+    factor = min(1.0, math.sqrt(SOLVED_PIXELS / (size[0] * size[1])))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 class Pictures:
@@ -47,7 +60,7 @@ class Pictures:
         self._index = {name: index for index, name in enumerate(data.ids)}
         self._confidence = run.confidence("masks")
         self._layers = {"mask": run.mask_path, "fused": run.fused_path, "prediction": run.prediction_path}
-        self._thumbnails: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._thumbnails: OrderedDict[tuple[int, int, int], bytes] = OrderedDict()
         self._kept, self._lock = 0, Lock()
 
     def index(self, image_id: str) -> int | None:
@@ -61,7 +74,11 @@ class Pictures:
             {"label": label, "name": name, "colour": _hex(label if label < 255 else (label - 1) % 254 + 1)}
             for label, name in enumerate(self.data.classes, start=1)
         ]
-        images = [self._listed(index) for index in by_need(self.data, self._confidence)]
+        notes = _noticed(self.run)
+        images = [
+            {**self._listed(index), "notes": notes.get(self.data.ids[index], [])}
+            for index in by_gain(self.data, self._confidence, self.edits.decided())
+        ]
         kind = np.iinfo(self.kind)
         return {"classes": classes, "undecided": int(kind.max), "bytes": kind.bits // 8, "images": images}
 
@@ -72,7 +89,8 @@ class Pictures:
         layers = {layer: path(name).is_file() for layer, path in self._layers.items()}
         layers |= {"scores": self.run.scores_path(name).is_file(), "cam": self.run.seed_path(name).is_file()}
         threshold = self.run.summary("masks").get("threshold")
-        about = {"width": width, "height": height, "layers": layers, "run_threshold": threshold}
+        about: dict[str, Any] = {"width": width, "height": height, "layers": layers, "run_threshold": threshold}
+        about["solved"] = solving_size((width, height))
         return self._listed(index) | about | {"threshold": self.edits.entry(name).threshold}
 
     def _listed(self, index: int) -> dict[str, Any]:
@@ -111,14 +129,13 @@ class Pictures:
         Raises:
             DataError: it cannot be read.
         """
-        key = (index, self.edits.entry(self.data.ids[index]).revision)
+        name = self.data.ids[index]
+        key = (index, self.edits.entry(name).revision, _changed(self.run.mask_path(name)))
         with self._lock:
             if key in self._thumbnails:
                 self._thumbnails.move_to_end(key)
                 return self._thumbnails[key]
-        small = self.data.read(index, THUMBNAIL)
-        small.thumbnail((THUMBNAIL, THUMBNAIL))
-        label = self._shown(index)
+        small, label = self._small(index), self._shown(index)
         made = _jpeg(small if label is None else overlay(small, label, 0.5), 80)
         with self._lock:
             self._thumbnails[key] = made
@@ -126,6 +143,19 @@ class Pictures:
             while self._kept > KEPT:
                 self._kept -= len(self._thumbnails.popitem(last=False)[1])
         return made
+
+    def _small(self, index: int) -> Image.Image:
+        """An image at the size of a thumbnail; made once, since large photos take a while."""
+        path, source = self.run.path(".thumbnails", f"{self.data.ids[index]}.jpg"), self.data.source(index)
+        if not isinstance(source, Path) or _changed(path) > _changed(source):
+            with suppress(OSError), opened(path) as kept:
+                return to_rgb(kept)
+        small = self.data.read(index, THUMBNAIL)
+        small.thumbnail((THUMBNAIL, THUMBNAIL))
+        if path.parent.resolve().is_relative_to(self.run.root.resolve()):  # links do not lead out of the run
+            with suppress(OSError), atomic(path) as part:  # a full disk makes the page slower, and no more
+                part.write_bytes(_jpeg(small, 90))
+        return small
 
     def _shown(self, index: int) -> np.ndarray | None:
         """What a thumbnail shows: the edit, or the mask of the run; nothing if there is none that can be read."""
@@ -157,7 +187,7 @@ class Pictures:
         return None if label is None else label.astype(self.kind, copy=False)
 
     def scores(self, index: int, kind: Kind) -> bytes | None:
-        """Stored scores as bytes: K, h, w, then K labels, all uint32 in little-endian order, then K*h*w uint8.
+        """Stored scores as bytes, as of `packed`.
 
         Args:
             index: number of the image.
@@ -166,24 +196,60 @@ class Pictures:
         Raises:
             RunError: they are damaged.
         """
-        name = self.data.ids[index]
         if kind == "scores":
-            if not self.run.scores_path(name).is_file():
-                return None
-            stored = self.run.scores(name)
-            keys, values = stored.keys, stored.scores
-        else:
-            if not self.run.seed_path(name).is_file():
-                return None
-            seed = self.run.seed(name)
-            keys, values = seed.keys, (seed.cam.astype(np.float32) * 255).round().astype(np.uint8)
-        head = struct.pack(f"<{3 + len(keys)}I", *values.shape, *(int(key) + 1 for key in keys))
-        return head + np.ascontiguousarray(values).tobytes()
+            stored = self.scores_of(index)
+            return None if stored is None else packed([int(key) + 1 for key in stored.keys], stored.scores)
+        name = self.data.ids[index]
+        if not self.run.seed_path(name).is_file():
+            return None
+        seed = self.run.seed(name)
+        return packed([int(key) + 1 for key in seed.keys], (seed.cam.astype(np.float32) * 255).round().astype(np.uint8))
+
+    def scores_of(self, index: int) -> Scores | None:
+        """The scores from which the mask of an image was cut, if they are stored.
+
+        Raises:
+            RunError: they are damaged.
+        """
+        name = self.data.ids[index]
+        return self.run.scores(name) if self.run.scores_path(name).is_file() else None
+
+
+def packed(labels: list[int], values: np.ndarray) -> bytes:
+    """Maps as the page reads them: K, h, w, then K labels, all uint32 in little-endian order, then K*h*w uint8.
+
+    Args:
+        labels: of the K maps.
+        values: (K, h, w) uint8.
+    """
+    return struct.pack(f"<{3 + len(labels)}I", *values.shape, *labels) + np.ascontiguousarray(values).tobytes()
 
 
 def state_of(entry: Entry) -> dict[str, Any]:
     """What was done with an image, for the page."""
     return {"state": entry.state, "revision": entry.revision, "draft": entry.draft}
+
+
+def _noticed(run: RunFolder) -> dict[str, list[str]]:
+    """What check has noticed about images that a person should see: tags that are probably wrong, and copies."""
+    found: dict[str, list[str]] = {}
+    checked = run.checked()
+    for doubt in checked.get("doubtful", []):
+        text = f"doubtful tag: {doubt['class']}" if doubt["tagged"] else f"perhaps without its tag: {doubt['class']}"
+        found.setdefault(doubt["id"], []).append(text)
+    for group in checked.get("duplicates", []):
+        for name in group:
+            others = ", ".join(other for other in group if other != name)
+            found.setdefault(name, []).append(f"same content as {others}")
+    return found
+
+
+def _changed(path: Path) -> int:
+    """When a file was changed, in nanoseconds; 0 if there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _hex(label: int) -> str:

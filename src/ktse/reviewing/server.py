@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import gzip
 import secrets
-from collections.abc import Callable
+import shlex
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from ktse.errors import KtseError
 from ktse.reviewing.corrections import Action, Entry, OutdatedError, OutsideError
 from ktse.reviewing.guard import Guard
-from ktse.reviewing.pictures import Kind, Layer, Pictures, state_of
+from ktse.reviewing.learning import Learning
+from ktse.reviewing.pictures import Kind, Layer, Pictures, packed, solving_size, state_of
+from ktse.reviewing.scribbles import WAS, Solver
 
 SMALL = 1 << 20
 """Bytes that any request may have; more only as far as the mask of its image needs them."""
@@ -55,11 +59,21 @@ def make_app(pictures: Pictures, name: str, command: str) -> Guard:
         name: what the page calls it.
         command: what learns from the corrections.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    learning = Learning(shlex.split(command)[1:])
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(learning.stop)
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     _add_errors(app)
     _add_page(app)
-    _add_pictures(app, pictures, {"name": name, "command": command, "start": secrets.token_hex(4)})
+    start = secrets.token_hex(4)
+    _add_pictures(app, pictures, lambda: {"name": name, "command": command, "start": f"{start}-{learning.rounds}"})
+    _add_learning(app, pictures, learning)
     _add_edits(app, pictures)
+    _add_solver(app, pictures)
     return Guard(app)
 
 
@@ -93,10 +107,10 @@ def _add_page(app: FastAPI) -> None:
         return Response(page[name], media_type=TYPES[name[name.rfind(".") :]], headers=ALWAYS_NEW)
 
 
-def _add_pictures(app: FastAPI, pictures: Pictures, about: dict[str, str]) -> None:
+def _add_pictures(app: FastAPI, pictures: Pictures, about: Callable[[], dict[str, str]]) -> None:
     @app.get("/api/run")
     def run() -> Response:
-        return JSONResponse({**about, **pictures.about_run()}, headers=ALWAYS_NEW)
+        return JSONResponse({**about(), **pictures.about_run()}, headers=ALWAYS_NEW)
 
     @app.get("/api/image")
     def image(id: str) -> Response:
@@ -154,6 +168,36 @@ def _add_edits(app: FastAPI, pictures: Pictures) -> None:
         return JSONResponse(state_of(change[action](id, revision)), headers=ALWAYS_NEW)
 
 
+def _add_learning(app: FastAPI, pictures: Pictures, learning: Learning) -> None:
+    @app.get("/api/learn")
+    def about() -> Response:
+        return JSONResponse(learning.about(), headers=ALWAYS_NEW)
+
+    @app.post("/api/learn")
+    def start() -> Response:
+        if not pictures.edits.decided():
+            raise RefusedError(422, "Accept or correct a mask first: there is nothing to learn from yet.")
+        if not learning.start():
+            raise RefusedError(409, "The model is learning already.")
+        return JSONResponse(learning.about(), headers=ALWAYS_NEW)
+
+
+def _add_solver(app: FastAPI, pictures: Pictures) -> None:
+    solver = Solver(pictures)
+
+    @app.post("/api/solve")
+    async def solve(request: Request, id: str, threshold: Annotated[float, Query(ge=0, le=1)]) -> Response:
+        index = _number(pictures, id)
+        width, height = solving_size(await run_in_threadpool(pictures.size, index))
+        body = await _body(request, width * height * 4)
+        if len(body) != width * height * 4:
+            raise RefusedError(422, f"{width} x {height} marks have {width * height * 4} bytes, not {len(body)}.")
+        marks = np.frombuffer(body, "<u4").reshape(height, width)
+        if ((marks >> 16) > WAS).any() or ((marks & 0xFFFF) > len(pictures.data.classes)).any():
+            raise RefusedError(422, "A mark is of no known kind, or its label is no class.")
+        return _packed(packed(*await run_in_threadpool(solver.solved, index, marks, threshold)))
+
+
 def _number(pictures: Pictures, image_id: str) -> int:
     index = pictures.index(image_id)
     if index is None:
@@ -165,11 +209,11 @@ async def _body(request: Request, wanted: int) -> bytes:
     """The body of a request, which is never read further than its image needs."""
     limit, body = max(SMALL, wanted), bytearray()
     if int(request.headers.get("content-length") or 0) > limit:
-        raise RefusedError(413, f"A mask of this image has {wanted} bytes.")
+        raise RefusedError(413, f"This needs {wanted} bytes.")
     async for part in request.stream():
         body += part
         if len(body) > limit:
-            raise RefusedError(413, f"A mask of this image has {wanted} bytes.")
+            raise RefusedError(413, f"This needs {wanted} bytes.")
     return bytes(body)
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ktse.errors import RunError
-from ktse.runtime.processes import rank
+from ktse.runtime.processes import is_running, rank
 
 NAME = ".lock"
 
@@ -91,6 +91,21 @@ def _refusal(folder: Path, other: Holder) -> RunError:
 
 
 def _create(path: Path, mine: Holder) -> bool:
+    """Make the lock, whole or not at all where the file system knows links; False if there is one."""
+    part = path.with_name(f"{NAME}.{os.getpid()}")
+    part.write_text(json.dumps(asdict(mine)), encoding="utf-8")
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        return _create_in_place(path, mine)
+    finally:
+        part.unlink(missing_ok=True)
+    return True
+
+
+def _create_in_place(path: Path, mine: Holder) -> bool:
     try:
         with path.open("x", encoding="utf-8") as file:
             json.dump(asdict(mine), file)
@@ -114,16 +129,30 @@ def _read(path: Path) -> Holder | None:
 
 
 def _remove(path: Path, former: Holder | None) -> None:
-    """Remove a lock that is left behind.
+    """Remove a lock that is left behind, unless another process has taken it over meanwhile."""
+    with _one_at_a_time(path.parent):
+        if _read(path) == former:
+            path.unlink(missing_ok=True)
 
-    Of two processes that find it, only one can move it away; the other then finds the lock of the first.
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Within the block, no other process of this machine is in it; the system ends it when the process ends.
+
+    A lock that is left behind is one of this machine, so that nobody elsewhere removes it.
     """
-    aside = path.with_name(f"{NAME}.{os.getpid()}")
-    with suppress(FileNotFoundError):
-        path.rename(aside)
-        if _read(aside) != former:  # it was taken over meanwhile
-            aside.rename(path)
-        aside.unlink(missing_ok=True)
+    if sys.platform == "win32":  # which lets nobody remove a file that another process has open
+        yield
+        return
+    import fcntl
+
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without such locks
+            fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
 
 
 def _born(process: int) -> str:
@@ -141,14 +170,10 @@ def _alive(one: Holder) -> bool:
     if one.host != socket.gethostname():
         return True
     if one.born and sys.platform == "linux":
-        return one.born == _born(one.process)
+        return one.born == _born(one.process) and is_running(one.process)
     if sys.platform == "win32":
         return _alive_on_windows(one.process)
-    try:
-        os.kill(one.process, 0)
-    except (ProcessLookupError, PermissionError) as error:
-        return isinstance(error, PermissionError)  # of another user
-    return True
+    return is_running(one.process)
 
 
 def _alive_on_windows(process: int) -> bool:

@@ -7,9 +7,11 @@ Everything else is done by the first process while the others wait. Nothing here
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TypeVar
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar, cast
 
 T = TypeVar("T")
 
@@ -68,6 +70,17 @@ def wait_for_all() -> None:
         torch.distributed.barrier()
 
 
+def from_first(answer: Callable[[], T]) -> T:
+    """What the first process answers, so that all of them do the same; Fabric must have been launched before."""
+    if world_size() == 1:
+        return answer()
+    import torch.distributed
+
+    found = [answer() if rank() == 0 else None]
+    torch.distributed.broadcast_object_list(found)
+    return cast(T, found[0])
+
+
 def meet() -> None:
     """Let the processes that torchrun started find each other, and wait for all of them."""
     if world_size() > 1:
@@ -75,3 +88,21 @@ def meet() -> None:
 
         make_fabric("fp32")
         wait_for_all()
+
+
+def is_running(process: int) -> bool:
+    """Whether this machine has a process of this number now; Windows cannot be asked, and says yes.
+
+    One that has ended, and whose parent has not asked how, is not running.
+    """
+    if sys.platform == "win32":
+        return True
+    with suppress(OSError):  # the name of the program, in brackets, may hold spaces
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True

@@ -124,6 +124,10 @@ class AffinityTask:
         """Indices of the training images."""
         return [int(index) for index in self.data.training]
 
+    def name(self, index: int) -> str:
+        """The name of an image."""
+        return self.data.ids[index]
+
     def plan(self, state: State) -> EpochPlan | None:
         """Every epoch alike, the learning rate falling to zero."""
         recipe = self.recipe
@@ -172,8 +176,9 @@ def affinity(run: RunFolder, data: TaggedImages, recipe: AffinityRecipe, compute
     network, lr = task.network, recipe.lr
     groups = parameter_groups(*network.branches(), lr, recipe.head_lr, WEIGHT_DECAY)
     groups += parameter_groups(network.backbone, nn.Identity(), lr * recipe.backbone_lr, 1.0, WEIGHT_DECAY)
-    fit(task, groups, fabric, folder, random_seed=compute.random_seed, label="affinity")
-    header = {"backbone": recipe.backbone, "output_stride": OUTPUT_STRIDE, **normalisation(network)}
+    key = run.key("affinity")
+    fit(task, groups, fabric, folder, random_seed=compute.random_seed, label="affinity", key=key)
+    header = {"key": key, "backbone": recipe.backbone, "output_stride": OUTPUT_STRIDE, **normalisation(network)}
     if fabric.global_rank == 0:
         save_model(folder / "model.safetensors", network.state_dict(), header)
     fabric.barrier()
@@ -185,7 +190,7 @@ def load_affinity(run: RunFolder) -> AffinityNetwork:
     Raises:
         RunError: there is none.
     """
-    path = run.path("affinity", "model.safetensors")
+    path = run.own("affinity", "model.safetensors")
     tensors, header = load_tensors(path)
     require_header(path, header, "backbone output_stride mean std")
     network = AffinityNetwork(header["backbone"], header["output_stride"], "none")

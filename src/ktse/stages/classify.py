@@ -75,6 +75,10 @@ class ClassifyTask:
         """Indices of the training images."""
         return repeated(self.data.training.tolist(), self.recipe.least_images)
 
+    def name(self, index: int) -> str:
+        """The name of an image."""
+        return self.data.ids[index]
+
     def plan(self, state: State) -> EpochPlan | None:
         """Warm-up with the classification loss alone, then all terms, ramped in."""
         recipe = self.recipe
@@ -197,10 +201,10 @@ def classify(run: RunFolder, data: TaggedImages, recipe: ClassifyRecipe, compute
     task = ClassifyTask(data, recipe, network, compute, seen)
     groups = parameter_groups(network.backbone, network.head, recipe.lr, recipe.head_lr, recipe.weight_decay)
     back = GoingBack(recipe.retries, WARMUP, WENT_BACK)
-    how = {"random_seed": compute.random_seed, "rule": recipe.optimizer}
+    how = {"random_seed": compute.random_seed, "rule": recipe.optimizer, "key": run.key("classify")}
     fit_with_retries(task, groups, fabric, folder, back, label="classify", **how)
     header = {name: getattr(recipe, name) for name in ("backbone", "output_stride", "levels", "pooling", "long_side")}
-    header |= {"classes": list(data.classes), "hidden": HIDDEN, **normalisation(network)}
+    header |= {"key": run.key("classify"), "classes": list(data.classes), "hidden": HIDDEN, **normalisation(network)}
     header |= {"features": seen.made_by if seen is not None else ""}
     if fabric.global_rank == 0:
         save_model(folder / "model.safetensors", network.state_dict(), header)
@@ -240,7 +244,7 @@ def frozen_features(
 
 def kept_features(run: RunFolder, data: TaggedImages) -> tuple[KeptFeatures | None, int]:
     """The features that a run's CAM network has learned from, None if it has learned from images; their longer side."""
-    path = run.path("classify", "model.safetensors")
+    path = run.own("classify", "model.safetensors")
     header = load_tensors(path)[1]
     require_header(path, header, "long_side")
     made_by = header.get("features", "")
@@ -253,7 +257,7 @@ def load_network(run: RunFolder) -> CamNetwork:
     Raises:
         RunError: there is none.
     """
-    path = run.path("classify", "model.safetensors")
+    path = run.own("classify", "model.safetensors")
     tensors, header = load_tensors(path)
     require_header(path, header, "backbone output_stride levels classes hidden pooling")
     levels = header["levels"]

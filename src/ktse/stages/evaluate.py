@@ -66,7 +66,8 @@ def evaluate(run: RunFolder, data: TaggedImages, truth: Truth | None, recipe: Re
     """
     if not run.path("seeds").is_dir():
         raise RunError(f"{run.root} has nothing to measure yet", hint=f"Do it first: ktse seed {run.root}")
-    result: dict[str, Any] = {"unit": "percent", "classes": list(data.classes), "warnings": []}
+    result: dict[str, Any] = {"key": run.key("evaluate"), "unit": "percent"}
+    result |= {"classes": list(data.classes), "warnings": []}
     result["tags"] = _tags(run, data)
     seed_threshold = _seed_threshold(run, data)
     masks = run.summary("masks") or None

@@ -80,7 +80,7 @@ def choose_weight(
     """
     path = run.path("fused", "summary.json")
     if rank() == 0 and not path.is_file():
-        write_json(path, _decide(run, data, predictor, recipe, threshold))
+        write_json(path, {**_decide(run, data, predictor, recipe, threshold), "key": run.key("predict")})
     wait_for_all()
     return float(run.summary("fused")["weight"])
 

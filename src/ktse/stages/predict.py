@@ -76,6 +76,9 @@ def predict(
         compute: precision.
     """
     predictor = Predictor(TorchModel(run.path("segment", "model.safetensors"), compute.precision), recipe)
+    if rank() == 0:
+        tidy(run.path("predictions"))
+    wait_for_all()
     images = {data.ids[index]: partial(data.read, index) for index in my_share(range(len(data)))}
     beside = None
     if recipe.fuse:

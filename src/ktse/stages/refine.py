@@ -99,6 +99,7 @@ def refine(
     _write_confidence(run, found)
     summary = {"threshold": threshold, "threshold_source": source, "threshold_kind": kind}
     summary |= {"explained": explained.round(5).tolist(), "warnings": warnings, "calibration": calibrated}
+    summary["key"] = run.key("refine")
     write_json(run.path("masks", "summary.json"), summary)
     say(f"refine: threshold {threshold:.2f} ({source})")
 

@@ -35,9 +35,12 @@ from ktse.segmentation.learner import Learner
 from ktse.segmentation.soundness import LEAST_CONTRAST, LEAST_LABELLED, contrast, labelled_share
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy, mask_to_learn
 from ktse.stages.seen_images import SeenMasks, collate_masks
-from ktse.training.batches import epoch_batches, make_loader, repeated
+from ktse.training.batches import epoch_batches, make_loader, repeated, with_strong
 from ktse.training.loop import GoingBack, fit_with_retries
 from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
+
+CORRECTED = 0.5
+"""Share of what is learned from that are corrected images, where there are any: they are few, and right."""
 
 COMPARED = 64
 """Crops of training images on which the model is compared with the masks that it has learned from."""
@@ -69,6 +72,8 @@ class SegmentTask:
         seen: FrozenFeatures | None = None,
     ) -> None:
         self.data, self.recipe, self.learner, self.compute = data, recipe, learner, compute
+        corrected = {index for index in data.training if data.ids[index] in corrections}
+        self._once = with_strong(data.training.tolist(), corrected, CORRECTED)
         self.module: nn.Module = learner
         self.ignored = int(np.iinfo(label_type(len(data.classes))).max)
         if seen is not None:
@@ -93,8 +98,12 @@ class SegmentTask:
             return min(contrast(cast(Segmenter, network).deepest(probe)) for network in learner.networks)
 
     def images(self) -> list[int]:
-        """Indices of the training images."""
-        return repeated(self.data.training.tolist(), self.recipe.least_images)
+        """Indices of the training images, corrected ones several times."""
+        return repeated(self._once, self.recipe.least_images)
+
+    def name(self, index: int) -> str:
+        """The name of an image."""
+        return self.data.ids[index]
 
     def plan(self, state: State) -> EpochPlan | None:
         """Every epoch alike but for the warm-up of BECO, the learning rate falling to its end."""
@@ -114,7 +123,8 @@ class SegmentTask:
 
     @property
     def _epochs(self) -> int:
-        return self.recipe.passes(len(self.data.training))
+        count = len(self.data.training)  # as many images in all as without corrections
+        return max(1, round(self.recipe.passes(count) * count / max(1, len(self._once))))
 
     def _online(self, state: State) -> bool:
         return state.epoch >= self.recipe.beco.warmup
@@ -228,13 +238,14 @@ def segment(
         "rule": "adamw" if recipe.on_features else "sgd",
         "clip": recipe.clip,
     }
-    how |= {"start": START if recipe.retries else ""}
+    how |= {"start": START if recipe.retries else "", "key": run.key("segment")}
     repeated = fit_with_retries(task, groups, fabric, folder, back, label="segment", **how)
     result = learner.result()
     require_finite(result.state_dict())
     if fabric.global_rank == 0:
-        write_json(folder / "summary.json", {**_compare(task, result, fabric), "repeated": repeated})
-        save_model(folder / "model.safetensors", result.state_dict(), describe(recipe, result, data.classes))
+        key = {"key": run.key("segment")}
+        write_json(folder / "summary.json", {**_compare(task, result, fabric), "repeated": repeated, **key})
+        save_model(folder / "model.safetensors", result.state_dict(), describe(recipe, result, data.classes) | key)
         (folder / START).unlink(missing_ok=True)
     fabric.barrier()
 
@@ -272,7 +283,7 @@ def initial_weights(run: RunFolder, recipe: SegmentRecipe) -> str:
     """
     if recipe.weights != "classify":
         return recipe.weights
-    path = run.path("classify", "model.safetensors")
+    path = run.own("classify", "model.safetensors")
     header = load_tensors(path)[1]
     require_header(path, header, "backbone")
     backbone = header["backbone"]

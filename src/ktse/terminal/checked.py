@@ -6,6 +6,7 @@ from rich.table import Table
 
 from ktse.checking.check import Checked
 from ktse.runtime.console import in_words, say, show
+from ktse.runtime.progress import about
 from ktse.runtime.words import many, visible
 
 MANY = 30
@@ -32,6 +33,8 @@ def show_checked(checked: Checked) -> None:
         show(f"{name}: {low} to {high} pixels, median {middle}")
     if checked.true_masks:
         show(checked.true_masks)
+    if checked.seconds:
+        show(f"time: a run will take {about(checked.seconds)}, if this machine stays as busy as it is")
     if checked.disk:
         parts = ", ".join(f"{name} {in_words(count)}" for name, count in checked.disk.items())
         total = in_words(sum(checked.disk.values()))

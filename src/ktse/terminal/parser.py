@@ -59,6 +59,7 @@ VERBS: dict[str, Verb] = {
     "demo": Verb(api.demo, ("data", *TRAINING)),
     "check": Verb(api.check, ("data",), {**SKIP_BAD, "json": "print JSON"}, files=TAGS),
     "status": Verb(api.status),
+    "verify": Verb(api.verify, flags={"repair": "remove what is wrong, so that the next ktse run makes it again"}),
     "classify": Verb(api.classify, ("compute", "classify")),
     "seed": Verb(api.seed, ("compute", "seed")),
     "affinity": Verb(api.affinity, ("compute", "affinity")),
@@ -75,6 +76,13 @@ VERBS: dict[str, Verb] = {
     "review": Verb(api.review, flags={"no_browser": "print the address, and open no browser"}),
     "export": Verb(
         api.export, flags={"int8": "quantise the ONNX model to eight bits; says how many labels that keeps"}
+    ),
+    "import": Verb(
+        api.import_masks,
+        flags={
+            "replace": "replace corrections that are there already",
+            "unchanged": "accept masks that are the same as those of the run, too",
+        },
     ),
     "ablate": Verb(
         ablate,

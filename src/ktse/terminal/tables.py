@@ -7,8 +7,9 @@ from typing import Any
 from rich.table import Column, Table
 
 from ktse.runtime.console import show
-from ktse.runtime.words import duration, visible
+from ktse.runtime.words import duration, many, visible
 from ktse.verbs.status import Status
+from ktse.verbs.verify import Verified
 
 MEASURED = ("seed", "mask", "fused", "prediction")
 
@@ -44,3 +45,18 @@ def show_status(status: Status) -> None:
             if sign.next:
                 show(f"    next: {sign.next}")
     show(f"next: {status.next}")
+
+
+def show_verified(verified: Verified) -> None:
+    """Print every file of a run that is not as it should be, and what comes next."""
+    table = Table(Column("file", no_wrap=True), "what is wrong", "what was done" if verified.repaired else "--repair")
+    for one in verified.wrong:
+        table.add_row(one.file, one.what, one.repair)
+    if verified.wrong:
+        show(table)
+    if verified.unknown:
+        earlier = "an earlier version made them, so that each file was judged by itself"
+        show(f"nothing is noted of the files of {', '.join(verified.unknown)}: {earlier}")
+    bad = f"{len(verified.wrong)} wrong" if verified.wrong else "nothing is wrong"
+    show(f"{many(verified.files, 'file')} of {verified.run}: {bad}")
+    show(f"next: {verified.next}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import cycle, islice
 from typing import Any
 
 import torch
@@ -28,6 +30,20 @@ def epoch_batches(images: list[int], batch_size: int, random_seed: int, epoch: i
 def repeated(images: list[int], least: int) -> list[int]:
     """The images of an epoch, as often as it takes to be at least so many."""
     return images * max(1, -(-least // max(1, len(images))))
+
+
+def with_strong(images: list[int], strong: Collection[int], share: float) -> list[int]:
+    """The images of an epoch, the strong ones among them so often that they make up a share of it.
+
+    Args:
+        images: all of them, each once.
+        strong: those with labels that are right; each is there once at least.
+        share: 0 or more, below 1.
+    """
+    kept = [image for image in images if image in strong]
+    others = [image for image in images if image not in strong]
+    count = max(len(kept), round(share / (1 - share) * len(others)))
+    return others + list(islice(cycle(kept), count if kept else 0))
 
 
 def share_of(batches: list[list[int]], rank: int, world: int) -> list[list[int]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -16,11 +15,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from ktse.artefacts import CHECKPOINT
 from ktse.errors import CollapseError
+from ktse.files import append
 from ktse.models.weights import load_tensors, require_finite
 from ktse.runtime.console import say, time_left, track
 from ktse.training.batches import epoch_batches, share_of
-from ktse.training.checkpoint import go_back, load_checkpoint, save_checkpoint, truncate_log
+from ktse.training.checkpoint import Checkpoints, go_back, over_all_devices
 from ktse.training.task import State, Task
 
 CHECKPOINT_SECONDS = 120.0
@@ -40,6 +41,7 @@ def fit(
     label: str = "train",
     rule: Literal["sgd", "adamw"] = "sgd",
     start: str = "",
+    key: str = "",
 ) -> State:
     """Train until the task's plan ends; continue from `folder/checkpoint.safetensors` if there is one.
 
@@ -55,25 +57,18 @@ def fit(
         label: words before the progress bar.
         rule: how weights follow gradients: SGD, or AdamW, whose weight decay is decoupled and which ignores momentum.
         start: name under which a checkpoint from before the first step is kept, or empty.
+        key: what the training is made from, for its checkpoints.
 
     Raises:
         CollapseError: the loss or a weight is no number, or the task says so.
     """
     torch.manual_seed(random_seed)
     optimizer: Any = torch.optim.AdamW(groups) if rule == "adamw" else torch.optim.SGD(groups, momentum=0.9)
-    state = State()
-    path, log = folder / "checkpoint.safetensors", folder / "metrics.jsonl"
     folder.mkdir(parents=True, exist_ok=True)
     task.module.to(memory_format=torch.channels_last)
     module, optimizer = fabric.setup(task.module, optimizer)
-    if path.is_file():
-        state = load_checkpoint(path, task.module, optimizer)
-    elif start:
-        for name in (folder / start, path):  # before the first step
-            save_checkpoint(name, task.module, optimizer, state, fabric)
-    if fabric.global_rank == 0:
-        truncate_log(log, state.lines)
-    saved = time.monotonic()
+    kept = Checkpoints(folder, task.module, optimizer, fabric, key)
+    state, log, saved = kept.begin(start), kept.log, time.monotonic()
     with _stop_between_steps() as stop:
         while (plan := task.plan(state)) is not None:
             module.train()
@@ -87,19 +82,22 @@ def fit(
                 for group in optimizer.param_groups:
                     group |= {"lr": group["base_lr"] * factor, "momentum": plan.momentum}
                 terms = task.losses(module, fabric.to_device(batch), weights, state)
-                entry = _step(terms, weights, module, optimizer, fabric, clip)
+                where = f"epoch {state.epoch + 1}, step {state.step + 1}"
+                total = _total(terms, weights, fabric, where, (task.name(index) for index in every[state.step]))
+                entry = _step(total, terms, module, optimizer, fabric, clip)
                 state.step += 1
                 place = {"epoch": round(state.epoch + progress, 4), "step": state.step, "phase": plan.phase}
                 _log(log, {**place, **entry}, state, fabric)
                 if state.step % WATCH_STEPS == 0:
-                    task.watch(_over_all_devices(state, fabric))
-                if stop.is_set() or time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    save_checkpoint(path, task.module, optimizer, state, fabric)
+                    task.watch(over_all_devices(state, fabric))
+                stopped, due = _anywhere(fabric, stop.is_set(), time.monotonic() - saved > CHECKPOINT_SECONDS)
+                if stopped or due:
+                    kept.save(state)
                     saved = time.monotonic()
-                if stop.is_set():
+                if stopped:
                     raise KeyboardInterrupt
             state.epoch, state.step = state.epoch + 1, 0
-            state = _over_all_devices(state, fabric)
+            state = over_all_devices(state, fabric)
             require_finite(task.module.state_dict())
             task.watch(state)
             end = task.end_epoch(state)
@@ -107,9 +105,7 @@ def fit(
                 say(f"{label}: {end.remark}{time_left()}")
                 _log(log, {"epoch": state.epoch, "event": end.remark}, state, fabric)
             state.totals = {}
-            save_checkpoint(path, task.module, optimizer, state, fabric)
-            if end.keep:
-                save_checkpoint(folder / end.keep, task.module, optimizer, state, fabric)
+            kept.save(state, end.keep)
             saved = time.monotonic()
     return state
 
@@ -176,7 +172,7 @@ def fit_with_retries(
     Raises:
         CollapseError: the last retry collapsed too.
     """
-    checkpoint = folder / "checkpoint.safetensors"
+    checkpoint = folder / CHECKPOINT
     memory = load_tensors(checkpoint)[1]["state"]["memory"] if checkpoint.is_file() else {}
     repeated = int(memory.get("repeated", 0))
     while True:
@@ -192,16 +188,24 @@ def fit_with_retries(
             go_back(folder / back.kept, folder, {"lr_scale": 0.25**repeated, "repeated": repeated}, text, fabric)
 
 
-def _step(
-    terms: dict[str, Tensor], weights: Mapping[str, float], module: Any, optimizer: Any, fabric: Fabric, clip: float
-) -> dict[str, Any]:
+def _total(
+    terms: Mapping[str, Tensor], weights: Mapping[str, float], fabric: Fabric, where: str, images: Iterable[str]
+) -> Tensor:
+    """The weighted sum of the terms, a number on every device."""
     total = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
-    if not _everywhere(torch.isfinite(total), fabric):
-        raise CollapseError(
-            "the loss is no longer a number",
-            where=[f"{name}: {value.item():.3g}" for name, value in terms.items()],
-            hint="Lower the learning rate (lr), or set clip, the largest norm of the gradient.",
-        )
+    if not any(_anywhere(fabric, not total.isfinite())):
+        return total
+    values = [f"{name}: {value.item():.3g}" for name, value in terms.items()]
+    raise CollapseError(
+        f"the loss is no longer a number in {where}",
+        where=[*values, f"images: {', '.join(dict.fromkeys(images))}"],
+        hint="Lower the learning rate (lr), or set clip, the largest norm of the gradient.",
+    )
+
+
+def _step(
+    total: Tensor, terms: Mapping[str, Tensor], module: Any, optimizer: Any, fabric: Fabric, clip: float
+) -> dict[str, Any]:
     optimizer.zero_grad(set_to_none=True)
     fabric.backward(total)
     if clip > 0:
@@ -211,25 +215,16 @@ def _step(
     return {"lr": optimizer.param_groups[0]["lr"], "total": round(total.item(), 6), "terms": rounded}
 
 
-def _everywhere(fine: Tensor, fabric: Fabric) -> bool:
-    """Whether something holds on every device: if one alone gave up, the others would wait for it for ever."""
+def _anywhere(fabric: Fabric, *wishes: object) -> list[bool]:
+    """Whether each of these holds on any device: if one alone gave up, the others would wait for it for ever."""
+    values = [bool(wish) for wish in wishes]
     if fabric.world_size == 1:
-        return bool(fine)
-    return bool(cast(Tensor, fabric.all_reduce(fine.float(), reduce_op="sum")) == fabric.world_size)
-
-
-def _over_all_devices(state: State, fabric: Fabric) -> State:
-    """The state with its totals summed over devices, so that every device judges alike."""
-    if fabric.world_size == 1:
-        return state
-    values = torch.tensor([state.totals[name] for name in sorted(state.totals)], dtype=torch.float64)
-    summed = fabric.all_reduce(values, reduce_op="sum")
-    totals = dict(zip(sorted(state.totals), cast(Tensor, summed).tolist(), strict=True))
-    return dataclasses.replace(state, totals=totals)
+        return values
+    numbers = torch.tensor([float(value) for value in values])
+    return [value > 0 for value in cast(Tensor, fabric.all_reduce(numbers, reduce_op="sum")).tolist()]
 
 
 def _log(log: Path, entry: dict[str, Any], state: State, fabric: Fabric) -> None:
     if fabric.global_rank == 0:
-        with log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        append(log, json.dumps(entry) + "\n")
     state.lines += 1

@@ -84,6 +84,9 @@ class Task(Protocol):
     def images(self) -> list[int]:
         """Indices of the images to train on."""
 
+    def name(self, index: int) -> str:
+        """The name of an image, for messages."""
+
     def losses(self, module: nn.Module, batch: Any, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
         """Unweighted loss terms by name; may add to state.totals."""
 

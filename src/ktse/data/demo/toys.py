@@ -138,7 +138,8 @@ class Kind(NamedTuple):
     name: str
     outline: tuple[float, float, float]  # of the body: aspect, power of its superellipse, widening downwards
     limbs: str  # names, each there or not, by chance
-    looks: str  # names, one by chance
+    looks: str  # names, one by chance; each is also another class's
+    hues: tuple[int, ...]  # of TOY_COLOURS, which most bodies have one of; each is also another class's
     part: tuple[Shape, ...]
     anchor: tuple[float, float]  # of the part, in half axes of the body
     reach: float  # radius of the part, in mean half axes
@@ -146,11 +147,11 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind("cat", (0.95, 2.3, 0.16), "feet tail", "felt plaid stripes dots", CAT_FACE, (0.1, -0.85), 0.44),
-    Kind("cow", (1.35, 2.8, 0.0), "feet tail", "dots felt wood chevron", COW_FACE, (0.8, -0.5), 0.44, "meadow"),
-    Kind("duck", (1.25, 2.1, 0.08), "tail knob", "stripes wood plaid chevron", DUCK_HEAD, (0.7, -0.95), 0.44, "water"),
-    Kind("wagon", (1.45, 3.6, -0.06), "knob", "wood plaid dots stripes", WHEELS, (0.0, 0.95), 0.35, "road"),
-    Kind("clock", (1.0, 3.0, 0.08), "feet knob", "wood felt chevron plaid", DIAL, (0.0, -0.05), 0.44),
+    Kind("cat", (0.95, 2.3, 0.16), "feet tail", "felt stripes", (0, 1, 6), CAT_FACE, (0.1, -0.85), 0.44),
+    Kind("cow", (1.35, 2.8, 0.0), "feet tail", "dots felt", (2, 3, 7), COW_FACE, (0.8, -0.5), 0.44, "meadow"),
+    Kind("duck", (1.25, 2.1, 0.08), "tail knob", "stripes chevron", (1, 2, 4), DUCK_HEAD, (0.7, -0.95), 0.44, "water"),
+    Kind("wagon", (1.45, 3.6, -0.06), "knob", "plaid dots", (0, 3, 5), WHEELS, (0.0, 0.95), 0.35, "road"),
+    Kind("clock", (1.0, 3.0, 0.08), "feet knob", "wood chevron plaid", (4, 5, 6, 7), DIAL, (0.0, -0.05), 0.44),
 )
 LIMBS = {
     "feet": [superellipse(x, 0.98, 0.2, 0.24, 3.0) for x in (-0.5, 0.5)],

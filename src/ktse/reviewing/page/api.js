@@ -52,7 +52,16 @@ export async function getLabel(id, layer, bytes, signal) {
 
 // Scores as {count, height, width, labels, values}.
 export async function getScores(id, kind, signal) {
-  const buffer = await (await ask("/api/scores", { id, kind }, { signal })).arrayBuffer();
+  return unpacked(await ask("/api/scores", { id, kind }, { signal }));
+}
+
+// The share of each label, as scores, after a person has marked some pixels.
+export async function postSolve(id, threshold, marks, signal) {
+  return unpacked(await ask("/api/solve", { id, threshold }, { method: "POST", body: marks, signal }));
+}
+
+async function unpacked(answer) {
+  const buffer = await answer.arrayBuffer();
   const [count, height, width] = new Uint32Array(buffer, 0, 3);
   const labels = new Uint32Array(buffer, 12, count);
   return { count, height, width, labels, values: new Uint8Array(buffer, 12 + 4 * count) };
@@ -65,6 +74,14 @@ export function thumbnail(image) {
 export async function putLabel(id, label, values) {
   const options = { method: "PUT", body: label, headers: { "Content-Type": "application/octet-stream" } };
   return (await ask("/api/label", { id, ...values }, options)).json();
+}
+
+export async function getLearning() {
+  return (await ask("/api/learn")).json();
+}
+
+export async function startLearning() {
+  return (await ask("/api/learn", {}, { method: "POST" })).json();
 }
 
 export async function postState(id, revision, action) {

@@ -1,5 +1,9 @@
 // Connected areas of a label map: holes to fill, islands to remove. Neighbours are above, below, left and right.
 
+import { NOT, PAINTED } from "./marks.js";
+
+const STRANGE = 48; // how unlike two pixels are of which the scores name another class, as a difference of colours
+
 // Number of the area of each pixel, and of each area: label, size, whether it touches the edge of the image.
 function areas(label, width, height) {
   const number = new Int32Array(label.length).fill(-1);
@@ -37,7 +41,7 @@ function paint(label, hand, number, becomes) {
     const now = becomes.get(number[at]);
     if (now === undefined) continue;
     label[at] = now;
-    hand[at] = 1;
+    hand[at] = PAINTED;
     changed++;
   }
   return changed;
@@ -66,14 +70,18 @@ export function removeIslands(label, hand, width, height, share = 0.05) {
   return paint(label, hand, number, becomes);
 }
 
-// Paint the connected area whose colour is like that at a place; returns the number of pixels.
-export function region(label, hand, width, height, photo, place, tolerance, value) {
+// Paint the connected area whose colour and score are like those at a place; returns the number of pixels.
+export function region(label, hand, width, height, { photo, found }, place, tolerance, value) {
   const x = Math.floor(place.x), y = Math.floor(place.y);
   if (x < 0 || y < 0 || x >= width || y >= height) return 0;
   const start = y * width + x;
   const [red, green, blue] = photo.subarray(4 * start, 4 * start + 3);
   const limit = tolerance * tolerance;
-  const alike = (at) => (photo[4 * at] - red) ** 2 + (photo[4 * at + 1] - green) ** 2 + (photo[4 * at + 2] - blue) ** 2 <= limit;
+  const unlike = (at) => {
+    if (!found) return 0;
+    return found.label[at] === found.label[start] ? (found.best[at] - found.best[start]) / 4 : STRANGE;
+  };
+  const alike = (at) => (photo[4 * at] - red) ** 2 + (photo[4 * at + 1] - green) ** 2 + (photo[4 * at + 2] - blue) ** 2 + unlike(at) ** 2 <= limit;
   const seen = new Uint8Array(label.length);
   const stack = [start];
   seen[start] = 1;
@@ -81,7 +89,7 @@ export function region(label, hand, width, height, photo, place, tolerance, valu
   while (stack.length) {
     const at = stack.pop();
     label[at] = value;
-    hand[at] = 1;
+    hand[at] = PAINTED;
     changed++;
     const column = at % width;
     for (const other of [column > 0 ? at - 1 : -1, column < width - 1 ? at + 1 : -1, at - width, at + width]) {
@@ -105,12 +113,13 @@ export function shape(label, hand, width, height, path, value) {
   for (let at = 0; at < label.length; at++) {
     if (drawn[4 * at + 3] < 128) continue;
     label[at] = value;
-    hand[at] = 1;
+    hand[at] = PAINTED;
   }
 }
 
-// Paint a line as wide as the brush; returns the box that was painted as [left, top, right, bottom], or null.
-export function stroke(label, hand, width, height, from, to, radius, value) {
+// Paint a line as wide as the brush, or deny a label there (by its code in `hand`); returns the box [left, top, right,
+// bottom], or null.
+export function stroke(label, hand, width, height, from, to, radius, value, code = PAINTED) {
   const left = Math.max(0, Math.floor(Math.min(from.x, to.x) - radius));
   const right = Math.min(width, Math.ceil(Math.max(from.x, to.x) + radius) + 1);
   const top = Math.max(0, Math.floor(Math.min(from.y, to.y) - radius));
@@ -124,8 +133,9 @@ export function stroke(label, hand, width, height, from, to, radius, value) {
       const share = Math.min(1, Math.max(0, (px * dx + py * dy) / length));
       const ox = px - share * dx, oy = py - share * dy;
       if (ox * ox + oy * oy > radius * radius) continue;
-      label[y * width + x] = value;
-      hand[y * width + x] = 1;
+      const at = y * width + x;
+      if (code < NOT) label[at] = value;
+      hand[at] = code;
     }
   }
   return [left, top, right, bottom];

@@ -2,6 +2,7 @@
 
 import { Failure, getImage, getLabel, getPhoto, getScores, postState, putLabel } from "./api.js";
 import { History } from "./history.js";
+import { FREE, KEPT } from "./marks.js";
 import { cutAt, strongest } from "./scores.js";
 
 const PAUSE = 400; // milliseconds without a further edit after which a draft is saved
@@ -25,11 +26,12 @@ export class Doc {
     this.queue = Promise.resolve();
     this.dirty = false;
     this.onSaved = () => {};
-    this.found = scores?.count ? strongest(scores, width, height) : null;
+    this.scores = scores?.count ? scores : null;
+    this.found = this.scores && strongest(scores, width, height);
     const empty = run.bytes === 2 ? new Uint16Array(width * height) : new Uint8Array(width * height);
     const label = mask ?? empty;
     const threshold = about.threshold ?? about.run_threshold ?? 0.5;
-    this.edit = { label, hand: new Uint8Array(label.length), threshold };
+    this.edit = { label, hand: new Uint16Array(label.length), threshold, less: {} };
     this.markHand();
     this.history = new History(this.edit);
   }
@@ -38,10 +40,19 @@ export class Doc {
     return this.edit.label;
   }
 
-  // Whatever the scores do not explain was painted, and stays when the threshold moves.
+  // Whatever the scores do not explain stays when the threshold moves.
   markHand() {
     const { label, hand, threshold } = this.edit;
-    for (let at = 0; at < label.length; at++) hand[at] = this.found && label[at] !== cutAt(this.found, at, threshold) ? 1 : 0;
+    for (let at = 0; at < label.length; at++) hand[at] = this.found && label[at] === cutAt(this.found, at, threshold) ? FREE : KEPT;
+  }
+
+  // What the scores say, where the threshold of a label differs from that of the others by `less` (0..1).
+  weigh() {
+    const key = JSON.stringify(this.edit.less);
+    if (!this.scores || key === (this.weighed ?? "{}")) return;
+    this.weighed = key;
+    const less = Object.fromEntries(Object.entries(this.edit.less).map(([label, value]) => [label, 255 * value]));
+    this.found = strongest(this.scores, this.width, this.height, less);
   }
 
   // A label map other than the edit: "mask", "fused" or "prediction".

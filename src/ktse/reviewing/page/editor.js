@@ -4,8 +4,11 @@ import { fillHoles, region, removeIslands, shape, stroke } from "./areas.js";
 import { go } from "./gallery.js";
 import { Doc } from "./doc.js";
 import { Panel } from "./panel.js";
+import { postSolve } from "./api.js";
+import { marksOf, NOT, PAINTED, takeSolution } from "./marks.js";
+import { Outline } from "./outline.js";
 import { listen } from "./pointer.js";
-import { recut } from "./scores.js";
+import { cutAt, recut, strongest } from "./scores.js";
 import { View } from "./view.js";
 
 const part = (id) => document.getElementById(id);
@@ -15,9 +18,10 @@ export class Editor {
   constructor(run, gallery, bar) {
     Object.assign(this, { run, gallery, bar, doc: null, loading: null, order: [] });
     this.view = new View(part("canvas"));
+    this.outline = new Outline(this.view);
     this.panel = new Panel(run, this);
     this.shown = "mask";
-    this.tool = "brush"; // "brush", "shape" or "region"
+    this.tool = "tell"; // "tell", "brush", "shape" or "region"
     this.forget = listen(part("canvas"), this.view, {
       mayPaint: () => this.doc && this.shown === "mask" && this.value() !== null,
       begin: (at) => {
@@ -28,7 +32,7 @@ export class Editor {
       move: (at) => this.paint(at),
       end: () => this.finish(),
       cancel: () => {
-        this.view.path = null;
+        this.outline.show();
         this.doc?.history.cancel();
         this.refresh();
       },
@@ -42,7 +46,10 @@ export class Editor {
     this.forget();
     this.loading?.abort();
     this.doc?.flush().catch(() => {}); // the bar says if it fails
+    this.solving?.abort();
+    this.solving = null;
     const mine = (this.loading = new AbortController());
+    this.outline.clear();
     Object.assign(this, { doc: null, order, id, shown: "mask" });
     this.reveal(true);
     this.view.clear();
@@ -101,6 +108,7 @@ export class Editor {
     const doc = this.doc;
     if (!doc || !this.available(name)) return;
     this.shown = name;
+    if (name !== "mask") this.outline.clear();
     this.panel.viewing(name);
     part("loading").hidden = true;
     if (name === "mask") this.refresh();
@@ -133,8 +141,9 @@ export class Editor {
   }
 
   hover(at) {
-    const paints = at && this.doc && this.shown === "mask" && this.tool === "brush" && this.value() !== null;
-    this.view.cursor = paints ? { ...at, radius: this.panel.radius() } : null;
+    const paints = at && this.doc && this.shown === "mask" && ["tell", "brush"].includes(this.tool) && this.value() !== null;
+    this.view.cursor = paints ? { ...at, radius: this.radius() } : null;
+    if (this.outline.points.length && !this.doc?.history.before) this.outline.show(at);
     this.view.draw();
   }
 
@@ -145,37 +154,90 @@ export class Editor {
     return this.panel.chosen;
   }
 
+  // Radius of what is drawn, in pixels of the image; that of a scribble is the same on the screen at each zoom.
+  radius() {
+    return this.tool === "brush" ? this.panel.radius() : Math.max(0.8, (4 * (devicePixelRatio || 1)) / this.view.scale);
+  }
+
   paint(at) {
     const { doc, path } = this;
     const { label, hand } = doc.edit;
-    if (this.tool === "brush") {
-      const box = stroke(label, hand, doc.width, doc.height, path.at(-1), at, this.panel.radius(), this.value());
+    if (this.tool === "brush" || this.tool === "tell") {
+      const denied = this.tool === "tell" && this.panel.denies && this.value() !== this.run.undecided;
+      const code = denied ? NOT + this.value() : PAINTED;
+      const box = stroke(label, hand, doc.width, doc.height, path.at(-1), at, this.radius(), this.value(), code);
       if (box) this.refresh(box);
     } else if (this.tool === "shape") {
-      this.view.path = path;
+      this.view.path = [...this.outline.points, ...path];
       this.view.draw();
     } else { // the further the hand moves, the more colours are alike
       label.set(doc.history.before.label);
       hand.set(doc.history.before.hand);
       const far = (Math.hypot(at.x - path[0].x, at.y - path[0].y) * this.view.scale) / (devicePixelRatio || 1);
-      region(label, hand, doc.width, doc.height, doc.colours, path[0], 16 + far / 2, this.value());
+      region(label, hand, doc.width, doc.height, { photo: doc.colours, found: doc.found }, path[0], 16 + far / 2, this.value());
       this.refresh();
     }
     path.push(at);
   }
 
   finish() {
-    const { doc, path } = this;
-    if (this.tool === "shape") {
-      this.view.path = null;
-      if (path.length > 3) shape(doc.label, doc.edit.hand, doc.width, doc.height, path, this.value());
-      this.refresh();
-    }
+    if (this.tool === "shape") this.enclose(this.outline.add(this.path));
+    this.commit();
+    if (this.tool === "tell" || this.solving) this.solve();
+  }
+
+  // Paint what a closed line surrounds, if there is one.
+  enclose(points) {
+    if (!points) return;
+    const { doc } = this;
+    if (!doc.history.before) doc.history.begin();
+    shape(doc.label, doc.edit.hand, doc.width, doc.height, points, this.value());
+    this.view.path = null;
+    this.refresh();
     this.commit();
   }
 
-  commit() {
-    if (!this.doc?.history.commit()) return;
+  // Keys while corners are set: close the line, forget it, take back the last corner; false if there are none.
+  atOutline(key) {
+    if (!this.outline.points.length) return false;
+    if (key === "Enter") this.enclose(this.outline.close());
+    else if (key === "Escape") this.outline.clear();
+    else if (key === "z") this.outline.back();
+    else return false;
+    return true;
+  }
+
+  // Solve the mask again from all that the person has said; the answer belongs to the step before it.
+  async solve() {
+    const { doc } = this;
+    this.solving?.abort();
+    const mine = (this.solving = new AbortController());
+    const slow = setTimeout(() => this.solving === mine && this.panel.hint("Solving the mask again ..."), 250);
+    const { past } = doc.history;
+    const [step, marks] = [past.at(-1), marksOf(doc.edit, doc.width, doc.height, doc.about.solved, this.run.undecided)];
+    try {
+      const shares = await postSolve(doc.id, doc.edit.threshold, marks, mine.signal);
+      if (this.doc !== doc || this.solving !== mine || doc.history.before) return; // what is being drawn asks again
+      this.solving = null;
+      if (past.at(-1) !== step) return; // the person has taken it back
+      const { label: solution } = strongest(shares, doc.width, doc.height);
+      const { label, hand, threshold } = doc.edit;
+      doc.history.begin();
+      takeSolution(label, hand, solution, doc.found && ((at) => cutAt(doc.found, at, threshold)), this.run.undecided);
+      this.refresh();
+      this.commit(true);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      this.solving = null;
+      if (this.doc === doc) this.bar.say(doc.id, `${doc.id}: ${error.message}`, { Close: () => {} });
+    } finally {
+      clearTimeout(slow);
+      if (this.shown === "mask" && this.solving !== mine) this.panel.hint("");
+    }
+  }
+
+  commit(joined = false) {
+    if (!this.doc?.history.commit(joined)) return;
     this.doc.changed();
     this.panel.edited(this.doc);
   }
@@ -196,7 +258,10 @@ export class Editor {
     if (!doc?.found) return;
     if (this.shown !== "mask") this.show("mask");
     if (!doc.history.before) doc.history.begin();
-    doc.edit.threshold = Math.min(1, Math.max(0, value));
+    const { edit } = doc, only = this.panel.cutOnly();
+    if (only === null) edit.threshold = Math.min(1, Math.max(0, value));
+    else edit.less = { ...edit.less, [only]: Math.min(1, Math.max(0, value)) - edit.threshold };
+    doc.weigh();
     recut(doc.found, doc.edit.threshold, doc.label, doc.edit.hand);
     this.refresh();
     if (last) this.commit();
@@ -205,6 +270,9 @@ export class Editor {
   move(forward) {
     if (!this.doc || !(forward ? this.doc.history.redo() : this.doc.history.undo())) return;
     if (this.shown !== "mask") this.show("mask");
+    this.solving?.abort();
+    this.solving = null;
+    this.doc.weigh();
     this.refresh();
     this.doc.changed();
     this.panel.edited(this.doc);
@@ -223,7 +291,8 @@ export class Editor {
     if (this.doc !== doc) return;
     const allowed = new Set([0, this.run.undecided, ...this.panel.classes.map((one) => one.label)]);
     this.step((edit) => {
-      if (name === "mask") edit.threshold = doc.about.run_threshold ?? edit.threshold;
+      if (name === "mask") Object.assign(edit, { threshold: doc.about.run_threshold ?? edit.threshold, less: {} });
+      doc.weigh();
       found.forEach((label, at) => { edit.label[at] = allowed.has(label) || name === "mask" ? label : 0; });
       doc.markHand();
     });

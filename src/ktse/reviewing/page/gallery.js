@@ -44,8 +44,9 @@ export class Gallery {
       });
       part("states").append(button);
     }
+    part("noted-line").hidden = !this.images.some((image) => image.notes.length);
     part("split-line").hidden = !this.images.some((image) => image.kept_out);
-    for (const id of ["class", "split", "order", "find"]) part(id).addEventListener("input", () => this.update());
+    for (const id of ["class", "split", "noted", "order", "find"]) part(id).addEventListener("input", () => this.update());
     part("start").addEventListener("click", () => this.shown.length && go(this.shown[0].id));
     part("command").textContent = this.run.command;
     part("copy").addEventListener("click", async () => {
@@ -57,8 +58,9 @@ export class Gallery {
   // Choose again what is shown, after a filter or the state of an image has changed.
   update() {
     const chosen = part("class").value, text = part("find").value.trim().toLowerCase();
-    const split = part("split").value;
-    const fits = this.images.filter((image) => (!split || (split === "kept") === image.kept_out) && (!chosen || (chosen === "none" ? !image.tags.length : image.tags.includes(+chosen)))
+    const split = part("split").value, noted = part("noted").value;
+    const fits = this.images.filter((image) => (!split || (split === "kept") === image.kept_out)
+      && (!noted || image.notes.some((note) => note.startsWith("same") === (noted === "same"))) && (!chosen || (chosen === "none" ? !image.tags.length : image.tags.includes(+chosen)))
       && (!text || image.id.toLowerCase().includes(text)));
     const count = {};
     for (const image of fits) for (const state of ["", image.state, image.draft ? "draft" : "-"]) count[state] = (count[state] ?? 0) + 1;
@@ -69,8 +71,10 @@ export class Gallery {
       button.hidden = state === "draft" && !count.draft && this.state !== "draft";
     }
     this.shown = fits.filter((image) => !this.state || image.state === this.state || (this.state === "draft" && image.draft));
-    if (part("order").value === "name") this.shown.sort((a, b) => (a.id < b.id ? -1 : 1));
-    else this.shown.sort((a, b) => (a.state !== "open") - (b.state !== "open")); // what is decided needs no look
+    const order = part("order").value;
+    if (order === "name") this.shown.sort((a, b) => (a.id < b.id ? -1 : 1));
+    if (order === "unsure") this.shown.sort((a, b) => (a.confidence ?? 2) - (b.confidence ?? 2));
+    if (order !== "name") this.shown.sort((a, b) => (a.state !== "open") - (b.state !== "open")); // what is decided needs no look
     part("start").disabled = !this.shown.length;
     part("none").hidden = this.shown.length > 0;
     this.sayHowToLearn();
@@ -81,7 +85,7 @@ export class Gallery {
   sayHowToLearn() {
     const done = this.images.filter((image) => image.state === "accepted" || image.state === "corrected");
     const apart = done.filter((image) => image.kept_out).length;
-    part("learn").hidden = !done.length;
+    part("learn").hidden = part("learning").hidden = !done.length;
     part("learn-count").textContent = `${done.length} ${done.length === 1 ? "mask is" : "masks are"} accepted or corrected.`;
     part("kept-out-note").hidden = !apart;
     part("kept-out-note").textContent = `${apart} of these ${apart === 1 ? "is the mask of an image" : "are masks of images"} kept out of training, from which the model does not learn.`;

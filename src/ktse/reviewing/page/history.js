@@ -2,7 +2,7 @@
 
 export class History {
   constructor(state) {
-    this.state = state; // {label, hand, threshold}; its arrays are changed in place
+    this.state = state; // {label, hand, threshold, less}; its arrays are changed in place
     this.past = [];
     this.future = [];
     this.before = null;
@@ -10,8 +10,8 @@ export class History {
 
   // Remember how everything is before a step.
   begin() {
-    const { label, hand, threshold } = this.state;
-    this.before = { label: label.slice(), hand: hand.slice(), threshold };
+    const { label, hand, threshold, less } = this.state;
+    this.before = { label: label.slice(), hand: hand.slice(), threshold, less: { ...less } };
   }
 
   // Go back to how it was before the step.
@@ -19,27 +19,31 @@ export class History {
     if (!this.before) return;
     this.state.label.set(this.before.label);
     this.state.hand.set(this.before.hand);
-    this.state.threshold = this.before.threshold;
+    Object.assign(this.state, { threshold: this.before.threshold, less: this.before.less });
     this.before = null;
   }
 
-  // End a step; true if it changed anything.
-  commit() {
+  // End a step; true if it changed anything. A step that is joined is undone and done again with the one before.
+  commit(joined = false) {
     if (!this.before) return false;
     const step = difference(this.before, this.state);
     this.before = null;
-    if (!step.runs.length && step.old === step.threshold) return false;
+    if (!step.runs.length && step.old.threshold === step.now.threshold && same(step.old.less, step.now.less)) return false;
+    step.joined = joined && this.past.length > 0;
     this.past.push(step);
     this.future = [];
     return true;
   }
 
   undo() {
+    while (this.past.at(-1)?.joined) this.move(this.past, this.future, false);
     return this.move(this.past, this.future, false);
   }
 
   redo() {
-    return this.move(this.future, this.past, true);
+    const moved = this.move(this.future, this.past, true);
+    while (this.future.at(-1)?.joined) this.move(this.future, this.past, true);
+    return moved;
   }
 
   move(from, to, forward) {
@@ -51,7 +55,7 @@ export class History {
       label.fill(forward ? newLabel : oldLabel, start, end);
       hand.fill(forward ? newHand : oldHand, start, end);
     }
-    this.state.threshold = forward ? step.threshold : step.old;
+    Object.assign(this.state, forward ? step.now : step.old);
     to.push(step);
     return true;
   }
@@ -69,5 +73,10 @@ function difference(before, now) {
       && before.hand[at + 1] === wasHand && now.hand[at + 1] === isHand) at++;
     runs.push(start, at + 1, was, is, wasHand, isHand);
   }
-  return { runs: Uint32Array.from(runs), old: before.threshold, threshold: now.threshold };
+  const [old, is] = [before, now].map(({ threshold, less }) => ({ threshold, less: { ...less } }));
+  return { runs: Uint32Array.from(runs), old, now: is };
+}
+
+function same(one, other) {
+  return JSON.stringify(one) === JSON.stringify(other);
 }

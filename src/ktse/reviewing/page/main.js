@@ -4,6 +4,7 @@ import { getRun } from "./api.js";
 import { Editor } from "./editor.js";
 import { Gallery } from "./gallery.js";
 import { fillHelp, keyOf } from "./keys.js";
+import { Learning } from "./learning.js";
 
 const part = (id) => document.getElementById(id);
 
@@ -35,6 +36,7 @@ function help() {
 
 function act(editor, key) {
   const { panel, view, doc } = editor;
+  if (editor.atOutline(key)) return;
   const work = {
     a: () => editor.decide("accept"), Enter: () => editor.decide("accept"),
     r: () => editor.decide("reject"), q: () => editor.decide("reopen"),
@@ -45,11 +47,12 @@ function act(editor, key) {
     c: () => ["fused", "prediction"].includes(editor.shown) && editor.take(editor.shown),
     "+": () => view.zoom(1.25), "=": () => view.zoom(1.25), "-": () => view.zoom(0.8), _: () => view.zoom(0.8),
     0: () => view.fit(),
-    b: () => panel.use("brush"), s: () => panel.use("shape"), g: () => panel.use("region"),
+    t: () => panel.use("tell"), x: () => panel.deny(!panel.denies), b: () => panel.use("brush"), s: () => panel.use("shape"), g: () => panel.use("region"),
     e: () => panel.choose(0), u: () => panel.choose(editor.run.undecided),
     ",": () => panel.resize(-5), "[": () => panel.resize(-5), ".": () => panel.resize(5), "]": () => panel.resize(5),
-    ArrowUp: () => doc && editor.threshold(doc.edit.threshold - 0.01, true),
-    ArrowDown: () => doc && editor.threshold(doc.edit.threshold + 0.01, true),
+    ArrowUp: () => doc && editor.threshold(panel.threshold() - 0.01, true),
+    ArrowDown: () => doc && editor.threshold(panel.threshold() + 0.01, true),
+    k: () => panel.nextCut(),
     l: () => editor.cleanUp("holes"), i: () => editor.cleanUp("islands"), o: () => editor.take("mask"),
     z: () => editor.move(false), y: () => editor.move(true),
     "?": help,
@@ -64,6 +67,10 @@ async function main() {
   const run = await getRun();
   const gallery = new Gallery(run);
   const editor = new Editor(run, gallery, bar);
+  const learning = new Learning(
+    () => (part("editor").hidden ? location.reload() : bar.say("", "The model has learned from your masks.", { "Load the new masks": () => location.reload(), Later: () => {} })),
+    (text) => bar.say("", text, { Close: () => {} }),
+  );
 
   async function follow() {
     const named = location.hash.match(/^#\/image\/(.+)$/);
@@ -85,10 +92,12 @@ async function main() {
     if (!key) return;
     if (part("editor").hidden) {
       if (key === "?") help();
+      if (key === "w") learning.start();
       return;
     }
     event.preventDefault();
-    act(editor, key);
+    if (key === "w") learning.start();
+    else act(editor, key);
   });
   for (const button of document.querySelectorAll("[data-key]")) {
     button.addEventListener("click", () => { act(editor, button.dataset.key); button.blur(); });

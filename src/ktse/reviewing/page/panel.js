@@ -5,6 +5,11 @@ import { badge, chips } from "./gallery.js";
 const part = (id) => document.getElementById(id);
 const VIEWS = [["mask", "Mask", "M"], ["photo", "Photo", "P"], ["fused", "Fused", "F"], ["prediction", "Prediction", "D"], ["heat", "CAM", "H"]];
 const HINTS = { photo: "Photo alone.", fused: "Fused mask.", prediction: "Prediction, without tags.", heat: "CAM of" };
+const NOTES = {
+  tell: "Draw a short line. The mask is solved again.",
+  shape: "Draw around an area, or click its corners. Enter or a double click closes the line.",
+  region: "Press on an area of one colour and score. Drag away from the point for more.",
+};
 
 export class Panel {
   constructor(run, editor) {
@@ -22,7 +27,8 @@ export class Panel {
       button.innerHTML = `${word} <kbd>${key}</kbd>`;
       part("views").append(button);
     }
-    this.use("brush");
+    this.use("tell");
+    this.deny(false);
     this.remember("opacity", 50, (value) => {
       editor.view.opacity = value / 100;
       part("opacity-value").textContent = `${value} %`;
@@ -30,8 +36,10 @@ export class Panel {
     });
     this.remember("size", 35, () => this.sayRadius());
     const threshold = part("threshold");
-    threshold.addEventListener("input", () => { editor.threshold(+threshold.value, false); this.sayThreshold(+threshold.value); });
+    threshold.addEventListener("input", () => { editor.threshold(+threshold.value, false); this.sayThreshold(); });
     threshold.addEventListener("change", () => { editor.threshold(+threshold.value, true); threshold.blur(); });
+    for (const button of part("tell-line").children) button.addEventListener("click", () => { this.deny(button.dataset.denies === "true"); button.blur(); });
+    part("cut").addEventListener("change", () => { this.sayThreshold(); part("cut").blur(); });
     part("all").addEventListener("change", () => { this.listClasses(); part("all").blur(); });
   }
 
@@ -81,11 +89,13 @@ export class Panel {
     part("original").disabled = !doc.about.layers.mask;
     const notes = [];
     if (doc.about.kept_out) notes.push("This image is kept out of training: the model does not learn from its mask.");
+    notes.push(...(this.editor.gallery.byId.get(doc.id)?.notes ?? []).map((note) => `Noticed by check: ${note}.`));
     if (!doc.about.tags.length) notes.push("This image has no tag, so its mask is empty.");
     if (!doc.about.layers.mask) notes.push("The run has no mask of this image.");
     part("note").textContent = notes.join(" ");
     part("note").hidden = !notes.length;
     this.listClasses();
+    this.listCuts(doc);
     this.sayRadius();
     this.edited(doc);
     this.facts(doc);
@@ -108,8 +118,7 @@ export class Panel {
   edited(doc) {
     part("undo").disabled = !doc.history.past.length;
     part("redo").disabled = !doc.history.future.length;
-    part("threshold").value = doc.edit.threshold;
-    this.sayThreshold(doc.edit.threshold);
+    this.sayThreshold();
   }
 
   viewing(name) {
@@ -136,6 +145,12 @@ export class Panel {
     part("classes").replaceChildren(...rows);
     const known = this.chosen !== null && [0, this.run.undecided, ...this.classes.map((one) => one.label)].includes(this.chosen);
     this.choose(known ? this.chosen : (this.classes[0]?.label ?? null));
+  }
+
+  listCuts(doc) {
+    const labels = [...(doc.scores?.labels ?? [])];
+    part("cut").replaceChildren(new Option("all classes", ""), ...labels.map((label) => new Option(this.byLabel.get(label).name, label)));
+    part("cut").hidden = labels.length < 2;
   }
 
   row(label, name, colour, key) {
@@ -165,13 +180,21 @@ export class Panel {
     if (this.classes[number - 1]) this.choose(this.classes[number - 1].label);
   }
 
-  // "brush", "shape" or "region".
+  // What a line of the tool "tell" says: "this is", or "this is not".
+  deny(on) {
+    this.denies = on;
+    for (const button of part("tell-line").children) button.setAttribute("aria-pressed", String(on) === button.dataset.denies);
+  }
+
+  // "tell", "brush", "shape" or "region".
   use(tool) {
+    this.editor.outline.clear();
     this.editor.tool = tool;
-    for (const name of ["brush", "shape", "region"]) part(`tool-${name}`).setAttribute("aria-pressed", name === tool);
+    for (const name of ["tell", "brush", "shape", "region"]) part(`tool-${name}`).setAttribute("aria-pressed", name === tool);
     part("size-line").hidden = tool !== "brush";
+    part("tell-line").hidden = tool !== "tell";
     part("tool-note").hidden = tool === "brush";
-    part("tool-note").textContent = tool === "shape" ? "Draw around an area." : "Press on an area of one colour. Drag away from the point for more.";
+    part("tool-note").textContent = NOTES[tool];
   }
 
   // Radius of the brush in pixels of the image.
@@ -190,7 +213,25 @@ export class Panel {
     part("size-value").textContent = `${Math.round(2 * this.radius())} px`;
   }
 
-  sayThreshold(value) {
-    part("threshold-value").textContent = value.toFixed(2);
+  // The label whose threshold the slider moves; null: all together.
+  cutOnly() {
+    return part("cut").value ? +part("cut").value : null;
+  }
+
+  nextCut() {
+    const choice = part("cut");
+    if (choice.options.length) choice.selectedIndex = (choice.selectedIndex + 1) % choice.options.length;
+    this.sayThreshold();
+  }
+
+  threshold() {
+    const { threshold, less } = this.doc.edit;
+    return threshold + (less[this.cutOnly()] ?? 0);
+  }
+
+  sayThreshold() {
+    if (!this.doc) return;
+    part("threshold").value = this.threshold();
+    part("threshold-value").textContent = this.threshold().toFixed(2);
   }
 }

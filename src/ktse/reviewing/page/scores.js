@@ -1,7 +1,7 @@
 // From stored scores to labels, as ktse itself cuts them: enlarge bilinearly, then the strongest class above a threshold.
 
-// The largest score (0..255) and its label at each pixel of an image.
-export function strongest(scores, width, height) {
+// The largest score (0..255) and its label at each pixel of an image; `less` is taken off the scores of a label.
+export function strongest(scores, width, height, less = {}) {
   const { count, height: rows, width: columns, labels, values } = scores;
   const best = new Float32Array(width * height);
   const label = new Uint16Array(width * height);
@@ -9,13 +9,13 @@ export function strongest(scores, width, height) {
   const [above, below, down] = places(rows, height);
   const row = new Float32Array(columns);
   for (let k = 0; k < count; k++) {
-    const first = k * rows * columns;
+    const first = k * rows * columns, off = less[labels[k]] ?? 0;
     for (let y = 0; y < height; y++) {
       const top = first + above[y] * columns;
       const bottom = first + below[y] * columns;
       for (let x = 0; x < columns; x++) row[x] = values[top + x] * (1 - down[y]) + values[bottom + x] * down[y];
       for (let x = 0, at = y * width; x < width; x++, at++) {
-        const value = row[left[x]] * (1 - across[x]) + row[right[x]] * across[x];
+        const value = row[left[x]] * (1 - across[x]) + row[right[x]] * across[x] - off;
         if (value > best[at] || k === 0) {
           best[at] = value;
           label[at] = labels[k];

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,29 @@ import pytest
 from PIL import Image
 
 import ktse
-from ktse.checking.disk import check_disk, maps_need, networks_need
+from ktse import pipeline
+from ktse.checking.in_advance import check_disk, disk_need, seconds_need
+from ktse.checking.in_advance import maps_need as need_of
 from ktse.errors import RunError
+from ktse.pipeline import stages_of
 from ktse.recipe import Recipe
 from ktse.recipe.load import load_recipe
 from ktse.run_folder import RunFolder
+from ktse.staleness import Extent
 
 TINY = {
     "classify.epochs": 2, "classify.warmup": 1, "affinity.epochs": 1, "segment.epochs": 1, "compute.workers": 0,
     "seed.scales": [0.5], "predict.scales": [0.5],
     "refine.method": ["irn"],
 }  # fmt: skip
+
+
+def maps_need(images: int, classes: int, pixels: int, tagged_pixels: int, recipe: Recipe) -> dict[str, int]:
+    return need_of(stages_of(recipe), Extent(images, images, classes, pixels, tagged_pixels), recipe)
+
+
+def network_need(stage: str, recipe: Recipe, training: int = 10) -> int:
+    return pipeline.STAGES[stage].costs.networks(Extent(training, training, 3, 0, 0), recipe)
 
 
 def photos(folder: Path, count: int, size: tuple[int, int]) -> Path:
@@ -62,14 +75,15 @@ def test_a_run_takes_about_what_was_said(finished: RunFolder) -> None:
     assert checked["pixels"] == 6 * 500 * 375
     assert checked["tagged_pixels"] == (2 * 1 + 2 * 2 + 2 * 3) * 500 * 375
     maps = maps_need(6, 3, checked["pixels"], checked["tagged_pixels"], recipe)
-    networks = networks_need(6 - checked["validation"], 3, recipe)
+    networks = {name: network_need(name, recipe, 6 - checked["validation"]) for name in pipeline.STAGES}
     for name in ("seeds", "masks", "confident", "predictions"):  # maps of so young networks are smooth, and pack well
         assert maps[name] / 4 < held(finished.path(name)) < 1.5 * maps[name], name
     assert networks["segment"] / 2 < held(finished.path("segment")) < networks["segment"]
     assert networks["classify"] / 2 < held(finished.path("classify")) < networks["classify"]
     both = maps["affinity"] + networks["affinity"]
     assert both / 2 < held(finished.path("affinity")) < 2 * both
-    total = sum(maps.values()) + sum(networks.values())
+    extent = Extent(6, 6 - checked["validation"], 3, checked["pixels"], checked["tagged_pixels"])
+    total = disk_need(stages_of(recipe), extent, recipe)
     assert total / 2 < held(finished.root) < 1.5 * total
 
 
@@ -94,9 +108,8 @@ def test_stages_that_are_not_done_take_nothing() -> None:
         for method in (["par"], ["irn", "crf"])
     )
     assert chain.keys() - par.keys() == {"affinity", "scores"}
-    one, two = (networks_need(10, 3, load_recipe("demo", {"segment.method": name})) for name in ("single", "beco"))
-    assert "affinity" not in one
-    assert 1.9 < two["segment"] / one["segment"] < 2.1
+    one, two = (network_need("segment", load_recipe("demo", {"segment.method": name})) for name in ("single", "beco"))
+    assert 1.9 < two / one < 2.1
 
 
 @pytest.fixture
@@ -164,11 +177,23 @@ def test_check_says_it_for_a_recipe(finished: RunFolder) -> None:
     plain = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, timeout=100)
     need = json.loads(plain.stdout)["disk"]
     assert need.keys() == {"seeds", "masks", "confident", "predictions", "affinity"}
+    assert json.loads(plain.stdout)["seconds"] > 0
+
+
+def test_a_slower_machine_takes_longer_and_what_is_done_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, extent = load_recipe("fast"), Extent(1000, 900, 5, 10**8, 10**8)
+    monkeypatch.setattr("ktse.runtime.pace.pace", lambda: 1.0)
+    stages = stages_of(recipe)
+    once = seconds_need(stages, extent, recipe)
+    assert seconds_need(stages[2:], extent, recipe) < once
+    assert seconds_need(stages, replace(extent, images=2000, training=1800), recipe) > 1.9 * once
+    monkeypatch.setattr("ktse.runtime.pace.pace", lambda: 3.0)
+    assert seconds_need(stages, extent, recipe) == pytest.approx(3 * once)
 
 
 def test_scores_of_large_images_do_not_grow_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
     small, large = (maps_need(10, 3, 10 * side**2, 20 * side**2, Recipe()) for side in (2048, 8192))
     assert small["seeds"] == large["seeds"]
     assert large["confident"] > 10 * small["confident"]
-    monkeypatch.setattr("ktse.checking.disk.SEED_PIXELS", 8192**2)
+    monkeypatch.setattr("ktse.stages.costs.SEED_PIXELS", 8192**2)
     assert maps_need(10, 3, 10 * 8192**2, 20 * 8192**2, Recipe())["seeds"] > 50 * large["seeds"]

@@ -1,0 +1,81 @@
+"""How long a run takes and how much disk, and whether that is there, before hours of training."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from ktse.errors import RunError
+from ktse.recipe import Recipe
+from ktse.runtime.console import in_words, say
+from ktse.runtime.progress import about
+from ktse.staleness import Extent, Stage
+
+
+def maps_need(stages: Iterable[Stage], extent: Extent, recipe: Recipe) -> dict[str, int]:
+    """Bytes of what a run keeps of every image, by folder. No score is kept at the image's own size."""
+    found: Counter[str] = Counter()
+    for stage in stages:
+        found.update(stage.costs.maps(extent, recipe))
+    return dict(found)
+
+
+def disk_need(stages: Iterable[Stage], extent: Extent, recipe: Recipe) -> int:
+    """Bytes of a finished run folder: what is kept of every image, networks, checkpoints, logs and the report.
+
+    Raises:
+        RecipeError: a network cannot be built.
+    """
+    kept = list(stages)
+    return sum(maps_need(kept, extent, recipe).values()) + sum(stage.costs.networks(extent, recipe) for stage in kept)
+
+
+def seconds_need(stages: Iterable[Stage], extent: Extent, recipe: Recipe) -> float:
+    """Seconds that stages will take on this machine, if it is as busy then as it is now."""
+    from ktse.runtime.pace import pace  # loads torch
+
+    return pace() * sum(stage.costs.work(extent, recipe) for stage in stages)
+
+
+def check_disk(folder: Path, need: int) -> str:
+    """Compare what a run folder needs, besides what it holds, with what the disk has left.
+
+    Args:
+        folder: the run folder; need not exist.
+        need: bytes of the finished folder.
+
+    Returns:
+        one line for the user.
+
+    Raises:
+        RunError: not even half of it is there.
+    """
+    held = sum(os.path.getsize(Path(place) / name) for place, _, names in os.walk(folder) for name in names)  # noqa: PTH202
+    exists = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(exists).free
+    left = max(0, need - held)
+    text = f"the run folder will take about {in_words(need)} of disk; {in_words(free)} are free"
+    if free < left / 2:
+        hint = "Make room, give --out on another disk, or raise seed.stride and refine.stride, which store less."
+        raise RunError(text, where=str(exists), hint=hint)
+    return text if free >= left else f"{text}: this may not be enough"
+
+
+def say_costs(folder: Path, stages: Collection[Stage], left: Collection[Stage], extent: Extent, recipe: Recipe) -> None:
+    """Say, after check and before hours of work, how long it takes and how much disk.
+
+    Args:
+        folder: the run folder.
+        stages: all of the run.
+        left: those that are not done.
+        extent: how much there is to work on.
+        recipe: all settings.
+
+    Raises:
+        RunError: there is far less disk.
+    """
+    say(f"check: the run will take {about(seconds_need(left, extent, recipe))} if this machine stays as busy as it is")
+    say(f"check: {check_disk(folder, disk_need(stages, extent, recipe))}")

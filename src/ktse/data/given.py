@@ -1,0 +1,75 @@
+"""What the user gave: images and tags, and masks for different uses."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from ktse.data.dataset import TaggedImages
+from ktse.data.masks import Calibration, Corrections, Truth, open_calibration, open_corrections, open_truth
+from ktse.data.open import open_data
+from ktse.recipe import Recipe
+
+Masks = TypeVar("Masks", Truth, Calibration, Corrections)
+
+
+def _shown(masks: Masks) -> Masks:
+    """The same masks, after a message about what was found."""
+    masks.say()
+    return masks
+
+
+class Input:
+    """What the user gave: images and tags, and masks for different uses; each is opened when first needed.
+
+    Args:
+        recipe: where everything is.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    @cached_property
+    def images(self) -> TaggedImages:
+        """Images and tags as they were given.
+
+        Raises:
+            DataError: they cannot be used.
+        """
+        return open_data(self.recipe.data)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of images and tags, of the files no more than name, size and time of change."""
+        return self.images.fingerprint()
+
+    @cached_property
+    def truth(self) -> Truth | None:
+        """True masks for measuring, if the user gave some.
+
+        Raises:
+            DataError: they cannot be used.
+        """
+        masks = self.recipe.truth.masks
+        return _shown(open_truth(Path(masks), self.images)) if masks else None
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """True masks that choose the background threshold, if the user gave some.
+
+        Raises:
+            DataError: they cannot be used.
+        """
+        folder = self.recipe.refine.calibrate
+        return _shown(open_calibration(Path(folder), self.images)) if folder else None
+
+    @cached_property
+    def corrections(self) -> Corrections:
+        """Masks that a person has corrected, to learn from, if the user gave some.
+
+        Raises:
+            DataError: they cannot be used.
+        """
+        folder = self.recipe.segment.corrections
+        return _shown(open_corrections(Path(folder), self.images)) if folder else Corrections()

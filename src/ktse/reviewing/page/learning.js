@@ -1,0 +1,36 @@
+// Learning from the corrections: start it, show how far it is, and say when there are new masks.
+
+import { getLearning, startLearning } from "./api.js";
+
+const part = (id) => document.getElementById(id);
+const OFTEN = 1500; // milliseconds between two questions how far it is
+
+export class Learning {
+  // `finished` hears that the model has learned while the page was open; `failed` hears why nothing began.
+  constructor(finished, failed) {
+    Object.assign(this, { finished, failed, running: false });
+    part("learn-now").addEventListener("click", () => this.start());
+    getLearning().then((about) => this.show(about), () => {});
+  }
+
+  async start() {
+    if (this.running || part("learning").hidden) return;
+    try {
+      this.show(await startLearning());
+    } catch (error) {
+      this.failed(error.message);
+    }
+  }
+
+  show(about) {
+    const { state, seconds, lines } = about, was = this.running;
+    this.running = state === "running";
+    part("learn-now").disabled = this.running;
+    const words = { running: `Learning for ${seconds} s: `, done: `Learned in ${seconds} s.`, failed: "Learning failed:" }[state] ?? "";
+    part("learn-state").textContent = words + (this.running ? (lines.at(-1) ?? "it begins") : "");
+    part("learn-lines").hidden = state !== "failed";
+    part("learn-lines").textContent = lines.join("\n");
+    if (this.running) setTimeout(() => getLearning().then((next) => this.show(next), () => this.show(about)), OFTEN);
+    else if (was) state === "done" ? this.finished() : this.failed(`Learning failed: ${lines.at(-1) ?? ""}`);
+  }
+}

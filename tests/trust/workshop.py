@@ -1,0 +1,105 @@
+"""A small run that is killed, damaged and fought over, in copies of this process, which has loaded everything once.
+
+`make trust` does all of it; TRUST=4 make trust four times as much.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from machine import Disk, content, in_child
+
+from ktse.data.demo.scenes import make_scenes
+
+SETTINGS = [
+    *("--recipe", "demo", "--weights", "none", "--compute.workers", "0", "--seed.scales", "[0.5]"),
+    *("--classify.backbone", "test_byobnet", "--classify.epochs", "2", "--classify.warmup", "1"),
+    *("--classify.crop", "64", "--classify.long_side", "[64,64]"),
+    *("--segment.encoder", "test_byobnet", "--segment.epochs", "1"),
+    *("--segment.crop", "64", "--segment.long_side", "[64,64]"),
+]
+
+VARYING = ("manifest.json", "index/", "log.txt", "report.html")
+"""Files that hold times, so that no two runs have the same."""
+
+
+def amount(count: int) -> int:
+    """How often something is tried, of so many times in the shortest profile."""
+    return max(1, round(count * float(os.environ.get("TRUST", "1"))))
+
+
+class Workshop:
+    """A small run, and what becomes of it.
+
+    Args:
+        folder: where it is worked.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.scenes, self.run = folder, folder / "scenes", folder / "run"
+        make_scenes(self.scenes, images=4, size=(64, 64))
+        self.said = folder / "said.txt"
+        self.other = self.made(4)
+        self.reference = self.made(3)
+        self.expected = content(self.reference, VARYING)
+        self.names = set(content(self.reference))
+
+    def words(self, random_seed: int = 3, *more: str) -> list[str]:
+        """The command that makes the run, or goes on with it."""
+        given = ["run", str(self.scenes / "images"), "--tags", str(self.scenes / "tags.csv")]
+        given += ["--masks", str(self.scenes / "masks"), "--out", str(self.run), *SETTINGS]
+        return [*given, "--compute.random_seed", str(random_seed), *more]
+
+    def made(self, random_seed: int) -> Path:
+        """A finished run, moved aside."""
+        assert self.do(self.words(random_seed)) == 0, self.text
+        aside = self.folder / f"finished-{random_seed}"
+        self.run.rename(aside)
+        return aside
+
+    def do(self, *commands: list[str], disk: Disk | None = None) -> int:
+        """Exit code of the last of some commands, in a copy of this process; the first that fails is the last."""
+
+        def work() -> int:
+            from ktse.cli import main
+
+            if disk is not None:
+                disk.install()
+            code = 0
+            for words in commands:
+                code = main(words)
+                if code:
+                    break
+            if disk is not None:
+                print(f"events: {disk.events}")
+            return code
+
+        return in_child(work, self.said)
+
+    @property
+    def text(self) -> str:
+        """What the last commands have said."""
+        return self.said.read_text(encoding="utf-8", errors="replace")
+
+    def clear(self) -> None:
+        """Begin anew."""
+        shutil.rmtree(self.run, ignore_errors=True)
+
+    def complaints(self) -> list[str]:
+        """What is wrong with the run, which should be finished, and as if nothing had ever disturbed it."""
+        found = content(self.run)
+        wrong = [f"{name} is left over" for name in found.keys() - self.names]
+        wrong += [f"{name} is lost" for name in self.names - found.keys()]
+        wrong += [
+            f"{name} is wrong" for name, expected in self.expected.items() if found.get(name, expected) != expected
+        ]
+        wrong += [f"{name} has temporary files" for name in found if name.endswith(".part")]
+        return wrong
+
+    def recovers(self) -> list[str]:
+        """What is wrong after the same command was given again, and every file was looked at."""
+        code = self.do(self.words(), ["verify", str(self.run)])
+        said = ["a traceback"] if "Traceback" in self.text else []
+        return [*([f"exit code {code}"] if code else []), *said, *self.complaints()]
