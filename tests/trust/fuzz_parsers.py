@@ -218,6 +218,114 @@ class MaskPictures(CocoMasks):
             raise problems[0]
 
 
+class OtherTools(CocoMasks):
+    """Masks of another tool, as corrections and as true masks; all of them are drawn."""
+
+    content: Any
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.valid = [self.content.encode() if isinstance(self.content, str) else json.dumps(self.content).encode()]
+
+    def parse(self) -> None:
+        problems = []
+        for open_masks in (open_corrections, open_truth):
+            try:
+                found = open_masks(self.path, self.data)
+                for name in found.paths:
+                    found.read(name)
+            except KtseError as error:
+                problems.append(error)
+        if len(problems) == 2:
+            raise problems[0]
+
+
+class Cvat(OtherTools):
+    """CVAT's XML."""
+
+    file = "annotations.xml"
+    changes = [change.of_bytes]
+    content = (
+        '<annotations><image id="0" name="0.jpg" width="72" height="60">'
+        '<mask label="dog" source="manual" rle="2, 4, 3" '
+        'left="5" top="6" width="3" height="3" z_order="1"/><polygon label="dog" points="1,1;20,1;20.5,30"/></image>'
+        '<image id="1" name="1.jpg" width="72" height="60">'
+        '<mask label="cat" rle="0, 100" left="-5" top="55" width="10" '
+        'height="10"/></image></annotations>'
+    )
+
+
+def _all_of(values: int) -> list[int]:
+    """Label Studio's run lengths of so many values of 255: how many, of how many bits, four sizes of runs, one run."""
+    bits = f"{values:032b}" + "00111" + "0111" * 3 + "1111" + "1" + "11" + f"{values - 1:016b}" + f"{255:08b}"
+    return list(int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big"))
+
+
+class LabelStudio(OtherTools):
+    """Label Studio's JSON."""
+
+    file = "tasks.json"
+    area = {"type": "polygonlabels", "original_width": 72, "original_height": 60}
+    drawn = {**area, "value": {"points": [[1, 1], [50, 1], [50, 50.5]], "polygonlabels": ["dog"]}}
+    painted = {**area, "type": "brushlabels", "value": {"format": "rle", "brushlabels": ["cat"], "rle": _all_of(17280)}}
+    content = [
+        {"data": {"image": "/data/local-files/?d=0.jpg"}, "annotations": [{"result": [drawn]}]},
+        {"data": {"image": "1.jpg"}, "annotations": [{"was_cancelled": False, "result": [painted]}]},
+    ]
+
+
+class Labelme(OtherTools):
+    """labelme's JSON."""
+
+    file = "labelme/0.json"
+    mask = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAAAAABX3VL4AAAADklEQVR4nGP4DwQM/wEPBwP9e3ZK5QAAAABJRU5ErkJggg=="
+    content = {
+        "version": "5", "imagePath": "0.jpg", "imageWidth": 72, "imageHeight": 60,
+        "shapes": [
+            {"label": "dog", "shape_type": "polygon", "points": [[1, 1], [30, 1], [30.5, 30]]},
+            {"label": "dog", "shape_type": "circle", "points": [[30, 30], [35, 35]]},
+            {"label": "dog", "shape_type": "rectangle", "points": [[30, 30], [35, 35]]},
+        ],
+    }  # fmt: skip
+
+    def parse(self) -> None:
+        self.path = self.path.parent
+        try:
+            super().parse()
+        finally:
+            self.path = self.folder / self.file
+
+
+class Yolo(OtherTools):
+    """YOLO's data.yaml and labels."""
+
+    file = "yolo/data.yaml"
+    changes = [change.of_bytes, change.of_json]
+    content = {"train": "images", "val": "images", "names": {"0": "cat", "1": "dog", "2": "person"}}
+
+    def prepare(self) -> None:
+        super().prepare()
+        labels = self.folder / "yolo" / "labels"
+        labels.mkdir(parents=True, exist_ok=True)
+        (labels / "0.txt").write_text("1 0.1 0.1 0.9 0.1 0.9 0.9\n")
+
+
+class YoloLabels(Yolo):
+    """YOLO's labels."""
+
+    file = "yolo/labels/0.txt"
+    content = "1 0.1 0.1 0.9 0.1 0.9 0.9\n1 0.5 0.5 0.6 0.5 0.55 0.6 0.5 0.6\n"
+    changes = [change.of_bytes]
+
+    def parse(self) -> None:
+        (self.folder / "yolo" / "data.yaml").write_text("names: [cat, dog, person]\n")
+        self.path = self.folder / "yolo" / "data.yaml"
+        try:
+            super().parse()
+        finally:
+            self.path = self.folder / self.file
+
+
 class Voc(Parser):
     """Annotations of PASCAL VOC."""
 
@@ -469,21 +577,14 @@ class Requests(Parser):
         pictures = Pictures(run, open_data(run.read_recipe().data))
         self.client = TestClient(make_app(pictures, "run", "ktse run"), base_url="http://127.0.0.1:8350")
         known = {"id": "beach/001", "revision": 0, "action": "draft", "threshold": 0.5, "layer": "edit", "kind": "cam"}
-        paths = [
-            "/",
-            "/page/main.js",
-            "/api/run",
-            "/api/image",
-            "/api/photo",
-            "/api/label",
-            "/api/scores",
-            "/api/state",
-        ]
+        paths = ["/", "/page/main.js", *(f"/api/{name}" for name in ("run", "image", "photo", "label", "scores"))]
+        asked = [("PUT", "/api/label", 384), ("POST", "/api/state", 0), ("POST", "/api/solve", 1536)]
+        asked += [("GET", path, 0) for path in paths]
+        rest = {"query": known, "headers": {"origin": "http://127.0.0.1:8350"}}
         self.valid = [
-            json.dumps({"method": method, "path": path, "query": known, "headers": {"origin": "http://127.0.0.1:8350"},
-                        "body": "\1" * 384}).encode()
-            for path in paths for method in ("GET", "PUT", "POST")
-        ]  # fmt: skip
+            json.dumps({"method": method, "path": path, "body": "\0" * size, **rest}).encode()
+            for method, path, size in asked
+        ]
         self.changes = [change.of_json, self._of_query]
 
     @staticmethod
@@ -732,6 +833,11 @@ PARSERS: dict[str, type[Parser]] = {
     "lists-of-names": SplitList,
     "coco-masks": CocoMasks,
     "mask-pictures": MaskPictures,
+    "cvat": Cvat,
+    "label-studio": LabelStudio,
+    "labelme": Labelme,
+    "yolo": Yolo,
+    "yolo-labels": YoloLabels,
     "voc-xml": Voc,
     "photos": Photos,
     "png-photos": PngPhotos,
