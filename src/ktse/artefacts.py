@@ -28,7 +28,7 @@ SMALL = 2**24
 UNSEALED = "0" * 32
 """What stands in a header in place of the hash while that is computed."""
 
-SEAL = re.compile(rb'(?<="seal":"\\")[0-9a-f]{32}(?=\\"")')
+SEAL = re.compile(rb'(?<="seal":"\\").{32}(?=\\"")')
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -87,8 +87,10 @@ def damage(path: Path, keys: Collection[str] = ()) -> str:
                 read_npz(path)
             case ".png":
                 read_label_map(path)
+            case ".jsonl" if not read_lines(path):
+                return "cannot be read"
             case ".jsonl":
-                read_lines(path)
+                pass
             case ".csv":
                 read_table(path)
             case ".json" | ".safetensors":
@@ -160,6 +162,13 @@ def wrong(run: RunFolder, recipe: Recipe, stage: Stage, ids: Iterable[str], *, w
         elif (whole or (size <= SMALL and not image_of(stage, name))) and digest(run.path(name)) != before:
             found[name] = CONTENT
     return found
+
+
+def stamp(run: RunFolder) -> object:
+    """What is another one as soon as a record of the run has changed."""
+    files = [run.path("manifest.json"), *run.path("index").glob("*.json")]
+    stats = {path.name: path.stat() for path in files if path.is_file()}
+    return {name: (stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in stats.items()}
 
 
 def known(run: RunFolder, stage: Stage) -> dict[str, tuple[int, str]] | None:

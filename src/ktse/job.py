@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
-from ktse.artefacts import damage, files_of, known, made_for, made_with, note, spare, wrong
+from ktse.artefacts import damage, files_of, known, made_for, made_with, note, spare, stamp, wrong
 from ktse.data.dataset import TaggedImages
 from ktse.data.given import Input
 from ktse.errors import KtseError, RunError
@@ -39,20 +39,28 @@ class Job:
     def __init__(self, run: RunFolder, recipe: Recipe, given: Input | None = None) -> None:
         self.run, self.recipe, self.given = run, recipe, given or Input(recipe)
         self._whole: set[str] = set()  # stages whose files were all looked at
+        self._right: dict[str, dict[str, Any]] = {}  # which of two records, as long as they have
+        self._stamp: object = None
 
     @property
     def data(self) -> TaggedImages:
         """Images and tags, without the images that check could not read, if the user wants these skipped."""
         if not self.recipe.data.skip_bad:
             return self.given.images
-        return self.given.images.without(self.run.checked().get("unreadable", []))
+        return self.given.images.without(self._checked().get("unreadable", []))
 
     @property
     def extent(self) -> Extent:
         """How much there is to work on; pixels are known after check."""
-        data, checked = self.data, self.run.checked()
+        data, checked = self.data, self._checked()
         pixels, tagged = (checked.get(name, 0) for name in ("pixels", "tagged_pixels"))
         return Extent(len(data), len(data.training), len(data.classes), pixels, tagged)
+
+    def _checked(self) -> dict[str, Any]:
+        """What check found; nothing if its file was damaged since, so that it will be done again."""
+        with suppress(RunError):
+            return self.run.checked()
+        return {}
 
     def made_from(self, stage: Stage) -> dict[str, Any]:
         """Everything that a stage's result depends on: settings by dotted name, and hashes of everything else."""
@@ -91,8 +99,15 @@ class Job:
         """What is recorded of a stage; of two records, as one file was exchanged, the one that fits; empty: nothing."""
         entry: dict[str, Any] = self.run.manifest().get(stage.name, {})
         noted: dict[str, Any] = self.run.index(stage.name).get("entry", {})
-        alike = noted.get("key") in (None, entry.get("key"))
-        return entry if alike or self._is_right(stage, entry) or not self._is_right(stage, noted) else noted
+        if noted.get("key") in (None, entry.get("key")):
+            return entry
+        # Which one is right depends on the stages before: each is asked once as long as no record changes.
+        if (now := stamp(self.run)) != self._stamp:
+            self._stamp, self._right = now, {}
+        if stage.name not in self._right:
+            other = not self._is_right(stage, entry) and self._is_right(stage, noted)
+            self._right[stage.name] = noted if other else entry
+        return self._right[stage.name]
 
     def _is_right(self, stage: Stage, entry: dict[str, Any]) -> bool:
         """Whether a record agrees with itself, and is of what the stage is made from now."""
@@ -126,7 +141,8 @@ class Job:
 
     def is_idle(self, stages: Iterable[Stage]) -> bool:
         """Whether there is nothing to do for these stages, and nothing to write."""
-        return all(self.state(stage) == "done" and not self.wrong(stage) for stage in stages)
+        recorded = all(self.entry(stage).get("key") == self.run.key(stage.name) for stage in stages)
+        return recorded and all(self.state(stage) == "done" and not self.wrong(stage) for stage in stages)
 
     def do(self, stage: Stage, *, whole: bool = False) -> None:
         """Do one stage, or go on with it; nothing if it is done and its files are as they were written.
@@ -165,6 +181,9 @@ class Job:
 
     def _look(self, stage: Stage, *, whole: bool) -> tuple[str, dict[str, str]]:
         """The state of a stage, and what is wrong with the files of a finished one; what can be spared is removed."""
+        entry = self.entry(stage)
+        if entry.get("key", "") != self.run.key(stage.name):  # its record was lost, or exchanged
+            self.run.record(stage.name, entry)
         state, noted = self.state(stage), known(self.run, stage) is not None
         if state != "done" or not ((bad := self.wrong(stage, whole=whole)) or not noted):
             return state, {}
@@ -245,9 +264,9 @@ class Job:
 
     def _record(self, stage: Stage, *, goes_on: bool, wanted_back: bool) -> None:
         """Do a stage and note in the manifest what it was made from, how long it took and how it ended."""
-        clock, work = time.monotonic(), time.process_time()
-        before, former = self.entry(stage), self.run.index(stage.name)
+        clock, work, before = time.monotonic(), time.process_time(), self.entry(stage)
         spent, worked = (before.get(name, 0.0) if goes_on else 0.0 for name in ("seconds", "processor_seconds"))
+        former = self.run.index(stage.name)
         adopted = {"adopted": before["adopted"]} if goes_on and "adopted" in before else {}
         entry: dict[str, Any] = adopted | {
             "state": "running",
@@ -257,9 +276,9 @@ class Job:
             "versions": versions(),
             "processes": world_size(),
         }
-        started = {**entry, "seconds": spent, "processor_seconds": worked}
-        self.run.write_index(stage.name, {"entry": started})
-        self.run.record(stage.name, started)
+        begun = {**entry, "seconds": spent, "processor_seconds": worked}
+        self.run.write_index(stage.name, {"entry": begun})
+        self.run.record(stage.name, begun)
         try:
             wait_for_all()
             with machine_limits(stage.costs.lower):

@@ -45,8 +45,8 @@ from ktse.files import (
     write_text,
 )
 from ktse.recipe import Recipe
-from ktse.recipe.load import BEGIN, END, is_cut_short, known_settings, recipe_from_dict, to_dict
-from ktse.recipe.yaml_file import read_yaml
+from ktse.recipe.load import known_settings, recipe_from_dict, to_dict
+from ktse.recipe.yaml_file import BEGIN, END, read_yaml
 from ktse.runtime.reading import reading
 from ktse.runtime.shapes import SHAPES, misfit
 
@@ -135,13 +135,13 @@ class RunFolder:
         """A path inside the run folder."""
         return self.root.joinpath(*parts)
 
-    def own(self, *parts: str) -> Path:
-        """The path of a file that is as its stage wrote it, or that no finished stage has noted.
+    def own(self, path: Path) -> Path:
+        """The path of a file of the run, if it is as its stage wrote it, or if no finished stage has noted it.
 
         Raises:
             RunError: it has changed since.
         """
-        path, name = self.path(*parts), "/".join(parts)
+        name = path.relative_to(self.root).as_posix()
         for stage in self.indexed():
             noted = self.index(stage).get("files", {}).get(name)
             if noted is not None and path.is_file() and digest(path) != noted[1]:
@@ -187,7 +187,7 @@ class RunFolder:
 
     def seed(self, image_id: str) -> Seed:
         """The CAMs of an image."""
-        return _stored(Seed, self._own(self.seed_path(image_id)))
+        return _stored(Seed, self.own(self.seed_path(image_id)))
 
     def write_seed(self, image_id: str, seed: Seed) -> None:
         """Store the CAMs of an image."""
@@ -195,31 +195,31 @@ class RunFolder:
 
     def scores(self, image_id: str) -> Scores:
         """The refined scores that the mask of an image was cut from."""
-        return _stored(Scores, self._own(self.scores_path(image_id)))
+        return _stored(Scores, self.own(self.scores_path(image_id)))
 
     def soft_scores(self, image_id: str) -> Scores:
         """The refined scores of an image before the dense CRF."""
-        return _stored(Scores, self._own(self.soft_scores_path(image_id)))
+        return _stored(Scores, self.own(self.soft_scores_path(image_id)))
 
     def mask(self, image_id: str) -> np.ndarray:
         """The pseudo-mask of an image: (H, W) uint8 or uint16 label map."""
-        return read_label_map(self._own(self.mask_path(image_id)))
+        return read_label_map(self.own(self.mask_path(image_id)))
 
     def fused(self, image_id: str) -> np.ndarray:
         """The fused mask of an image: (H, W) uint8 or uint16 label map."""
-        return read_label_map(self._own(self.fused_path(image_id)))
+        return read_label_map(self.own(self.fused_path(image_id)))
 
     def prediction(self, image_id: str) -> np.ndarray:
         """The prediction for an image: (H, W) uint8 or uint16 label map."""
-        return read_label_map(self._own(self.prediction_path(image_id)))
+        return read_label_map(self.own(self.prediction_path(image_id)))
 
     def confident(self, image_id: str) -> np.ndarray:
         """Which pixels of a pseudo-mask are to be trusted: (H, W) uint8, 1 where they are."""
-        return read_label_map(self._own(self.confident_path(image_id)))
+        return read_label_map(self.own(self.confident_path(image_id)))
 
     def confidence(self, folder: str) -> dict[str, float]:
         """Confidence of each image, 0..1, by its name, in "masks" or "predictions"; empty if there is none."""
-        path, found = self.own(folder, "confidence.csv"), {}
+        path, found = self.own(self.path(folder, "confidence.csv")), {}
         for row in read_table(path):
             value = row.get("confidence", "")
             with reading(path, kind=RunError, hint=AGAIN):
@@ -242,13 +242,10 @@ class RunFolder:
 
     def steps(self, stage: str) -> list[dict[str, Any]]:
         """The log of a training: an entry for each step and each event."""
-        return read_lines(self.own(stage, "metrics.jsonl"))
-
-    def _own(self, path: Path) -> Path:
-        return self.own(*path.relative_to(self.root).parts)
+        return read_lines(self.own(self.path(stage, "metrics.jsonl")))
 
     def _object(self, *parts: str) -> dict[str, Any]:
-        path = self.own(*parts)
+        path = self.own(self.path(*parts))
         content = read_json(path) if path.is_file() else {}
         if wrong := misfit(content, SHAPES.get("/".join(parts), {})):
             raise RunError(f"{path} is damaged", where=wrong, hint=AGAIN)
@@ -279,8 +276,8 @@ class RunFolder:
         """
         path, back = self.path("recipe.yaml"), f"ktse verify {self.root} --repair puts it back."
         content = read_yaml(path, RunError, hint=back)
-        if not isinstance(content, dict) or is_cut_short(path.read_text(encoding="utf-8")):
-            raise RunError(f"{path} is cut short", hint=back)
+        if not isinstance(content, dict):
+            raise RunError(f"{path} does not hold settings", hint=back)
         noted = self.index("recipe")
         if not edited and noted and content not in (noted.get("settings"), noted.get("former")):
             new = f"If you have changed it: ktse run ... --out {self.root} --recipe {path} takes the new settings."
@@ -297,7 +294,7 @@ class RunFolder:
         Raises:
             RunError: there are none.
         """
-        path = self.own("classes.txt")
+        path = self.own(self.path("classes.txt"))
         if not path.is_file():
             raise RunError(f"{path} does not exist", hint="Run ktse classify first.")
         with reading(path, kind=RunError, hint="Repeat ktse run, which writes it.", most=MOST_TEXT):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -119,3 +120,107 @@ def test_a_loss_that_is_no_number_on_one_device_is_a_collapse_on_all(tmp_path: P
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     # Not the exit code: what the backend does while it is torn down is not the point.
     assert sorted(path.name for path in tmp_path.glob("noticed-*")) == ["noticed-0", "noticed-1"], done.stderr
+
+
+RESUMED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from torch import nn
+from ktse.runtime.fabric import make_fabric
+from ktse.training.batches import make_loader
+from ktse.training.loop import fit
+from ktse.training.task import EpochEnd, EpochPlan
+
+fabric = make_fabric("fp32")
+STEPS, EPOCHS = 10, 2
+
+class Task:
+    def __init__(self, stop_at=0):
+        torch.manual_seed(0)
+        self.module = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+        self.stop_at, self.seen, self.sums = stop_at, 0, []
+    def images(self): return list(range(4 * STEPS))
+    def name(self, index): return str(index)
+    def plan(self, state):
+        loader = lambda batches: make_loader([torch.ones(3) * i / 40 for i in range(4 * STEPS)], batches, 0)
+        return None if state.epoch == EPOCHS else EpochPlan("", 4, lambda _: {"l": 1.0}, lambda _: 0.01, 0.9, loader)
+    def losses(self, module, batch, weights, state):
+        self.seen += 1
+        if self.seen == self.stop_at and fabric.global_rank == 1:  # one of them is interrupted
+            os.kill(os.getpid(), signal.SIGINT)
+        if fabric.global_rank:
+            torch.rand(1)  # so that the processes draw different numbers
+        state.count(images=len(batch), sum=batch.sum())
+        return {"l": ((module(batch) - 1) ** 2).mean()}
+    def watch(self, state): pass
+    def end_epoch(self, state):
+        self.sums.append(dict(state.totals))
+        return EpochEnd()
+
+def train(task, folder):
+    groups = [{"params": list(task.module.parameters()), "lr": 0.1, "base_lr": 0.1}]
+    fit(task, groups, fabric, Path(folder), random_seed=1)
+    return task
+
+whole = train(Task(), "whole")
+wrong = []
+for stop_at in range(1, STEPS * EPOCHS + 1):
+    folder = f"parts-{stop_at}"
+    try:
+        train(Task(stop_at), folder)
+        wrong.append(f"{stop_at}: not stopped")
+    except KeyboardInterrupt:
+        pass
+    torch.manual_seed(99 + fabric.global_rank)
+    again = train(Task(), folder)
+    same = all(torch.equal(a, b) for a, b in zip(whole.module.parameters(), again.module.parameters()))
+    same &= again.sums[-1] == whole.sums[-1] and again.sums[0] == whole.sums[-len(again.sums)]
+    wrong += [] if same else [f"{stop_at}: {again.sums} {whole.sums}"]
+Path(f"done-{fabric.global_rank}").write_text("\\n".join(wrong))
+fabric.barrier()
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_that_were_stopped_at_any_step_go_on_as_if_they_had_not_been(tmp_path: Path) -> None:
+    (tmp_path / "resumed.py").write_text(RESUMED)
+    command = [sys.executable, *TORCHRUN, "resumed.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240)
+    for number in range(2):
+        assert (tmp_path / f"done-{number}").is_file(), done.stderr
+        assert (tmp_path / f"done-{number}").read_text() == ""
+
+
+STOPPED = """
+import os, signal, sys, time
+from pathlib import Path
+from ktse.runtime import heartbeat
+heartbeat.BEAT, heartbeat.SILENCE = 0.1, 1.0
+with heartbeat.beating(Path(".")):
+    time.sleep(1)
+    if os.environ["RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(600)
+"""
+
+
+def test_a_process_that_has_stopped_ends_the_others_with_a_message(tmp_path: Path) -> None:
+    environment = {**os.environ, "WORLD_SIZE": "2"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", STOPPED],
+            cwd=tmp_path,
+            env={**environment, "RANK": str(number)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    try:
+        said = processes[0].communicate(timeout=60)[1]
+    finally:
+        processes[1].kill()
+        processes[1].communicate()
+    assert processes[0].returncode == 1
+    assert "process 1 of 2 (counted from 0) has stopped" in said

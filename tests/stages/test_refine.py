@@ -16,6 +16,7 @@ from ktse.data.dataset import TaggedImages
 from ktse.errors import RunError
 from ktse.files import read_json, read_label_map, read_npz
 from ktse.recipe import AffinityRecipe, RefineRecipe
+from ktse.refinement.par import GROWTH, pixel_adaptive_refinement
 from ktse.run_folder import RunFolder
 from ktse.runtime.fabric import make_fabric
 from ktse.stages.affinity import affinity
@@ -123,7 +124,7 @@ def test_a_sam_of_random_weights_leaves_the_seed_its_say(
 
 
 def test_par_and_none_are_what_they_were(run: RunFolder, data: TaggedImages) -> None:
-    """Scores of PAR are means of the CAM's, those of no refiner the CAM itself."""
+    """Scores of PAR are means of the CAM's, those of no refiner are the CAM itself."""
     fabric, image = make_fabric("fp32"), data.read(1)
     cam = torch.from_numpy(read_npz(run.seed_path(data.ids[1]))["cam"].astype(np.float32))
     plain = soft_refiner(replace(RECIPE, method=(), stride=4), fabric, None)(image, cam)
@@ -131,6 +132,25 @@ def test_par_and_none_are_what_they_were(run: RunFolder, data: TaggedImages) -> 
     refined = soft_refiner(RECIPE, fabric, None)(image, cam)
     assert refined.shape[1:] == (-(-image.height // 2), -(-image.width // 2))
     assert 0 <= refined.min() <= refined.max() <= cam.max() + 1e-5
+
+
+def test_a_small_thing_loses_less_of_its_peak_than_to_par_alone() -> None:
+    """Both CAMs reach 1; in a texture, PAR alone leaves the small one's scores far below the large one's."""
+    picture = np.random.default_rng(0).integers(60, 120, (96, 192, 3)).astype(np.uint8)
+    cam = torch.zeros(2, 48, 96)
+    cam[0, 20:23, 20:23], cam[1, 8:40, 56:88] = 1, 1
+    image, fabric = Image.fromarray(picture), make_fabric("fp32")
+    small = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+    small = torch.nn.functional.interpolate(small, cam.shape[-2:], mode="bilinear", antialias=True)
+    alone = pixel_adaptive_refinement(small, cam[None], RECIPE.iterations)[0].amax(dim=(1, 2)) / GROWTH**10
+    assert alone[0] < 0.5 * alone[1]
+    even = soft_refiner(replace(RECIPE, method=("par", "even")), fabric, None)(image, cam)
+    torch.testing.assert_close(even.amax(dim=(1, 2)), alone**0.5)
+
+
+def test_a_class_without_any_score_has_none_after_even() -> None:
+    image, recipe = Image.fromarray(np.full((32, 32, 3), 90, np.uint8)), replace(RECIPE, method=("par", "even"))
+    assert soft_refiner(recipe, make_fabric("fp32"), None)(image, torch.zeros(1, 8, 8)).abs().max() == 0
 
 
 def test_a_large_image_is_refined_small_and_gets_a_mask_of_its_own_size(

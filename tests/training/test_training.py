@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ktse.errors import CollapseError
+from ktse.models.weights import save_tensors
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import alone, own_cores, world_size
 from ktse.training.batches import epoch_batches, make_loader, share_of, with_strong
@@ -110,6 +111,48 @@ def test_going_back_repeats_what_followed_the_kept_checkpoint(tmp_path: Path) ->
     ]
 
 
+def test_killed_after_a_kept_checkpoint_training_comes_to_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = train(Line(), tmp_path / "whole")
+    names: list[str] = []
+
+    def killed(path: Path, *what: Any) -> None:
+        if names and names[-1] == "first.safetensors":
+            raise KeyboardInterrupt
+        save_tensors(path, *what)
+        names.append(path.name)
+
+    monkeypatch.setattr("ktse.training.checkpoint.save_tensors", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(Line(), tmp_path / "parts")
+    monkeypatch.undo()
+    assert names == ["first.safetensors"]
+    assert not (tmp_path / "parts" / "checkpoint.safetensors").exists()
+    resumed = train(Line(), tmp_path / "parts")
+    assert all(torch.equal(resumed[key], expected[key]) for key in expected)
+    for name in ("first.safetensors", "checkpoint.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_checkpoint_of_weights_that_are_no_numbers_is_not_written(tmp_path: Path) -> None:
+    task = Line()
+    whole = task.losses
+
+    def losses(module: nn.Module, batch: Tensor, weights: Mapping[str, float], state: State) -> dict[str, Tensor]:
+        found = whole(module, batch, weights, state)
+        if task.seen == 5:  # a number still, but its step leaves none; then somebody interrupts the training
+            task.module[2].weight.register_hook(lambda gradient: torch.full_like(gradient, float("nan")))
+            os.kill(os.getpid(), signal.SIGINT)
+        return found
+
+    task.losses = losses  # type: ignore[method-assign]
+    with pytest.raises(CollapseError, match=r"2\.weight holds NaN"):
+        train(task, tmp_path)
+    expected = train(Line(), tmp_path / "whole")
+    assert all(torch.equal(value, expected[key]) for key, value in train(Line(), tmp_path).items())
+
+
 def test_a_task_is_asked_to_watch_within_an_epoch_and_at_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,8 +163,11 @@ def test_a_task_is_asked_to_watch_within_an_epoch_and_at_its_end(
 
 
 def test_a_loss_that_is_no_number_is_a_collapse(tmp_path: Path) -> None:
-    with pytest.raises(CollapseError, match="no longer a number"):
+    with pytest.raises(CollapseError, match="no longer a number in epoch 1, step 1") as caught:
         train(Line(blow_up=True), tmp_path)
+    assert "square: nan" in str(caught.value)
+    assert str(caught.value).count("image ") == 4  # the batch
+    assert not list(tmp_path.glob("*.safetensors"))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -83,7 +83,7 @@ def export_model(
         images = data()
         step = max(1, len(images) // MOST_PHOTOS)
         photos = [images.source(index) for index in range(0, len(images), step)[:MOST_PHOTOS]]
-    return export_file(run.path("segment", "model.safetensors"), recipe, out, photos, int8)
+    return export_file(run.own(run.path("segment", "model.safetensors")), recipe, out, photos, int8)
 
 
 def export_file(

@@ -93,7 +93,7 @@ def _read(run: RunFolder, path: Callable[[str], Path], data: TaggedImages) -> It
     confidence = run.confidence("masks")
     named = zip(data.files, data.ids, data.validation.tolist(), strict=True)
     for file, name, kept_out in track(named, "export", total=len(data)):
-        yield Masked(file, name, path(name), read_label_map(path(name)), confidence.get(name), kept_out)
+        yield Masked(file, name, path(name), read_label_map(run.own(path(name))), confidence.get(name), kept_out)
 
 
 def _write_verdict(verdict: Verdict | None, path: Path) -> None:

@@ -101,9 +101,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise RunError(f"{path} does not exist", hint="Run the stage that writes it first.")
     hint = "In a run: remove it, and repeat ktse run."
-    if why := broken_seal(path):
-        raise RunError(f"{path} {why}", hint=hint)
     with reading(path, "is not a model file of ktse", kind=RunError, hint=hint):
+        if why := broken_seal(path):
+            raise RunError(f"{path} {why}", hint=hint)
         with safe_open(path, framework="pt") as file:
             header = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dictionary)

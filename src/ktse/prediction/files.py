@@ -24,9 +24,10 @@ from ktse.data.image import read_image
 from ktse.data.image_files import list_folder
 from ktse.data.names import image_ids
 from ktse.errors import DataError
-from ktse.files import atomic, in_cell, of_cell, write_label_map, write_npz, write_table
+from ktse.files import MOST_TEXT, atomic, in_cell, of_cell, write_label_map, write_npz, write_table
 from ktse.prediction.predictor import Predictor, within
 from ktse.runtime.console import say, track
+from ktse.runtime.reading import reading
 from ktse.runtime.words import many
 from ktse.visual import overlay
 
@@ -191,9 +192,12 @@ def predict_file(
 def known_confidences(out: Path) -> dict[str, str]:
     """Confidences by image, the last one of each, from rows that are whole; a machine without power may tear one."""
     path = out / CONFIDENCE
-    text = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
-    rows = csv.reader(io.StringIO(text[: text.rfind("\n") + 1].replace("\0", "\ufffd"), newline=""))
-    return {of_cell(row[0]): row[1] for row in rows if len(row) == 2 and re.fullmatch(r"[01]\.\d{4}", row[1])}
+    if not path.is_file():
+        return {}
+    with reading(path, most=MOST_TEXT):
+        text = path.read_bytes().decode("utf-8", "replace").replace("\0", "\ufffd")
+        rows = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+        return {of_cell(row[0]): row[1] for row in rows if len(row) == 2 and re.fullmatch(r"[01]\.\d{4}", row[1])}
 
 
 def tidy(out: Path) -> None:

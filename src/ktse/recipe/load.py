@@ -30,9 +30,6 @@ RECIPES = [
 ]
 GROUPS = tuple(group.name for group in dataclasses.fields(Recipe))
 
-BEGIN = "# Every setting of this run, as ktse wrote it. The last line shows that the file is whole."
-END = "# whole"
-
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
@@ -79,17 +76,9 @@ def load_recipe(name: str | Path, settings: Mapping[str, Any] | None = None) -> 
     return changed(recipe, settings) if settings else recipe
 
 
-def is_cut_short(text: str) -> bool:
-    """Whether the recipe.yaml of a run has lost its end or all of it: what is left would mean other settings."""
-    return text.startswith(BEGIN[: len(text)]) and not text.rstrip().endswith(END)
-
-
 def _read(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Plain nested values of a recipe file, on top of those of its base."""
-    hint = "If it is that of a run: ktse verify RUN --repair puts it back."
-    content = read_yaml(path, hint=hint) or {}
-    if is_cut_short(path.read_text(encoding="utf-8")):
-        raise RecipeError(f"{path} is empty or cut short", hint=hint)
+    content = read_yaml(path) or {}
     if not isinstance(content, dict):
         raise RecipeError(f"{path} does not hold settings", hint="Write lines such as 'classify: {epochs: 10}'.")
     base = content.pop("base", None)

@@ -92,10 +92,10 @@ class AffinityRecipe:
 class RefineRecipe:
     """Masks from CAMs."""
 
-    method: tuple[Literal["par", "irn", "sam", "crf"], ...] = ("par",)
+    method: tuple[Literal["par", "irn", "sam", "even", "crf"], ...] = ("par",)
     """Refiners, one after another, such as [par] or [irn, crf]: par (pixel-adaptive refinement), irn (random walk
-    between the boundaries of the affinity stage), sam (masks of a SAM that fit the seed, an extra), and, as the last,
-    crf (dense CRF, an extra); [] is none."""
+    between the boundaries of the affinity stage), sam (masks of a SAM that fit the seed, an extra), even (each class's
+    scores over the root of their peak), and, as the last, crf (dense CRF, an extra); [] is none."""
     iterations: Rounds = 10
     """Iterations of PAR."""
     walk_power: Positive = 10.0

@@ -85,7 +85,7 @@ class Painter:
         }
         for kind, (title, folder, path) in labels.items():
             if path is not None and path.is_file():
-                label = self.truth.read(name) if kind == "truth" and self.truth else read_label_map(path)
+                label = self.truth.read(name) if kind == "truth" and self.truth else read_label_map(self.run.own(path))
                 source = data_uri(overlay(photo, label), allowance)
                 pictures.append(Picture(kind, title, source, f"{title}: {self._words(label)}"))
             elif (self.truth is not None and self.truth.paths) if folder is None else folder.is_dir():
@@ -109,7 +109,7 @@ class Painter:
         photo = self._photo(index)
         if isinstance(photo, str) or path is None:
             return [], 0
-        label = read_label_map(path)
+        label = read_label_map(self.run.own(path))
         photo.thumbnail((LONG_SIDES[2], LONG_SIDES[2]), Image.Resampling.LANCZOS)
         source = data_uri(overlay(photo, label), allowance)
         return [Picture("mask", "Mask", source, f"Mask of {clip(name)}")] if source else [], label.size

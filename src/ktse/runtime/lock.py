@@ -92,7 +92,7 @@ def _refusal(folder: Path, other: Holder) -> RunError:
 
 def _create(path: Path, mine: Holder) -> bool:
     """Make the lock, whole or not at all where the file system knows links; False if there is one."""
-    part = path.with_name(f"{NAME}.{os.getpid()}")
+    part = path.with_name(f".00000000.{os.getpid()}.part")  # as other files that are being written
     part.write_text(json.dumps(asdict(mine)), encoding="utf-8")
     try:
         os.link(part, path)

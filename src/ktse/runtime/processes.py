@@ -34,6 +34,24 @@ def own_cores() -> int:
     return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
+def is_running(process: int) -> bool:
+    """Whether this machine has a process of this number now; Windows cannot be asked, and says yes.
+
+    One that has ended, and whose parent has not asked how, is not running.
+    """
+    if sys.platform == "win32":
+        return True
+    with suppress(OSError):  # the name of the program, in brackets, may hold spaces
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
 def my_share(items: Sequence[T]) -> Sequence[T]:
     """The items that this process does; give the same items in the same order to every process."""
     return items[rank() :: world_size()]
@@ -88,21 +106,3 @@ def meet() -> None:
 
         make_fabric("fp32")
         wait_for_all()
-
-
-def is_running(process: int) -> bool:
-    """Whether this machine has a process of this number now; Windows cannot be asked, and says yes.
-
-    One that has ended, and whose parent has not asked how, is not running.
-    """
-    if sys.platform == "win32":
-        return True
-    with suppress(OSError):  # the name of the program, in brackets, may hold spaces
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # of another user
-        return True
-    return True

@@ -190,7 +190,7 @@ def load_affinity(run: RunFolder) -> AffinityNetwork:
     Raises:
         RunError: there is none.
     """
-    path = run.own("affinity", "model.safetensors")
+    path = run.own(run.path("affinity", "model.safetensors"))
     tensors, header = load_tensors(path)
     require_header(path, header, "backbone output_stride mean std")
     network = AffinityNetwork(header["backbone"], header["output_stride"], "none")

@@ -244,7 +244,7 @@ def frozen_features(
 
 def kept_features(run: RunFolder, data: TaggedImages) -> tuple[KeptFeatures | None, int]:
     """The features that a run's CAM network has learned from, None if it has learned from images; their longer side."""
-    path = run.own("classify", "model.safetensors")
+    path = run.own(run.path("classify", "model.safetensors"))
     header = load_tensors(path)[1]
     require_header(path, header, "long_side")
     made_by = header.get("features", "")
@@ -257,7 +257,7 @@ def load_network(run: RunFolder) -> CamNetwork:
     Raises:
         RunError: there is none.
     """
-    path = run.own("classify", "model.safetensors")
+    path = run.own(run.path("classify", "model.safetensors"))
     tensors, header = load_tensors(path)
     require_header(path, header, "backbone output_stride levels classes hidden pooling")
     levels = header["levels"]

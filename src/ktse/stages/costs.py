@@ -137,7 +137,8 @@ class Refine(EachImageOnce):
 
     def work(self, extent: Extent, recipe: Recipe) -> float:
         """Processor seconds."""
-        refined = len(recipe.refine.method) * recipe.refine.iterations * _square(_seen_side(recipe))
+        slow = sum(name != "even" for name in recipe.refine.method)
+        refined = slow * recipe.refine.iterations * _square(_seen_side(recipe))
         return super().work(extent, recipe) + REFINE * extent.images * refined
 
     def maps(self, extent: Extent, recipe: Recipe) -> Mapping[str, int]:

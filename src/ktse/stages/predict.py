@@ -75,9 +75,12 @@ def predict(
         corrections: masks that a person has corrected.
         compute: precision.
     """
-    predictor = Predictor(TorchModel(run.path("segment", "model.safetensors"), compute.precision), recipe)
+    predictor = Predictor(TorchModel(run.own(run.path("segment", "model.safetensors")), compute.precision), recipe)
     if rank() == 0:
         tidy(run.path("predictions"))
+        for name in data.ids if recipe.fuse else ():  # a machine without power may have lost one of the two
+            if not run.fused_path(name).is_file():
+                run.prediction_path(name).unlink(missing_ok=True)
     wait_for_all()
     images = {data.ids[index]: partial(data.read, index) for index in my_share(range(len(data)))}
     beside = None

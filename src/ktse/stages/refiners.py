@@ -32,6 +32,14 @@ SAM_POINTS = 4
 WALK_RADIUS = 5
 """A step of the random walk leads to pixels, at a quarter of the image's size, closer than this (published)."""
 
+PEAK = 0.5
+"""Power of its peak that "even" divides a class's score by. Before PAR each peak is 1; how much of it is left after it
+depends on the size of the thing and on the texture around it, so that one threshold does not suit all images. Divided
+by the whole peak, scores no longer say in which images a class is weak (docs/measurements/small-things.md)."""
+
+LEAST_PEAK = 1e-5
+"""Peaks below this are of no class."""
+
 LEAST = 1e-3
 """Background score that the CRF is given at least."""
 
@@ -59,6 +67,8 @@ def soft_refiner(
         for name in recipe.method:
             if name == "par":
                 scores = _flow(image, scores, size, recipe)
+            elif name == "even":
+                scores = _even(scores)
             elif name == "irn" and network is not None:
                 scores = _walk(image, scores, network, fabric, recipe)
             elif name == "sam" and sam is not None:
@@ -79,6 +89,10 @@ def _flow(image: Image.Image, scores: Tensor, size: tuple[int, int], recipe: Ref
     return (refined / GROWTH**recipe.iterations).clamp(0, 1)
 
 
+def _even(scores: Tensor) -> Tensor:
+    return scores / scores.amax(dim=(1, 2), keepdim=True).clamp(min=LEAST_PEAK) ** PEAK
+
+
 def _walk(image: Image.Image, scores: Tensor, network: AffinityNetwork, fabric: Fabric, recipe: RefineRecipe) -> Tensor:
     edge = boundary(network, image, fabric)
     maps, beta, steps = _resized(scores, (edge.shape[0], edge.shape[1])), recipe.walk_power, recipe.walk_steps
@@ -87,7 +101,7 @@ def _walk(image: Image.Image, scores: Tensor, network: AffinityNetwork, fabric: 
 
 
 def _vote(image: Image.Image, scores: Tensor, sam: Sam, fabric: Fabric) -> Tensor:
-    scores = scores / scores.amax(dim=(1, 2), keepdim=True).clamp(min=1e-5)  # as CAMs are
+    scores = scores / scores.amax(dim=(1, 2), keepdim=True).clamp(min=LEAST_PEAK)  # as CAMs are
     with fabric.autocast():
         candidates = sam(image, peaks(scores, SAM_POINTS), boxes(scores), (scores.shape[1], scores.shape[2]))
     return vote(scores, candidates)

@@ -283,7 +283,7 @@ def initial_weights(run: RunFolder, recipe: SegmentRecipe) -> str:
     """
     if recipe.weights != "classify":
         return recipe.weights
-    path = run.own("classify", "model.safetensors")
+    path = run.own(run.path("classify", "model.safetensors"))
     header = load_tensors(path)[1]
     require_header(path, header, "backbone")
     backbone = header["backbone"]

@@ -120,8 +120,10 @@ def gathered_random(fabric: Fabric) -> dict[str, Tensor]:
     if fabric.world_size == 1:
         return {f"{kind}/0": value for kind, value in states.items()}
     found: dict[str, Tensor] = {}
-    for kind, value in states.items():  # as numbers, which every backend can gather
-        everyone = cast(Tensor, fabric.all_gather(value.to(fabric.device, torch.int32))).cpu().to(torch.uint8)
+    for kind, value in states.items():  # each fills in its own row, as every backend can sum numbers up
+        rows = torch.zeros(fabric.world_size, len(value), dtype=torch.int32)
+        rows[fabric.global_rank] = value.to(torch.int32)
+        everyone = cast(Tensor, fabric.all_reduce(rows, reduce_op="sum")).to("cpu", torch.uint8)
         found |= {f"{kind}/{rank}": one.clone() for rank, one in enumerate(everyone)}
     return found
 

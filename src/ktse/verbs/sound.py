@@ -31,7 +31,7 @@ def model_file(path: Path, settings: Mapping[str, Any]) -> tuple[Path, Recipe]:
         raise RunError(f"{folder.root} has no segmentation model yet", hint=f"Do it first: ktse segment {folder.root}")
     say_overtaken(folder, recipe, SEGMENT)
     say_verdict(folder, "model")
-    return folder.path("segment", "model.safetensors"), changed(recipe, settings)
+    return folder.own(folder.path("segment", "model.safetensors")), changed(recipe, settings)
 
 
 def require_sound(run: RunFolder, recipe: Recipe, stage: Stage) -> None:

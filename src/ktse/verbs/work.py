@@ -18,8 +18,9 @@ from ktse.recipe.values import absolute
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
 from ktse.runtime.device import Device, on_device
+from ktse.runtime.heartbeat import beating, forget
 from ktse.runtime.lock import NAME as LOCK
-from ktse.runtime.lock import locked, refuse_locked
+from ktse.runtime.lock import holder, locked, refuse_locked
 from ktse.runtime.log import Log, recording
 from ktse.runtime.processes import meet, rank
 from ktse.staleness import Stage, of_other_images
@@ -94,7 +95,9 @@ def has_nothing_to_do(job: Job, stages: list[Stage], log: Log) -> bool:
 
     Then no lock is needed, and nothing but the log is written, if it can be.
     """
-    if not job.run.has_recipe(job.recipe) or not job.is_idle(stages):
+    root = job.run.root
+    left = ((root / LOCK).exists() and holder(root) is None) or any(leftovers(root))
+    if left or not job.run.has_recipe(job.recipe) or not job.is_idle(stages):
         return False
     log.keep(job.run.path("log.txt"))
     for stage in stages:
@@ -106,13 +109,16 @@ def has_nothing_to_do(job: Job, stages: list[Stage], log: Log) -> bool:
 def working(job: Job, log: Log) -> Iterator[None]:
     """Within the block, the run folder is this process's alone, and all messages are kept in its log."""
     with locked(job.run.root):
+        if rank() == 0:
+            forget(job.run.root)
         meet()  # every process has looked at the run folder before the first one writes
         if rank() == 0:
             for path in leftovers(job.run.root):
                 path.unlink(missing_ok=True)
             job.run.write_recipe(job.recipe)
         log.keep(job.run.path("log.txt"))
-        yield
+        with beating(job.run.root):
+            yield
 
 
 def scenes_beside(out: Path, images: int) -> Path:
