@@ -131,7 +131,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _why(error: Exception, source: Path | BytesIO) -> str:
     """Why an image cannot be read: what the file is, if that is known, or what Pillow says, in one line."""
-    if "MAX_TEXT" in str(error):
+    if "MAX_TEXT" in str(error) or "Decompressed Data Too Large" in str(error):  # Pillow up to 10
         megabytes = PngImagePlugin.MAX_TEXT_CHUNK >> 20
         return f"it has more than {megabytes} MB of text or colour profile in it: save it again without metadata"
     kind = "" if isinstance(error, FileNotFoundError) else kind_of(source)

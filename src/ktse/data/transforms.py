@@ -26,7 +26,7 @@ def seeded(*numbers: int) -> Iterator[None]:
     devices and after a resume.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1))
+        torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1)
         yield
 
 

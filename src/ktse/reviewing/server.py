@@ -86,6 +86,11 @@ def _add_errors(app: FastAPI) -> None:
     async def failed(_: Request, error: KtseError) -> Response:
         return JSONResponse({"message": str(error)}, 403 if isinstance(error, OutsideError) else 500, ALWAYS_NEW)
 
+    @app.exception_handler(Exception)
+    async def unforeseen(_: Request, error: Exception) -> Response:
+        message = f"This is a fault of ktse ({type(error).__name__}); the terminal says more. What is saved stays."
+        return JSONResponse({"message": message}, 500, ALWAYS_NEW)
+
     @app.exception_handler(OutdatedError)
     async def outdated(_: Request, error: OutdatedError) -> Response:
         message = "Somebody has changed this mask in another tab or window."
@@ -208,7 +213,10 @@ def _number(pictures: Pictures, image_id: str) -> int:
 async def _body(request: Request, wanted: int) -> bytes:
     """The body of a request, which is never read further than its image needs."""
     limit, body = max(SMALL, wanted), bytearray()
-    if int(request.headers.get("content-length") or 0) > limit:
+    length = request.headers.get("content-length") or "0"
+    if not length.isdecimal():
+        raise RefusedError(400, "The length of the request is no number.")
+    if int(length[:20]) > limit:
         raise RefusedError(413, f"This needs {wanted} bytes.")
     async for part in request.stream():
         body += part

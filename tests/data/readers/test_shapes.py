@@ -199,7 +199,7 @@ def test_all_that_is_wrong_is_said_at_once(data: TaggedImages, tmp_path: Path) -
         ("tasks.json", "[1, 2]", "no tasks with images"),
         ("tasks.json", json.dumps([task("a.jpg", region("brushlabels", "dog", rle=[0, 0, 9]))]), "cut off"),
         ("tasks.json", json.dumps([task("a.jpg", region("rectanglelabels", "dog", x=1))]), "do not say which pixels"),
-        ("a.json", '{"shapes": [{}]}', "damaged, or no file of labelme"),
+        ("a.json", '{"shapes": [{}]}', "damaged, or of no use"),
         ("data.yaml", "names: 3\n", "names no classes"),
         ("masks.zip", "", "of no known form"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 import re
@@ -19,6 +18,9 @@ LINES = re.compile(r"[\r\n]+")
 
 LIST = re.compile(r"""\s*\[\s*(?:("[^"\\]*"|'[^'\\]*'|\d+)\s*(?:,\s*("[^"\\]*"|'[^'\\]*'|\d+)\s*)*)?\]\s*$""")
 """A list as Python and JSON write it, which is what pandas makes of lists in the cells of a CSV file."""
+
+ITEM = re.compile(r"""\"([^"\\]*)\"|'([^'\\]*)'|(\d+)""")
+"""One element of such a list."""
 
 YES, NO = ("true", "yes"), ("false", "no")
 
@@ -139,7 +141,7 @@ def words(cell: Key, separator: str, *, found_out: bool = False) -> tuple[str, .
     elif isinstance(cell, tuple):
         parts = cell
     elif LIST.match(cell):
-        parts = map(str, ast.literal_eval(cell.strip()))
+        parts = (next(filter(None, found), "") for found in ITEM.findall(cell))
     elif separator == " ":
         parts = cell.split()
     else:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.readers.found_masks import Reading
-from ktse.data.readers.shapes import Area, Collector, Shape, placed, polygon
+from ktse.data.readers.shapes import Area, Collector, Shape, placed, polygon, require_pixels
 from ktse.data.text_files import read_xml
 from ktse.errors import DataError
 from ktse.runtime.words import many
@@ -34,15 +34,11 @@ def read_cvat(path: Path, data: TaggedImages) -> Reading:
             if element.tag not in ("mask", "polygon"):
                 others[element.tag] += element.tag != "tag"
                 continue
-            try:
+            with collector.parsing(f"{path}: {image.get('name')}: a {element.tag}"):
                 shapes.append(_shape(element))
-            except (KeyError, ValueError, OverflowError) as error:
-                collector.wrong(f"{path}: {image.get('name')}: a {element.tag} is damaged: {error}")
-        try:
+        with collector.parsing(f"{path}: image {image.get('id')}, its name or size,"):
             size = int(image.attrib["width"]), int(image.attrib["height"])
             collector.add(path, image.attrib["name"], size, shapes)
-        except (KeyError, ValueError) as error:
-            collector.wrong(f"{path}: image {image.get('id')} lacks its name or size: {error}")
     for tag, count in (+others).items():
         collector.wrong(f"{path}: {many(count, tag)}: only masks and polygons say which pixels belong to an object")
     return collector.reading()
@@ -60,6 +56,7 @@ def _polygon(element: Element) -> Area:
 
 def _mask(element: Element) -> Area:
     left, top, width, height = (int(element.attrib[name]) for name in ("left", "top", "width", "height"))
+    require_pixels((width, height))
     lengths = np.array([int(word) for word in element.attrib["rle"].split(",")])
     if (lengths < 0).any() or lengths.sum() != width * height:
         raise ValueError("its runs do not fill its box")

@@ -10,7 +10,7 @@ import numpy as np
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.readers.found_masks import Reading
-from ktse.data.readers.shapes import Area, Collector, Shape, placed, polygon
+from ktse.data.readers.shapes import Area, Collector, Shape, placed, polygon, require_pixels, text_of
 from ktse.data.text_files import read_json
 from ktse.errors import DataError
 
@@ -33,15 +33,14 @@ def read_label_studio(path: Path, data: TaggedImages) -> Reading:
         result = _annotation(task) if by_people else _last(task.get("predictions"))
         if result is None:
             continue
-        name, shapes, sizes = _image(task), [], set()
-        for region in result.get("result") or []:
-            try:
+        name, shapes, sizes = _image(task), list[Shape](), set[tuple[int, int]]()
+        for region in _objects(result.get("result")):
+            with collector.parsing(f"{path}: {name}: a region"):
                 if region.get("type") in ("brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels"):
                     sizes.add((int(region["original_width"]), int(region["original_height"])))
                     shapes += list(_shapes(region))
-            except (KeyError, TypeError, ValueError, IndexError) as error:
-                collector.wrong(f"{path}: {name}: a region is damaged or of no use: {error}")
-        collector.add(path, name, sizes.pop() if len(sizes) == 1 else None, shapes)
+        with collector.parsing(f"{path}: {name}"):
+            collector.add(path, name, sizes.pop() if len(sizes) == 1 else None, shapes)
         if sizes:
             collector.wrong(f"{path}: {name}: its regions disagree about its size")
     return collector.reading()
@@ -56,11 +55,16 @@ def _image(task: dict[str, Any]) -> str:
 
 def _annotation(task: dict[str, Any]) -> dict[str, Any] | None:
     found = task.get("annotations") or task.get("completions") or []
-    return _last([one for one in found if not one.get("was_cancelled")])
+    return _last([one for one in _objects(found) if not one.get("was_cancelled")])
 
 
 def _last(results: Any) -> dict[str, Any] | None:
-    return results[-1] if results else None
+    found = _objects(results)
+    return found[-1] if found else None
+
+
+def _objects(values: Any) -> list[dict[str, Any]]:
+    return [one for one in values if isinstance(one, dict)] if isinstance(values, list) else []
 
 
 def _shapes(region: dict[str, Any]) -> Iterator[Shape]:
@@ -70,7 +74,7 @@ def _shapes(region: dict[str, Any]) -> Iterator[Shape]:
         raise ValueError("it was drawn on a rotated image")
     area = _brush(value, size) if kind == "brushlabels" else _polygon(kind, value, size)
     for name in value[kind]:
-        yield Shape(name, area)
+        yield Shape(text_of(name), area)
 
 
 def _polygon(kind: str, value: dict[str, Any], size: tuple[int, int]) -> Area:
@@ -82,11 +86,12 @@ def _polygon(kind: str, value: dict[str, Any], size: tuple[int, int]) -> Area:
 def _brush(value: dict[str, Any], size: tuple[int, int]) -> Area:
     if value.get("format", "rle") != "rle":
         raise ValueError(f"its format is {value['format']!r}")
-    pixels = _unpacked(bytes(value["rle"])).reshape(size[1], size[0], 4)
+    require_pixels(size)
+    pixels = _unpacked(bytes(value["rle"]), 4 * size[0] * size[1]).reshape(size[1], size[0], 4)
     return placed(pixels[..., 3] > 0, 0, 0)
 
 
-def _unpacked(content: bytes) -> np.ndarray:
+def _unpacked(content: bytes, wanted: int) -> np.ndarray:
     """The values of a run-length code of bits (that of the library thi.ng/rle-pack), which Label Studio writes."""
     bits, at = np.unpackbits(np.frombuffer(content, np.uint8)), 0
 
@@ -99,6 +104,8 @@ def _unpacked(content: bytes) -> np.ndarray:
         return int("".join(map(str, word.tolist())), 2)
 
     total, wide = read(32), read(5) + 1
+    if total != wanted:
+        raise ValueError("its runs do not fill the image")
     sizes = [read(4) + 1 for _ in range(4)]
     if wide != 8:
         raise ValueError(f"its values have {wide} bits, not 8")

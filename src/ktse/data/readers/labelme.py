@@ -13,9 +13,8 @@ import numpy as np
 from ktse.data.dataset import TaggedImages
 from ktse.data.image import opened
 from ktse.data.readers.found_masks import Reading
-from ktse.data.readers.shapes import Area, Collector, Shape, placed, polygon
+from ktse.data.readers.shapes import Area, Collector, Shape, placed, polygon, text_of
 from ktse.data.text_files import read_json
-from ktse.errors import DataError
 
 
 def read_labelme(paths: list[Path], root: Path, data: TaggedImages) -> Reading:
@@ -28,21 +27,16 @@ def read_labelme(paths: list[Path], root: Path, data: TaggedImages) -> Reading:
     """
     collector = Collector(data)
     for path in paths:
-        try:
+        with collector.parsing(str(path)):
             content = read_json(path)
             shapes = [_shape(one) for one in content["shapes"]]
             size = int(content["imageWidth"]), int(content["imageHeight"])
-        except DataError as error:
-            collector.wrong(str(error))
-        except (KeyError, TypeError, ValueError, OSError) as error:
-            collector.wrong(f"{path}: damaged, or no file of labelme: {error}")
-        else:
             collector.add(path, path.relative_to(root).with_suffix("").as_posix(), size, shapes)
     return collector.reading()
 
 
 def _shape(shape: dict[str, Any]) -> Shape:
-    return Shape(shape["label"], _area(shape))
+    return Shape(text_of(shape["label"]), _area(shape))
 
 
 def _area(shape: dict[str, Any]) -> Area:
@@ -57,5 +51,5 @@ def _area(shape: dict[str, Any]) -> Area:
     if kind == "circle":
         turn = np.linspace(0, 2 * math.pi, 180, endpoint=False)
         return polygon(points[0] + math.hypot(to_x - x, to_y - y) * np.stack([np.cos(turn), np.sin(turn)], axis=1))
-    with opened(BytesIO(base64.b64decode(shape["mask"]))) as image:
+    with opened(BytesIO(base64.b64decode(shape["mask"])), "error") as image:
         return placed(np.asarray(image) > 0, round(min(x, to_x)), round(min(y, to_y)))

@@ -14,7 +14,7 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.file_kinds import ending
 from ktse.data.image_files import list_folder
 from ktse.data.readers.found_masks import Images, Reading
-from ktse.data.readers.mask_pictures import Drawn, Picture, look_at, value_problem
+from ktse.data.readers.mask_pictures import Drawn, Picture, look_at, size_of, value_problem
 from ktse.data.text import examples
 from ktse.errors import DataError
 from ktse.files import label_type
@@ -117,15 +117,14 @@ class _Folder:
 
     def _look(self, name: str, index: int) -> Picture | None:
         """The picture, if it can be a mask of the image."""
+        path, size = self.folder / name, self.images.size(index)
         try:
-            picture = look_at(self.folder / name)
+            found = size_of(path)  # before its pixels are decoded, of which there may be very many
+            if size in (None, found):
+                return look_at(path)
+            self._wrong(path, f"{pixels(found)}, but its image has {pixels(size)}")
         except DataError as error:
             self.found.problems.append(error.line)
-            return None
-        size = self.images.size(index)
-        if size is None or size == picture.size:
-            return picture
-        self._wrong(picture.path, f"{pixels(picture.size)}, but its image has {pixels(size)}")
         return None
 
     def _no_parts(self, parts: list[_Part]) -> list[str]:

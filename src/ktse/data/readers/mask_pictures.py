@@ -102,6 +102,16 @@ def retyped(label: np.ndarray, kind: type[np.unsignedinteger]) -> np.ndarray:
     return same
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of a picture.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    with reading(path, "cannot be a mask"), opened(path, "error") as image:
+        return image.size
+
+
 def look_at(path: Path) -> Picture:
     """Look at all pixels of a picture once.
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.readers.found_masks import Images, Reading
-from ktse.errors import DataError
+from ktse.data.text import short
+from ktse.errors import KtseError
 from ktse.files import label_type
+from ktse.runtime.reading import reading, reason
 from ktse.runtime.words import many, pixels
 
 BACKGROUND, UNDECIDED = "background", "undecided"
 """Names of a shape that is no class, if no class has these names."""
+
+FAR = 1e6
+"""Pixels from its corner at which nothing of an image can be."""
 
 Area = Callable[[tuple[int, int]], np.ndarray]
 """Draws a shape: from width and height of the image to (H, W) bool; a damaged shape is a ValueError."""
@@ -62,12 +69,13 @@ class Shapes:
             DataError: a shape is damaged.
         """
         label = np.zeros(self.size[::-1], self.kind)
-        try:
-            drawn = [(shape.above, number, shape.area(self.size)) for number, shape in self.shapes]
-        except (ValueError, IndexError, OverflowError) as error:
-            raise DataError(f"{self.files[0]}: a shape is damaged: {error}") from error
-        for _, number, area in sorted(drawn, key=lambda one: (one[0], -int(one[2].sum()))):
-            label[area] = number
+        with reading(self.files[0], "is damaged", called=f"{self.files[0]}: a shape"):
+            drawn = []
+            for number, shape in self.shapes:  # packed, as there may be thousands
+                area = shape.area(self.size)
+                drawn.append((shape.above, -int(area.sum()), number, np.packbits(area)))
+        for _, _, number, packed in sorted(drawn, key=lambda one: one[:2]):
+            label[np.unpackbits(packed, count=label.size).reshape(label.shape).astype(bool)] = number
         return label
 
 
@@ -102,6 +110,8 @@ class Collector:
             return
         data, image_id = self.images.data, self.images.data.ids[index]
         real = self.images.size(index) or size
+        if size is not None:
+            require_pixels(size)
         strange = [shape.name for shape in shapes if shape.name not in self._labels]
         self._strange.update((path, one) for one in strange)
         if real is None or (size is not None and real != size):
@@ -119,6 +129,16 @@ class Collector:
             classes = range(1, len(data.classes) + 1)
             self.found.shown[image_id] = frozenset(label for label, _ in labelled if label in classes)
 
+    @contextmanager
+    def parsing(self, called: str) -> Iterator[None]:
+        """Within the block, whatever a damaged file makes ktse stumble over is noted, and the block ends there."""
+        try:
+            yield
+        except KtseError as error:
+            self.wrong(f"{called}: {error.line}")
+        except Exception as error:  # files of other tools may hold anything at any place
+            self.wrong(f"{called} is damaged, or of no use: {reason(error)}")
+
     def wrong(self, text: str) -> None:
         """Note something that makes masks useless, with its file."""
         self.found.problems.append(text)
@@ -126,10 +146,31 @@ class Collector:
     def reading(self) -> Reading:
         """Everything that was found."""
         for (path, name), count in self._strange.items():
-            self.wrong(f"{path}: {many(count, 'shape')} of {name!r}, which is no class of these data")
+            self.wrong(f"{path}: {many(count, 'shape')} of {short(name)}, which is no class of these data")
         if self._empty:
             self.found.notes.append(f"left aside, as they have tags but no shape: {many(self._empty, 'image')}")
         return self.found
+
+
+def require_pixels(size: tuple[int, int]) -> None:
+    """Make sure that an image may have so many pixels, before memory is taken for them.
+
+    Raises:
+        ValueError: it may not.
+    """
+    if min(size) < 1 or size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or 0):
+        raise ValueError(f"{pixels(size)} are none, or so many that it must be a decompression bomb")
+
+
+def text_of(value: object) -> str:
+    """A name of a class as a file holds it.
+
+    Raises:
+        ValueError: it is no text.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"the name of a class is {short(value)}")
+    return value
 
 
 def polygon(points: np.ndarray) -> Area:
@@ -140,7 +181,7 @@ def polygon(points: np.ndarray) -> Area:
     """
 
     def draw(size: tuple[int, int]) -> np.ndarray:
-        if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
+        if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not (np.abs(points) < FAR).all():
             raise ValueError("a polygon needs three points or more, each with a finite x and y")
         width, height = size
         crossed = np.zeros((height, width + 1), np.int64)

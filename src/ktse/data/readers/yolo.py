@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.readers.found_masks import Reading
 from ktse.data.readers.shapes import Collector, Shape, polygon
 from ktse.errors import DataError
+from ktse.recipe.yaml_file import read_yaml
+from ktse.runtime.reading import reading
 
 
 def read_yolo(path: Path, data: TaggedImages) -> Reading:
@@ -35,24 +36,20 @@ def read_yolo(path: Path, data: TaggedImages) -> Reading:
         name = "/".join((*before[1:], "images", *after) if before else after)
         index = collector.images.find(name)
         size = None if index is None else collector.images.size(index)
-        try:
+        with collector.parsing(str(file)):
             lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
             collector.add(file, name, size, [_shape(words, names, size or (1, 1)) for words in lines])
-        except (OSError, ValueError) as error:
-            collector.wrong(f"{file}: {error}")
     return collector.reading()
 
 
 def _names(path: Path) -> dict[int, str]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = read_yaml(path, DataError)
+    with reading(path, "names no classes"):
         names = content["names"]
         return {
             int(number): str(name)
             for number, name in (names if isinstance(names, dict) else dict(enumerate(names))).items()
         }
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
-        raise DataError(f"{path} names no classes: {error}") from error
 
 
 def _shape(words: list[str], names: dict[int, str], size: tuple[int, int]) -> Shape:
