@@ -23,7 +23,7 @@ from ktse.data.masks import Truth, open_truth
 from ktse.files import read_label_map, write_label_map
 from ktse.job import Job
 from ktse.quality.metrics import Confusion
-from ktse.reviewing.order import by_need
+from ktse.reviewing.order import by_gain
 from ktse.run_folder import RunFolder
 from recipe import spread
 
@@ -32,7 +32,7 @@ KINDS = {"predictions": RunFolder.prediction_path, "fused masks": RunFolder.fuse
 
 def chosen(run: RunFolder, data: TaggedImages, truth: Truth, count: int, random_seed: int | None) -> list[str]:
     """Images to correct: the first of the review page, or some by chance; all have tags, a true mask, and train."""
-    order = by_need(data, run.confidence("masks"))
+    order = by_gain(data, run.confidence("masks"), ())
     fine = [i for i in order if data.ids[i] in truth.paths and not data.validation[i] and shows_a_tag(data, truth, i)]
     if random_seed is not None:
         fine = np.random.default_rng(random_seed).permutation(fine).tolist()
