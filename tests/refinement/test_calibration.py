@@ -48,14 +48,35 @@ def test_no_threshold_is_better_on_the_masks() -> None:
     assert found.masks == 5
 
 
-def test_each_label_has_its_own_iou() -> None:
-    given = pictures(0, 5)
-    found = calibrate(counts(given), THRESHOLDS)
+def iou_at(given: list[tuple[np.ndarray, np.ndarray, np.ndarray]], threshold: float) -> np.ndarray:
     confusion = Confusion(2)
     for true, keys, scores in given:
-        confusion.add(true, np.where(scores[0] > np.float32(found.threshold), keys[0] + 1, 0))
-    assert found.iou == pytest.approx(tuple(confusion.iou), abs=1e-4)
+        confusion.add(true, np.where(scores[0] > np.float32(threshold), keys[0] + 1, 0))
+    return confusion.iou
+
+
+def test_each_label_has_the_iou_of_its_own_threshold() -> None:
+    given = pictures(0, 5)
+    found = calibrate(counts(given), THRESHOLDS)
+    near = [float(THRESHOLDS[np.abs(THRESHOLDS - value).argmin()]) for value in (found.threshold, *found.own)]
+    expected = [iou_at(given, threshold)[label] for label, threshold in enumerate(near)]
+    assert found.iou == pytest.approx(tuple(expected), abs=1e-4)
     assert found.shown == (5, *(sum(int((true == label).any()) for true, _, _ in given) for label in (1, 2)))
+
+
+def test_a_class_goes_half_way_to_its_own_threshold() -> None:
+    """The best one by cutting at each; half way in log odds; a class that one mask alone shows stays where it was."""
+    given = [one for one in pictures(6, 12) if one[1][0] == 0][:4] + [one for one in pictures(6, 12) if one[1][0] == 1][
+        :1
+    ]
+    given = [(true, keys, np.clip(scores + 0.2 * (keys[0] == 0), 0, 1)) for true, keys, scores in given]
+    found = calibrate(counts(given), THRESHOLDS)
+    every = np.array([iou_at(given, threshold)[1] for threshold in THRESHOLDS])
+    best = np.flatnonzero(every >= every.max() - 1e-12)
+    odds = [value / (1 - value) for value in (found.threshold, float(THRESHOLDS[best[len(best) // 2]]))]
+    middle = np.sqrt(odds[0] * odds[1])
+    assert found.own[0] == pytest.approx(middle / (1 + middle), abs=1e-3)
+    assert found.own[1] == found.threshold
 
 
 def test_the_uncertainty_is_that_of_masks_drawn_anew() -> None:

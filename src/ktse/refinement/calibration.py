@@ -15,6 +15,13 @@ INTERVAL = 0.9
 """Share of the drawn samples whose threshold lies in the interval."""
 
 
+LEAST_SHOWN = 2
+"""Masks that must show a class for it to get a threshold of its own (docs/measurements/class-thresholds.md)."""
+
+ENDS = 0.02, 0.98
+"""Bounds of a threshold whose odds are taken."""
+
+
 @dataclass(frozen=True)
 class Calibrated:
     """A threshold and its uncertainty; mIoU in 0..1.
@@ -28,6 +35,8 @@ class Calibrated:
         loss_high: what it costs at most in 95 of 100 cases.
         iou: (C+1,) IoU of each label, background first, over the masks at the threshold; None where no mask shows it.
         shown: (C+1,) number of masks that show it.
+        own: (C,) threshold of each class: half way, in log odds, between the common one and that with the highest IoU
+            of the class; the common one for a class that fewer than LEAST_SHOWN masks show.
     """
 
     threshold: float
@@ -39,6 +48,7 @@ class Calibrated:
     loss_high: float | None
     iou: tuple[float | None, ...]
     shown: tuple[int, ...]
+    own: tuple[float, ...] = ()
 
     @property
     def source(self) -> str:
@@ -84,17 +94,34 @@ def calibrate(
     whole = curve(np.ones(number))
     best = _middle_of_best(whole)
     found = (float(thresholds[best]), number, float(whole[best]))
-    iou = tuple(None if np.isnan(value) else round(float(value), 4) for value in by_label(np.ones(number))[best])
+    curves = by_label(np.ones(number))
     shown = tuple((true > 0).sum(axis=0).tolist())
+    own = tuple(
+        _half_way(thresholds, best, curve) if count >= LEAST_SHOWN else found[0]
+        for curve, count in zip(curves.T[1:], shown[1:], strict=True)
+    )
+    places = [best, *(int(np.abs(thresholds - value).argmin()) for value in own)]
+    at_own = [float(curve[place]) for curve, place in zip(curves.T, places, strict=True)]
+    iou = tuple(None if np.isnan(value) else round(value, 4) for value in at_own)
     if number == 1:
-        return Calibrated(*found, None, None, None, None, iou, shown)
+        return Calibrated(*found, None, None, None, None, iou, shown, own)
     rng = np.random.default_rng(random_seed)
     drawn = (rng.multinomial(number, np.full(number, 1 / number)).astype(np.float64) for _ in range(samples))
     chosen = np.array([_middle_of_best(curve(times)) for times in drawn if times @ true.sum(axis=1) > 0])
     low, high = np.quantile(thresholds[chosen], [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
     losses = whole[best] - whole[chosen]
     interval, loss = (round(float(low), 4), round(float(high), 4)), float(losses.mean())
-    return Calibrated(*found, *interval, loss, float(np.quantile(losses, 0.95)), iou, shown)
+    return Calibrated(*found, *interval, loss, float(np.quantile(losses, 0.95)), iou, shown, own)
+
+
+def _half_way(thresholds: np.ndarray, common: int, curve: np.ndarray) -> float:
+    """Between the common threshold and the one with the highest IoU of a class, half way in log odds.
+
+    The class's best one follows few masks too closely; half of the way keeps most of the gain, and loses little where
+    there is none.
+    """
+    both = np.clip(thresholds[[common, _middle_of_best(curve)]], *ENDS)
+    return round(float(1 / (1 + np.exp(-np.log(both / (1 - both)).mean()))), 4)
 
 
 def _middle_of_best(curve: np.ndarray) -> int:

@@ -23,6 +23,7 @@ from ktse.reviewing.corrections import EditLayer, Entry
 from ktse.reviewing.order import by_gain
 from ktse.run_folder import RunFolder, Scores
 from ktse.runtime.words import pixels
+from ktse.stages.levels import levelled_scores
 from ktse.visual import PALETTE, overlay
 
 Layer = Literal["edit", "mask", "fused", "prediction"]
@@ -212,7 +213,7 @@ class Pictures:
             RunError: they are damaged.
         """
         name = self.data.ids[index]
-        return self.run.scores(name) if self.run.scores_path(name).is_file() else None
+        return levelled_scores(self.run, name) if self.run.scores_path(name).is_file() else None
 
 
 def packed(labels: list[int], values: np.ndarray) -> bytes:

@@ -21,6 +21,7 @@ from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
 from ktse.runtime.words import many
 from ktse.stages.facts import gather
+from ktse.stages.levels import levelled_scores
 
 UNTAGGED_WARNED = 0.75
 """Share of the classes in true masks that must be tagged for the two to be believed to speak of the same classes."""
@@ -158,7 +159,7 @@ def _measure(
         for stage, measure in found.items():
             said = np.empty(true.shape, label_type(classes)) if stage == "seed" else labels[stage](name)
             if measure.sweep is not None:
-                keys, small = (run.seed(name) if stage == "seed" else run.scores(name))[:2]
+                keys, small = (run.seed(name) if stage == "seed" else levelled_scores(run, name))[:2]
                 for rows, scores in bands(small, (true.shape[0], true.shape[1])):
                     measure.sweep.add(true[rows], keys, scores)
                     if stage == "seed":

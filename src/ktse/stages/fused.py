@@ -20,6 +20,7 @@ from ktse.runtime.console import say, track
 from ktse.runtime.processes import rank, wait_for_all
 from ktse.runtime.words import many
 from ktse.segmentation.fusion import fuse
+from ktse.stages.levels import levelled_scores
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4)
 """Weights of the model that are compared; beyond them, masks grow worse wherever it was measured."""
@@ -46,7 +47,7 @@ class FusedMask:
     def __init__(
         self, run: RunFolder, name: str, label: np.ndarray, said: np.ndarray | None, threshold: float, weight: float
     ) -> None:
-        self.keys, self.scores = run.scores(name)[:2]
+        self.keys, self.scores = levelled_scores(run, name)[:2]
         self.path, self.label, self.said = run.fused_path(name), label, said
         self.threshold, self.weight = threshold, weight
 
@@ -106,7 +107,7 @@ def _explained(run: RunFolder, data: TaggedImages, index: int, predictor: Predic
     """How well colours explain where the objects of an image are, fused with each weight."""
     image = data.read(index, pixels=PIXELS)
     probabilities = cast(np.ndarray, predictor.predict(image, probabilities=True).probabilities)
-    keys, stored = run.scores(data.ids[index])[:2]
+    keys, stored = levelled_scores(run, data.ids[index])[:2]
     scores = enlarge(stored, (image.height, image.width))
     labels = (fuse(keys, scores, threshold, probabilities, weight) for weight in WEIGHTS)
     return explained(image, labels, stored.shape[:0:-1])

@@ -32,6 +32,7 @@ from ktse.runtime.words import many
 from ktse.runtime.workers import in_processes
 from ktse.stages.affinity import load_affinity
 from ktse.stages.calibration import calibrated_images, calibrated_threshold
+from ktse.stages.levels import levelled_scores, write_levels
 from ktse.stages.refiners import CRF_THRESHOLD, crf_class_scores, soft_refiner
 
 EMPTY_REFUSED = 0.5
@@ -85,6 +86,9 @@ def refine(
         suited = calibrated_threshold(data, calibration, soft)
         calibrated = {**asdict(suited), "images": calibrated_images(data, calibration), "instead_of": threshold}
         threshold, source, kind = suited.threshold, suited.source, "calibrated"
+        if not with_crf and rank() == 0:
+            write_levels(run, threshold, suited.own)
+        wait_for_all()  # every process cuts levelled scores
     place = min(BINS - 1, int(threshold * BINS))
     if with_crf:
         _crf_all(run, data, threshold, compute.workers)
@@ -110,7 +114,7 @@ def _cut_all(
     """Cut and write the mask of every image, each process its share; what was found about all of them."""
     found, mine = np.zeros((len(data), len(Signs._fields))), my_share(range(len(data)))
     for index in track(mine, "cut masks", total=len(mine)):
-        name, stored = data.ids[index], run.scores(data.ids[index])
+        name, stored = data.ids[index], levelled_scores(run, data.ids[index])
         size, keys = image_size(data.source(index))[::-1], stored.keys
         label, trusted, separation = _cut_mask(keys, stored.scores, size, threshold, len(data.classes))
         write_label_map(run.mask_path(name), label)
