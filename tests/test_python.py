@@ -28,8 +28,8 @@ def test_dir_is_the_public_part() -> None:
 def test_a_run_folder_says_what_it_is(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     assert repr(run) == f"<RunFolder {tmp_path / 'run'}: nothing done>"
-    run.record("classify", {"state": "done"})
-    run.record("seed", {"state": "failed"})
+    run.record("classify", {"state": "done", "key": "k"})
+    run.record("seed", {"state": "failed", "key": "k"})
     assert repr(run) == f"<RunFolder {tmp_path / 'run'}: classify done>"
     run.path("manifest.json").write_text("{")
     assert "damaged" in repr(run)

@@ -44,10 +44,10 @@ def test_every_text_comes_back_from_a_cell(text: str) -> None:
 
 def test_confidences_are_sorted_by_names_as_they_are(tmp_path: Path) -> None:
     with (tmp_path / CONFIDENCE).open("w", newline="") as file:
-        csv.writer(file).writerows([(in_cell("=b"), "0.1"), ("a", "0.2"), (in_cell("=b"), "0.3")])
+        csv.writer(file).writerows([(in_cell("=b"), "0.1000"), ("a", "0.2000"), (in_cell("=b"), "0.3000")])
     tidy(tmp_path)
     assert read_table(tmp_path / CONFIDENCE) == [
-        dict(zip(CONFIDENCE_HEAD, row, strict=True)) for row in (("=b", "0.3"), ("a", "0.2"))
+        dict(zip(CONFIDENCE_HEAD, row, strict=True)) for row in (("=b", "0.3000"), ("a", "0.2000"))
     ]
 
 

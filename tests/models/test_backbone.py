@@ -159,7 +159,7 @@ def test_weights_are_the_same_at_every_output_stride(resnet_weights):
 def test_a_missing_file_of_weights_is_a_recipe_error():
     with pytest.raises(RecipeError, match=r"nowhere\.safetensors") as caught:
         Backbone("resnet18", 32, "nowhere.safetensors")
-    assert "'hub', 'none'" in caught.value.hint
+    assert "'hub', 'package', 'none'" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "convnext_atto", "resnet26"])

@@ -114,7 +114,10 @@ def test_nothing_in_a_run_folder_is_a_mark_up(blind: Any) -> None:
     evil = "<img src=x onerror=alert(1)>`a`[b](c)|&lt;"
     recipe = dataclasses.replace(Recipe(), segment=SegmentRecipe(encoder=evil, architecture=evil))
     blind.run.write_recipe(recipe)
-    write_json(blind.run.path("manifest.json"), {"check": {"state": "done", "versions": {evil: evil, "ktse": evil}}})
+    write_json(
+        blind.run.path("manifest.json"),
+        {"check": {"state": "done", "key": "k", "versions": {evil: evil, "ktse": evil}}},
+    )
     masks = {"threshold": 0.5, "threshold_source": evil, "warnings": [evil], "calibration": {"masks": 3}}
     write_json(blind.run.path("masks", "summary.json"), masks)
     content = read_json(blind.run.path("evaluation.json"))

@@ -108,8 +108,8 @@ def test_background_alone_is_no_success(bare: Any) -> None:
 
 def test_missing_keys_and_failed_stages(bare: Any) -> None:
     write_json(bare.run.path("evaluation.json"), {"mask": {"miou": None}, "seed": {"iou": {}}, "tags": {"train": {}}})
-    bare.run.record("segment", {"state": "failed", "message": "out of memory"})
-    bare.run.record("classify", {})
+    bare.run.record("segment", {"state": "failed", "key": "k", "message": "out of memory"})
+    bare.run.record("classify", {"state": "running", "key": "k"})
     page = read(write_report(bare.run, bare.data, None))
     assert "The stage segment failed: out of memory" in page.words
     assert page.words.index("classify") < page.words.rindex("segment")

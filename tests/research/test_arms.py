@@ -115,7 +115,12 @@ def test_own_arms_come_from_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("a: [", "cannot be read"), ("- a", "does not hold arms"), ("a: 3", "does not hold arms"), ("sie: {}", "taken")],
+    [
+        ("a: [", "is not valid YAML"),
+        ("- a", "does not hold arms"),
+        ("a: 3", "does not hold arms"),
+        ("sie: {}", "taken"),
+    ],
 )
 def test_a_file_without_arms_is_a_message(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "mine.yaml").write_text(content)
