@@ -33,7 +33,7 @@ def yolo(items: Iterator[Masked], style: Style, out: Path) -> Path:
         for number, mask in item.masks(len(style.classes)):
             for polygon in style.simplifier.polygons(mask):
                 points = (polygon / (width, height)).ravel()
-                lines.append(" ".join([str(number - 1), *(f"{value:.6g}" for value in points)]))
+                lines.append(" ".join([str(number - 1), *(f"{value:.10g}" for value in points)]))
         write_text(out / yolo_label(item.file), "".join(f"{line}\n" for line in lines))
     # Without "path", readers count from the place of this file, wherever they are called.
     content = {"train": "images", "val": "images", "names": dict(enumerate(style.classes))}
@@ -64,6 +64,6 @@ def _results(item: Masked, style: Style) -> list[dict[str, Any]]:
     found = []
     for number, mask in item.masks(len(style.classes)):
         for polygon in style.simplifier.polygons(mask):
-            points = (100 * polygon / (width, height)).round(5).tolist()
+            points = (100 * polygon / (width, height)).round(8).tolist()
             found.append({**shared, "value": {"points": points, "polygonlabels": [style.classes[number - 1]]}})
     return found

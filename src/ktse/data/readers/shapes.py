@@ -19,6 +19,9 @@ from ktse.files import label_type
 from ktse.runtime.reading import reading, reason
 from ktse.runtime.words import many, pixels
 
+DIGITS = 4
+"""Decimals of a pixel that count in a polygon."""
+
 BACKGROUND, UNDECIDED = "background", "undecided"
 """Names of a shape that is no class, if no class has these names."""
 
@@ -185,12 +188,17 @@ def polygon(points: np.ndarray) -> Area:
             raise ValueError("a polygon needs three points or more, each with a finite x and y")
         width, height = size
         crossed = np.zeros((height, width + 1), np.int64)
-        ends = np.roll(points, -1, axis=0)
-        low, high = np.sort([points[:, 1], ends[:, 1]], axis=0)
+        # Rounded as coordinates that were shares of a size are not exact; and each edge downwards, so that two that lie
+        # on each other cross a row at the same place.
+        corners = points.round(DIGITS)
+        ends = np.roll(corners, -1, axis=0)
+        falls = (corners[:, 1] < ends[:, 1])[:, None]
+        starts, ends = np.where(falls, corners, ends), np.where(falls, ends, corners)
+        low, high = starts[:, 1], ends[:, 1]
         first, last = np.clip(np.ceil([low - 0.5, high - 0.5]), 0, height).astype(int)  # rows whose middle it crosses
-        edge = np.repeat(np.arange(len(points)), last - first)
+        edge = np.repeat(np.arange(len(starts)), last - first)
         rows = np.arange(len(edge)) - np.repeat(np.cumsum(last - first) - last, last - first)
-        (x, y), (to_x, to_y) = points[edge].T, ends[edge].T
+        (x, y), (to_x, to_y) = starts[edge].T, ends[edge].T
         at = x + (rows + 0.5 - y) * (to_x - x) / (to_y - y)
         np.add.at(crossed, (rows, np.clip(np.ceil(at - 0.5), 0, width).astype(int)), 1)
         return np.asarray(np.cumsum(crossed[:, :-1], axis=1) % 2 == 1)
