@@ -10,7 +10,9 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,11 @@ from jsonargparse import ArgumentError, Namespace
 from ktse.checking.check import Checked
 from ktse.errors import KtseError
 from ktse.run_folder import RunFolder
-from ktse.runtime.console import say
+from ktse.runtime.console import console, say
 from ktse.runtime.limits import machine_limits
 from ktse.runtime.log import Log, recording
 from ktse.runtime.processes import rank
-from ktse.runtime.words import many
+from ktse.runtime.words import many, visible
 from ktse.terminal.checked import show_checked
 from ktse.terminal.completion import completion_script, wants_completion
 from ktse.terminal.fault import fault
@@ -33,6 +35,9 @@ from ktse.terminal.tables import MEASURED, show_evaluation, show_status, show_ve
 from ktse.terminal.wrong import in_plain_words
 from ktse.verbs.status import Status
 from ktse.verbs.verify import Verified
+
+ALONE_AFTER = 2.0
+"""Seconds after which an error is not one of all processes; torchrun looks every tenth of a second."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,14 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"All arguments: ktse {verb} --help")
         return 2
     except KtseError as error:
-        say(f"ktse {name}: {error}")
+        _complain(f"ktse {name}: {error}")
         return 1
     except BrokenPipeError:  # whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a full disk, or a place where nothing may be written; input that is damaged says more
         place = f"{error.filename}: " if error.filename else ""
-        say(f"ktse {name}: {place}{error.strerror or error}\nWhat is finished stays. Check the place and the disk.")
+        _complain(
+            f"ktse {name}: {place}{error.strerror or error}\nWhat is finished stays. Check the place and the disk."
+        )
         return 1
     except KeyboardInterrupt:
         say(f"ktse {name}: interrupted; the same command goes on from here")
@@ -70,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BaseException as error:
         if isinstance(error, SystemExit | GeneratorExit):
             raise
-        say(f"ktse {name}: {fault(error, words)}")
+        _complain(f"ktse {name}: {fault(error, words)}")
         return 70
 
 
@@ -138,6 +145,18 @@ def _print_path(path: Path) -> None:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def _complain(text: str) -> None:
+    """Say an error; of the processes of one torchrun, one that is not the first says what it alone has met.
+
+    What all have met ends the first one too, and torchrun then ends this one while it waits.
+    """
+    if rank() > 0:
+        with suppress(KeyboardInterrupt):
+            time.sleep(ALONE_AFTER)
+            console.print(f"process {rank()}: {visible(text)}", soft_wrap=True)
+    say(text)
 
 
 if __name__ == "__main__":

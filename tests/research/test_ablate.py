@@ -107,6 +107,19 @@ def test_two_processes_share_the_runs(finished: Path, scenes: Path, tmp_path: Pa
         assert row["arm"] not in rows or rows[row["arm"]] == {**row, "tables": "mine"}
 
 
+def test_a_slow_process_is_not_stopped_by_what_the_first_one_has_begun(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: list[int] = []
+    monkeypatch.setattr("ktse.research.ablate.do_runs", lambda runs, *_: reached.append(len(runs)))
+    arguments = command(scenes, tmp_path / "out", "--tables", "sie", "--random-seeds", "1")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "log.txt").touch()
+    assert main(arguments) == 1 and not reached
+    monkeypatch.setenv("RANK", "1")
+    assert main(arguments) == 0 and len(reached) == 1
+
+
 def test_a_collapse_is_noted_and_not_tried_again(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ktse.stages import classify as stage
 

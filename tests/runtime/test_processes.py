@@ -224,3 +224,29 @@ def test_a_process_that_has_stopped_ends_the_others_with_a_message(tmp_path: Pat
         processes[1].communicate()
     assert processes[0].returncode == 1
     assert "process 1 of 2 (counted from 0) has stopped" in said
+
+
+def test_an_error_of_one_process_alone_is_said(tmp_path: Path) -> None:
+    program = """
+import os, sys
+import ktse.cli
+from ktse.errors import DataError
+
+def only_the_second(words, name):
+    if os.environ["RANK"] == "1":
+        raise DataError("its disk is gone")
+    import time; time.sleep(60)
+
+ktse.cli._main = only_the_second
+sys.exit(ktse.cli.main(["run"]))
+"""
+    (tmp_path / "one.py").write_text(program)
+    command = [sys.executable, *TORCHRUN, "one.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1 and "process 1: ktse run: its disk is gone" in done.stderr
+
+
+def test_an_error_of_all_processes_is_said_once(tmp_path: Path) -> None:
+    command = [sys.executable, *TORCHRUN, "-m", "ktse.cli", "run", "nowhere", "--tags", "none.csv", "--out", "out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1 and done.stderr.count("nowhere does not exist") == 1, done.stderr

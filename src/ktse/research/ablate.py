@@ -70,8 +70,7 @@ def ablate(
     if base.classify.warmup >= base.classify.epochs:
         hint = "Leave epochs after the warm-up, or give another --recipe."
         raise RecipeError("classify.warmup equals classify.epochs: all arms would be the same", hint=hint)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not (folder / "runs").is_dir():
-        raise RunError(f"{folder} exists and holds no ablation", hint="Give another --out, or remove it.")
+    _refuse_strange(folder)
     chosen = choose([name.strip() for name in tables.split(",") if name.strip()], base.classify)
     runs = make_runs(base, all_arms(chosen), random_seeds, folder)
     _ = runs[0].job.data, runs[0].job.given.truth  # bad input is said before anything is written
@@ -90,6 +89,13 @@ def ablate(
         do_runs(runs, pseudo_masks, write)
         write()
     return folder / "ablation.md"
+
+
+def _refuse_strange(folder: Path) -> None:
+    # Of the processes of one torchrun the first one looks: another may find what the first has begun to write.
+    used = rank() == 0 and folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if used and not (folder / "runs").is_dir():
+        raise RunError(f"{folder} exists and holds no ablation", hint="Give another --out, or remove it.")
 
 
 def _summary(runs: list[ArmRun], recipe: str, random_seeds: int) -> Summary:
