@@ -30,6 +30,8 @@ class Checked:
         tagged_pixels: the same, each image counted once for each of its tags.
         content: hash of names, tags, split and content of all images, wherever they are and whenever they were written.
         seconds: that a run will take on this machine, if it stays as busy as it is; 0 if nobody asked.
+        memory: bytes that a run will take at its peak; 0 if nobody asked.
+        memory_said: the same in words, with what there is.
         disk: bytes that a run will keep of all images, by folder of the run.
         duplicates: ids of images with the same content, a list each.
         unreadable: ids of images that cannot be read.
@@ -52,6 +54,8 @@ class Checked:
     tagged_pixels: int = 0
     content: str = ""
     seconds: int = 0
+    memory: int = 0
+    memory_said: str = ""
     disk: dict[str, int] = field(default_factory=dict)
     duplicates: list[list[str]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)

@@ -35,6 +35,8 @@ def show_checked(checked: Checked) -> None:
         show(checked.true_masks)
     if checked.seconds:
         show(f"time: a run will take {about(checked.seconds)}, if this machine stays as busy as it is")
+    if checked.memory_said:
+        show(f"memory: {checked.memory_said}")
     if checked.disk:
         parts = ", ".join(f"{name} {in_words(count)}" for name, count in checked.disk.items())
         total = in_words(sum(checked.disk.values()))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ktse.checking.check import Checked, check_images
-from ktse.checking.in_advance import maps_need, seconds_need
+from ktse.checking.in_advance import in_memory, maps_need, memory_need, seconds_need
 from ktse.data.masks import open_truth
 from ktse.data.open import open_data
 from ktse.data.readers.data_frame import tags_as_file
@@ -85,4 +85,7 @@ def check_data(
     stages = stages_of(whole)
     with on_device(device):
         seconds = round(seconds_need(stages, extent, whole))
-    return dataclasses.replace(checked, disk=maps_need(stages, extent, whole), seconds=seconds)
+        memory, lower = memory_need(stages, extent, whole)
+        said = in_memory(memory, lower)
+    disk = maps_need(stages, extent, whole)
+    return dataclasses.replace(checked, disk=disk, seconds=seconds, memory=memory, memory_said=said)
