@@ -122,8 +122,8 @@ def main() -> None:
         "# How fast is ktse, and how much memory does it take?",
         "",
         f"Written by `make bench` on {date.today()}: {processor()}, {os.cpu_count()} cores (load {load:.1f} at the "
-        f"start), Python {platform.python_version()}, {packages}. {arguments.repeats} repeats, one thread where no other "
-        "number is given: median (smallest..largest) of processor seconds, wall seconds, and MiB above the start. "
+        f"start), Python {platform.python_version()}, {packages}. {arguments.repeats} repeats, one thread unless "
+        "said otherwise: median (smallest..largest) of processor seconds, wall seconds, and MiB above the start. "
         "*Straightforward* is our own code after the published descriptions ([baseline](baseline)), measured in the "
         "same run.",
         "",

@@ -28,6 +28,9 @@ from ktse.stages.seed import image_cams
 
 THRESHOLDS = np.arange(1, 257) / 257
 
+PIXELS = 8 * 192 * 192
+"""Of a batch, whose mean the loss is: so many times its gradient is as large as the scores and can be compared."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -102,7 +105,7 @@ def our_objective(given: dict[str, Tensor]) -> Tensor:
         kept = erase(image, scores[:, 1:], tags, 0.6)
     loss = terms.background + 0.0125 * terms.foreground + 0.005 * inter_class_term(scores.relu(), tags, shown)
     (gradient,) = torch.autograd.grad(loss, scores)
-    return torch.cat([loss.detach()[None], gradient.flatten(), kept.flatten()])
+    return torch.cat([loss.detach()[None], PIXELS * gradient.flatten(), kept.flatten()])
 
 
 def plain_objective(given: dict[str, Tensor]) -> Tensor:
@@ -112,7 +115,7 @@ def plain_objective(given: dict[str, Tensor]) -> Tensor:
     loss = objective.segmentation(scores, given["label"], tags.sum(dim=1) == 1)
     loss = loss + 0.005 * objective.gap(scores, tags, image.shape[2:])
     (gradient,) = torch.autograd.grad(loss, scores)
-    return torch.cat([loss.detach()[None], gradient.flatten(), kept.flatten()])
+    return torch.cat([loss.detach()[None], PIXELS * gradient.flatten(), kept.flatten()])
 
 
 def scored(count: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -28,12 +28,12 @@ def sweep(
 def multi_scale(
     cams: Callable[[Tensor], Tensor], views: Sequence[Tensor], keys: Tensor, size: tuple[int, int]
 ) -> Tensor:
-    """CAMs (K, H, W) of an image and its mirror image at each scale, each class enlarged, summed, then the tagged ones."""
+    """CAMs (K, H, W) of an image and its mirror at each scale: every class enlarged and summed, then the tagged."""
     total = torch.zeros(1, *size)
     for view in views:
         for mirrored in (False, True):
             cam = cams(view.flip(-1)[None] if mirrored else view[None])
-            large = interpolate(relu(cam), size, mode="bilinear", align_corners=False)
+            large = relu(interpolate(cam, size, mode="bilinear", align_corners=False))
             total = total + (large.flip(-1) if mirrored else large)[0]
     kept = total[keys]
     return kept / (kept.amax(dim=(1, 2), keepdim=True) + 1e-5)
