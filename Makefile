@@ -67,7 +67,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 
-# Time and memory against straightforward code, written to benchmarks/RESULTS.md: ten minutes of one core.
+# Time and memory against straightforward code, written to benchmarks/RESULTS.md: five minutes of one core.
 bench: $(STAMP)
 	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench.py
 

@@ -29,6 +29,9 @@ from torch import Tensor
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
+LEAST = 16
+"""MiB below which the peak says little: memory that was used and freed before hides as much."""
+
 
 def resident(key: str) -> float:
     """VmRSS or VmHWM of this process in MiB (Linux), or its peak where there is no /proc."""
@@ -76,8 +79,12 @@ def row(name: str, size: int, threads: int, repeats: int, folder: Path, rival: b
     if not rival:
         return f"| {label} | {cells[0]} |"
     same = agreement(*(torch.load(folder / f"{who}.pt", weights_only=True) for who in whose), CASES[name].tolerance)
-    ratios = [median(e[key] for e in found["plain"]) / median(e[key] for e in found["ours"]) for key in ("cpu", "mib")]
-    return f"| {label} | {cells[0]} | {cells[1]} | **{ratios[0]:.1f}x** | **{ratios[1]:.1f}x** | {same} |"
+    middle = {who: {key: median(one[key] for one in found[who]) for key in ("cpu", "mib")} for who in whose}
+    time_ratio = f"{middle['plain']['cpu'] / middle['ours']['cpu']:.1f}x"
+    memory_ratio = f"{middle['plain']['mib'] / max(LEAST, middle['ours']['mib']):.1f}x"
+    if middle["ours"]["mib"] < LEAST:
+        memory_ratio = "-" if middle["plain"]["mib"] < LEAST else f"over {memory_ratio}"
+    return f"| {label} | {cells[0]} | {cells[1]} | **{time_ratio}** | {memory_ratio} | {same} |"
 
 
 def spread(entries: list[dict[str, float]], key: str) -> str:
