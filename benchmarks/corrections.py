@@ -65,7 +65,7 @@ def corrected(run: RunFolder, out: Path, truth: Truth, names: list[str]) -> tupl
     for name in names:
         write_label_map(drawn / f"{name}.png", truth.read(name))
     wall, processor = time.monotonic(), time.process_time()
-    ktse.segment(copy, corrections=drawn)
+    ktse.adapt(copy, corrections=drawn)
     spent = time.monotonic() - wall, time.process_time() - processor
     ktse.predict(copy)
     return RunFolder(copy), *spent

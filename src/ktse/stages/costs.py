@@ -175,6 +175,23 @@ class Segment(EachImageOnce):
         return networks * (2 * (weights + trained) + start + weights) + round(STEP * steps)
 
 
+class Adapt(Costs):
+    """A short training on corrected masks."""
+
+    lower = Segment.lower
+
+    def work(self, extent: Extent, recipe: Recipe) -> float:
+        """Processor seconds."""
+        from ktse.stages.adapt import EPOCHS, STEPS  # loads torch
+
+        stage, count = recipe.segment, EPOCHS * STEPS * recipe.segment.batch_size
+        return count * (HEAD * _square(stage.long_side[1]) if stage.on_features else TRAIN * _square(stage.crop))
+
+    def networks(self, extent: Extent, recipe: Recipe) -> int:
+        """Model and checkpoint."""
+        return Segment().networks(extent, recipe)
+
+
 class Predict(EachImageOnce):
     """Predictions and fused masks."""
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 
 from ktse.data.dataset import TaggedImages
-from ktse.files import undecided, write_json, write_label_map
+from ktse.files import read_json, undecided, write_json, write_label_map
 from ktse.prediction.predictor import Predictor
 from ktse.recipe import PredictRecipe
 from ktse.refinement.bands import enlarged_rows
 from ktse.refinement.cutting import enlarge
 from ktse.refinement.threshold import colour_regions, explained_share
-from ktse.run_folder import RunFolder
+from ktse.run_folder import RunFolder, Scores
 from ktse.runtime.console import say, track
 from ktse.runtime.processes import rank, wait_for_all
 from ktse.runtime.words import many
 from ktse.segmentation.fusion import fuse
-from ktse.stages.levels import levelled_scores
+from ktse.stages.levels import levelled_scores, with_levels
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4)
 """Weights of the model that are compared; beyond them, masks grow worse wherever it was measured."""
@@ -32,6 +33,25 @@ PIXELS = 300_000
 """Pixels of an image that are looked at for that."""
 
 
+@dataclass(frozen=True)
+class Fusing:
+    """How a run's masks and its model are joined.
+
+    Attributes:
+        threshold: where masks are cut, 0..1.
+        weight: of the model, 0..1.
+        own: (C,) threshold of each class, where corrections have chosen them; empty: as refine has cut.
+    """
+
+    threshold: float
+    weight: float
+    own: tuple[float, ...] = ()
+
+    def scores(self, run: RunFolder, name: str) -> Scores:
+        """The refined scores of an image, as the threshold cuts them."""
+        return with_levels(run.scores(name), self.threshold, self.own) if self.own else levelled_scores(run, name)
+
+
 class FusedMask:
     """The fused mask of one image, made of the probabilities that its prediction is made of.
 
@@ -40,22 +60,19 @@ class FusedMask:
         name: of the image.
         label: (H, W) label map to fill.
         said: (H, W) what a person has drawn, which stays as it is, but for what was left undecided; None: nothing.
-        threshold: where masks were cut.
-        weight: of the model, 0..1.
+        fusing: how both are joined.
     """
 
-    def __init__(
-        self, run: RunFolder, name: str, label: np.ndarray, said: np.ndarray | None, threshold: float, weight: float
-    ) -> None:
-        self.keys, self.scores = levelled_scores(run, name)[:2]
-        self.path, self.label, self.said = run.fused_path(name), label, said
-        self.threshold, self.weight = threshold, weight
+    def __init__(self, run: RunFolder, name: str, label: np.ndarray, said: np.ndarray | None, fusing: Fusing) -> None:
+        self.keys, self.scores = fusing.scores(run, name)[:2]
+        self.path, self.label, self.said, self.fusing = run.fused_path(name), label, said, fusing
 
     def add(self, top: int, probabilities: np.ndarray) -> None:
         """Take (C+1, rows, W) float32 from row `top` on."""
         bottom = top + probabilities.shape[1]
         scores = enlarged_rows(self.scores, (self.label.shape[0], self.label.shape[1]), top, bottom)
-        self.label[top:bottom] = fuse(self.keys, scores, self.threshold, probabilities, self.weight)
+        how = self.fusing
+        self.label[top:bottom] = fuse(self.keys, scores, how.threshold, probabilities, how.weight)
 
     def write(self) -> None:
         """Write fused/ID.png."""
@@ -64,38 +81,48 @@ class FusedMask:
         write_label_map(self.path, self.label)
 
 
-def choose_weight(
-    run: RunFolder, data: TaggedImages, predictor: Predictor, recipe: PredictRecipe, threshold: float
-) -> float:
-    """The model's weight in fused masks; writes fused/summary.json, which says where it came from.
+def choose_fusing(
+    run: RunFolder, data: TaggedImages, predictor: Predictor, recipe: PredictRecipe, made_by: str
+) -> Fusing:
+    """How masks and model are joined; writes fused/summary.json, which says where that came from.
 
-    With "auto" it is the one whose masks the colours of the images explain best (explained_share), so that a model
-    that has learned little gets no say. No truth is used.
+    With "auto", corrected masks have chosen it if there were enough of them. Otherwise the weight is the one whose
+    masks the colours of the images explain best (explained_share), so that a model that has learned little gets no
+    say; no truth is used.
 
     Args:
         run: a run with masks.
         data: its images.
         predictor: the model.
         recipe: a weight, or "auto".
-        threshold: where masks were cut.
+        made_by: the stage that the model is of.
     """
     path = run.path("fused", "summary.json")
     if rank() == 0 and not path.is_file():
-        write_json(path, {**_decide(run, data, predictor, recipe, threshold), "key": run.key("predict")})
+        write_json(path, {**_decide(run, data, predictor, recipe, made_by), "key": run.key("predict")})
     wait_for_all()
-    return float(run.summary("fused")["weight"])
+    found = run.summary("fused")
+    threshold = found.get("threshold", run.summary("masks")["threshold"])
+    return Fusing(float(threshold), float(found["weight"]), tuple(found.get("own", ())))
 
 
 def _decide(
-    run: RunFolder, data: TaggedImages, predictor: Predictor, recipe: PredictRecipe, threshold: float
+    run: RunFolder, data: TaggedImages, predictor: Predictor, recipe: PredictRecipe, made_by: str
 ) -> dict[str, Any]:
     if recipe.fuse != "auto":
         return {"weight": float(recipe.fuse), "weight_source": "set in the recipe", "images": 0, "explained": {}}
+    corrected = run.path(made_by, "fusing.json")
+    if corrected.is_file():
+        found = {name: value for name, value in read_json(run.own(corrected)).items() if name != "key"}
+        say(f"predict: in fused masks the model has the weight {found['weight']:g} ({found['weight_source']})")
+        return {**found, "explained": {}}
+    threshold = float(run.summary("masks")["threshold"])
     tagged = np.flatnonzero(data.tags.any(axis=1))
     sample = np.sort(np.random.default_rng(0).permutation(tagged)[:COMPARED])
     total = np.zeros(len(WEIGHTS))
     for index in track(sample.tolist(), "compare weights", total=len(sample)):
-        total += _explained(run, data, index, predictor, threshold)
+        image, size, labels = fused_labels(run, data, index, predictor, Fusing(threshold, 0.0), WEIGHTS)
+        total += explained(image, labels, size)
     weight = WEIGHTS[int(total.argmax())]
     shares = dict(zip(map(str, WEIGHTS), (total / max(1, len(sample))).round(5).tolist(), strict=True))
     source = f"where masks follow the colours of {many(len(sample), 'image')} best, no truth used"
@@ -103,14 +130,25 @@ def _decide(
     return {"weight": weight, "weight_source": source, "images": len(sample), "explained": shares}
 
 
-def _explained(run: RunFolder, data: TaggedImages, index: int, predictor: Predictor, threshold: float) -> np.ndarray:
-    """How well colours explain where the objects of an image are, fused with each weight."""
+def fused_labels(
+    run: RunFolder,
+    data: TaggedImages,
+    index: int,
+    predictor: Predictor,
+    fusing: Fusing,
+    weights: Iterable[float],
+) -> tuple[Image.Image, tuple[int, int], Iterator[np.ndarray]]:
+    """The fused mask of an image with each of several weights of the model, at no more than PIXELS pixels.
+
+    Returns:
+        the image, width and height of its scores, and (H, W) labels for each weight.
+    """
     image = data.read(index, pixels=PIXELS)
     probabilities = cast(np.ndarray, predictor.predict(image, probabilities=True).probabilities)
-    keys, stored = levelled_scores(run, data.ids[index])[:2]
+    keys, stored = fusing.scores(run, data.ids[index])[:2]
     scores = enlarge(stored, (image.height, image.width))
-    labels = (fuse(keys, scores, threshold, probabilities, weight) for weight in WEIGHTS)
-    return explained(image, labels, stored.shape[:0:-1])
+    labels = (fuse(keys, scores, fusing.threshold, probabilities, weight) for weight in weights)
+    return image, (stored.shape[2], stored.shape[1]), labels
 
 
 def explained(image: Image.Image, labels: Iterable[np.ndarray], size: tuple[int, int]) -> np.ndarray:

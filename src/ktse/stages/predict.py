@@ -20,7 +20,7 @@ from ktse.recipe import COMPUTE, ComputeRecipe, PredictRecipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import my_share, rank, wait_for_all
-from ktse.stages.fused import FusedMask, choose_weight
+from ktse.stages.fused import FusedMask, choose_fusing
 from ktse.stages.segment import load_model
 
 
@@ -28,7 +28,7 @@ class TorchModel:
     """A segmentation model on the device at hand.
 
     Args:
-        path: segment/model.safetensors of a run.
+        path: model.safetensors of segment or adapt.
         precision: as in the recipe.
 
     Attributes:
@@ -65,6 +65,7 @@ def predict(
     recipe: PredictRecipe,
     corrections: Corrections | None = None,
     compute: ComputeRecipe = COMPUTE,
+    made_by: str = "segment",
 ) -> None:
     """Write predictions/ID.png, and fused/ID.png if the recipe fuses, of every image that has none yet.
 
@@ -74,8 +75,9 @@ def predict(
         recipe: the settings.
         corrections: masks that a person has corrected.
         compute: precision.
+        made_by: the stage whose model predicts.
     """
-    predictor = Predictor(TorchModel(run.own(run.path("segment", "model.safetensors")), compute.precision), recipe)
+    predictor = Predictor(TorchModel(run.own(run.path(made_by, "model.safetensors")), compute.precision), recipe)
     if rank() == 0:
         tidy(run.path("predictions"))
         for name in data.ids if recipe.fuse else ():  # a machine without power may have lost one of the two
@@ -85,13 +87,12 @@ def predict(
     images = {data.ids[index]: partial(data.read, index) for index in my_share(range(len(data)))}
     beside = None
     if recipe.fuse:
-        threshold = float(run.summary("masks")["threshold"])
-        weight = choose_weight(run, data, predictor, recipe, threshold)
+        fusing = choose_fusing(run, data, predictor, recipe, made_by)
 
         def beside(name: str, image: Image.Image) -> FusedMask:
             kind = label_type(len(data.classes))
             said = corrections.read(name, kind) if corrections is not None and name in corrections else None
-            return FusedMask(run, name, np.empty(image.size[::-1], dtype=kind), said, threshold, weight)
+            return FusedMask(run, name, np.empty(image.size[::-1], dtype=kind), said, fusing)
 
     predict_files(predictor, images, run.path("predictions"), beside)
     wait_for_all()

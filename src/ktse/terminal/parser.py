@@ -65,6 +65,7 @@ VERBS: dict[str, Verb] = {
     "affinity": Verb(api.affinity, ("compute", "affinity")),
     "refine": Verb(api.refine, ("compute", "refine")),
     "segment": Verb(api.segment, ("compute", "segment")),
+    "adapt": Verb(api.adapt, ("compute", "segment")),
     "predict": Verb(
         api.predict,
         ("compute", "predict"),
