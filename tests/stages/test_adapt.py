@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections, open_corrections
 from ktse.files import write_label_map
 from ktse.models.weights import load_tensors
-from ktse.recipe import BecoRecipe, RefineRecipe, SegmentRecipe
+from ktse.quality.metrics import Confusion
+from ktse.recipe import BecoRecipe, PredictRecipe, RefineRecipe, SegmentRecipe
 from ktse.run_folder import RunFolder
 from ktse.stages.adapt import EPOCHS, SHARE, STEPS, adapt
-from ktse.stages.predict import TorchModel
+from ktse.stages.fused import Fusing
+from ktse.stages.predict import TorchModel, predict
 from ktse.stages.refine import refine
 from ktse.stages.segment import segment
 
@@ -102,3 +105,48 @@ def test_most_of_what_is_seen_is_corrected_and_each_epoch_has_other_images_besid
     assert right == [round(SHARE * STEPS * HEAD.batch_size)] * EPOCHS
     others = [tuple(sorted(index for index in epoch if data.ids[index] not in corrections)) for epoch in shown]
     assert len(set(others)) > 1
+
+
+def test_corrections_that_the_model_meets_give_it_all_the_weight(
+    masks: RunFolder, data: TaggedImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every half is judged by the other one; the model is right about them and the masks are not."""
+    from ktse.stages import adapt as stage
+
+    monkeypatch.setattr(stage, "JUDGES", 2)
+    indices = tagged(data, validation=False)[:4]
+    corrections = whole_of_one_class(tmp_path / "fixed", data, indices)
+    segment(masks, data, HEAD, HERE)
+    judged: list[tuple[set[str], set[str]]] = []
+    learn, judge = stage.Lesson.learn, stage.Lesson._judge
+    taught: list[set[str]] = []
+
+    def noted(self: stage.Lesson, names: list[str], folder: Path, epochs: int) -> None:
+        taught.append(set(names))
+        learn(self, names, folder, epochs)
+
+    def certain(self: stage.Lesson, model: Path, fusing: Fusing, names: list[str], confusions: list[Confusion]) -> None:
+        judged.append((taught[-1], set(names)))
+        judge(self, model, fusing, names, confusions)
+
+    monkeypatch.setattr(stage.Lesson, "learn", noted)
+    monkeypatch.setattr(stage.Lesson, "_judge", certain)
+    adapt(masks, data, HEAD, corrections, HERE)
+    names = {data.ids[index] for index in indices}
+    assert [sorted(one | other) for one, other in judged] == [sorted(names)] * 2
+    assert all(not one & other for one, other in judged)
+    found = json.loads(masks.path("adapt", "fusing.json").read_text())
+    assert found["images"] == 4 and found["weight"] == float(max(found["miou"], key=found["miou"].__getitem__))
+    assert not list(masks.path("adapt").glob("half-*"))
+    predict(masks, data, PredictRecipe(), corrections, HERE, "adapt")
+    assert masks.summary("fused")["weight"] == found["weight"]
+    assert "4 corrected masks" in masks.summary("fused")["weight_source"]
+
+
+def test_few_corrections_choose_nothing(masks: RunFolder, data: TaggedImages, tmp_path: Path) -> None:
+    corrections = whole_of_one_class(tmp_path / "fixed", data, tagged(data, validation=False)[:1])
+    segment(masks, data, HEAD, HERE)
+    adapt(masks, data, HEAD, corrections, HERE)
+    predict(masks, data, PredictRecipe(), corrections, HERE, "adapt")
+    assert not masks.path("adapt", "fusing.json").exists()
+    assert "no truth used" in masks.summary("fused")["weight_source"]
