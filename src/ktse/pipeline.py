@@ -82,7 +82,7 @@ def predict(job: Job) -> None:
     from ktse.stages.predict import predict
 
     recipe = job.recipe
-    predict(job.run, job.data, recipe.predict, job.given.corrections, recipe.compute, recipe.segment.made_by)
+    predict(job.run, job.data, recipe.predict, job.given.corrections, recipe.compute, recipe.segment)
 
 
 def evaluate(job: Job) -> None:

@@ -138,7 +138,7 @@ def test_corrections_that_the_model_meets_give_it_all_the_weight(
     found = json.loads(masks.path("adapt", "fusing.json").read_text())
     assert found["images"] == 4 and found["weight"] == float(max(found["miou"], key=found["miou"].__getitem__))
     assert not list(masks.path("adapt").glob("half-*"))
-    predict(masks, data, PredictRecipe(), corrections, HERE, "adapt")
+    predict(masks, data, PredictRecipe(), corrections, HERE, replace(HEAD, corrections="fixed"))
     assert masks.summary("fused")["weight"] == found["weight"]
     assert "4 corrected masks" in masks.summary("fused")["weight_source"]
 
@@ -147,6 +147,6 @@ def test_few_corrections_choose_nothing(masks: RunFolder, data: TaggedImages, tm
     corrections = whole_of_one_class(tmp_path / "fixed", data, tagged(data, validation=False)[:1])
     segment(masks, data, HEAD, HERE)
     adapt(masks, data, HEAD, corrections, HERE)
-    predict(masks, data, PredictRecipe(), corrections, HERE, "adapt")
+    predict(masks, data, PredictRecipe(), corrections, HERE, replace(HEAD, corrections="fixed"))
     assert not masks.path("adapt", "fusing.json").exists()
     assert "no truth used" in masks.summary("fused")["weight_source"]

@@ -25,7 +25,6 @@ from ktse.data.masks import Corrections
 from ktse.files import label_type, write_json
 from ktse.models.segmenter import Segmenter, describe
 from ktse.models.weights import require_finite, save_model
-from ktse.prediction.predictor import Predictor
 from ktse.quality.metrics import Confusion
 from ktse.recipe import COMPUTE, ComputeRecipe, PredictRecipe, SegmentRecipe
 from ktse.run_folder import RunFolder
@@ -33,8 +32,8 @@ from ktse.runtime.console import say
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.words import many
 from ktse.stages.calibration import calibrated_threshold
-from ktse.stages.fused import Fusing, fused_labels
-from ktse.stages.predict import TorchModel
+from ktse.stages.fused import PIXELS, Fusing, fused_labels
+from ktse.stages.predict import run_predictor
 from ktse.stages.segment import features_to_learn_from, load_model, rule_of, to_train
 from ktse.stages.segment_task import MOMENTUM, SegmentTask
 from ktse.training.batches import mostly
@@ -198,11 +197,12 @@ class Lesson:
     def _judge(self, model: Path, fusing: Fusing, names: Sequence[str], confusions: Sequence[Confusion]) -> None:
         """Compare fused masks of images, at each weight, with what a person has drawn."""
         how = PredictRecipe(scales=(1.0,), flip=False, long_side=self.recipe.long_side[1])
-        predictor = Predictor(TorchModel(model, self.compute.precision), how)
+        predictor, read = run_predictor(self.run, self.data, model, how, self.recipe, self.compute)
         places = {name: index for index, name in enumerate(self.data.ids)}
         for name in names:
+            image = read(places[name], PIXELS)
+            _, labels = fused_labels(self.run, name, image, predictor, fusing, WEIGHTS)
             true = self.corrections.read(name, label_type(len(self.data.classes)))
-            image, _, labels = fused_labels(self.run, self.data, places[name], predictor, fusing, WEIGHTS)
             drawn = np.array(Image.fromarray(true).resize(image.size, Image.Resampling.NEAREST))
             for confusion, label in zip(confusions, labels, strict=True):
                 confusion.add(drawn, label)

@@ -200,6 +200,8 @@ class Predict(EachImageOnce):
     def work(self, extent: Extent, recipe: Recipe) -> float:
         """Processor seconds."""
         predict = recipe.predict
+        if predict.sees_as_trained(recipe.segment):
+            return super().work(extent, recipe)
         seen = _looks(predict.scales, predict.flip) * _square(predict.long_side or _mean_side(recipe))
         return super().work(extent, recipe) + LOOK * extent.images * seen
 

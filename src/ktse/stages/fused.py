@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,6 +22,9 @@ from ktse.runtime.processes import rank, wait_for_all
 from ktse.runtime.words import many
 from ktse.segmentation.fusion import fuse
 from ktse.stages.levels import levelled_scores, with_levels
+
+Read = Callable[[int, int], Image.Image]
+"""Reads an image of the run by its index; scaled down to so many pixels, or 0: as it is."""
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4)
 """Weights of the model that are compared; beyond them, masks grow worse wherever it was measured."""
@@ -82,7 +85,7 @@ class FusedMask:
 
 
 def choose_fusing(
-    run: RunFolder, data: TaggedImages, predictor: Predictor, recipe: PredictRecipe, made_by: str
+    run: RunFolder, data: TaggedImages, predictor: Predictor, read: Read, recipe: PredictRecipe, made_by: str
 ) -> Fusing:
     """How masks and model are joined; writes fused/summary.json, which says where that came from.
 
@@ -94,12 +97,13 @@ def choose_fusing(
         run: a run with masks.
         data: its images.
         predictor: the model.
+        read: reads an image for it.
         recipe: a weight, or "auto".
         made_by: the stage that the model is of.
     """
     path = run.path("fused", "summary.json")
     if rank() == 0 and not path.is_file():
-        write_json(path, {**_decide(run, data, predictor, recipe, made_by), "key": run.key("predict")})
+        write_json(path, {**_decide(run, data, predictor, read, recipe, made_by), "key": run.key("predict")})
     wait_for_all()
     found = run.summary("fused")
     threshold = found.get("threshold", run.summary("masks")["threshold"])
@@ -107,7 +111,7 @@ def choose_fusing(
 
 
 def _decide(
-    run: RunFolder, data: TaggedImages, predictor: Predictor, recipe: PredictRecipe, made_by: str
+    run: RunFolder, data: TaggedImages, predictor: Predictor, read: Read, recipe: PredictRecipe, made_by: str
 ) -> dict[str, Any]:
     if recipe.fuse != "auto":
         return {"weight": float(recipe.fuse), "weight_source": "set in the recipe", "images": 0, "explained": {}}
@@ -121,7 +125,8 @@ def _decide(
     sample = np.sort(np.random.default_rng(0).permutation(tagged)[:COMPARED])
     total = np.zeros(len(WEIGHTS))
     for index in track(sample.tolist(), "compare weights", total=len(sample)):
-        image, size, labels = fused_labels(run, data, index, predictor, Fusing(threshold, 0.0), WEIGHTS)
+        image = read(index, PIXELS)
+        size, labels = fused_labels(run, data.ids[index], image, predictor, Fusing(threshold, 0.0), WEIGHTS)
         total += explained(image, labels, size)
     weight = WEIGHTS[int(total.argmax())]
     shares = dict(zip(map(str, WEIGHTS), (total / max(1, len(sample))).round(5).tolist(), strict=True))
@@ -131,24 +136,18 @@ def _decide(
 
 
 def fused_labels(
-    run: RunFolder,
-    data: TaggedImages,
-    index: int,
-    predictor: Predictor,
-    fusing: Fusing,
-    weights: Iterable[float],
-) -> tuple[Image.Image, tuple[int, int], Iterator[np.ndarray]]:
-    """The fused mask of an image with each of several weights of the model, at no more than PIXELS pixels.
+    run: RunFolder, name: str, image: Image.Image, predictor: Predictor, fusing: Fusing, weights: Iterable[float]
+) -> tuple[tuple[int, int], Iterator[np.ndarray]]:
+    """The fused mask of an image with each of several weights of the model.
 
     Returns:
-        the image, width and height of its scores, and (H, W) labels for each weight.
+        width and height of the image's scores, and (H, W) labels for each weight.
     """
-    image = data.read(index, pixels=PIXELS)
     probabilities = cast(np.ndarray, predictor.predict(image, probabilities=True).probabilities)
-    keys, stored = fusing.scores(run, data.ids[index])[:2]
+    keys, stored = fusing.scores(run, name)[:2]
     scores = enlarge(stored, (image.height, image.width))
     labels = (fuse(keys, scores, fusing.threshold, probabilities, weight) for weight in weights)
-    return image, (stored.shape[2], stored.shape[1]), labels
+    return (stored.shape[2], stored.shape[1]), labels
 
 
 def explained(image: Image.Image, labels: Iterable[np.ndarray], size: tuple[int, int]) -> np.ndarray:
