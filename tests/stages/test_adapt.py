@@ -136,7 +136,7 @@ def test_corrections_that_the_model_meets_give_it_all_the_weight(
     assert [sorted(one | other) for one, other in judged] == [sorted(names)] * 2
     assert all(not one & other for one, other in judged)
     found = json.loads(masks.path("adapt", "fusing.json").read_text())
-    assert found["images"] == 4 and found["weight"] == float(max(found["miou"], key=found["miou"].__getitem__))
+    assert found["images"] == 4 and found["weight"] == stage.middle_of_best(list(found["miou"].values()))
     assert not list(masks.path("adapt").glob("half-*"))
     predict(masks, data, PredictRecipe(), corrections, HERE, replace(HEAD, corrections="fixed"))
     assert masks.summary("fused")["weight"] == found["weight"]
@@ -150,3 +150,18 @@ def test_few_corrections_choose_nothing(masks: RunFolder, data: TaggedImages, tm
     predict(masks, data, PredictRecipe(), corrections, HERE, replace(HEAD, corrections="fixed"))
     assert not masks.path("adapt", "fusing.json").exists()
     assert "no truth used" in masks.summary("fused")["weight_source"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "weight"),
+    [
+        ([0.5, 0.6, 0.7, 0.705, 0.695, 0.6, 0.5, 0.4], 0.3),
+        ([0.63] * 8, 0.4),
+        ([0.3, 0.4, 0.5, 0.55, 0.56, 0.57, 0.58, 0.60], 1.0),
+        ([0.6, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], 0.0),
+    ],
+)
+def test_of_weights_that_are_alike_the_middle_one_is_taken(scores: list[float], weight: float) -> None:
+    from ktse.stages.adapt import middle_of_best
+
+    assert middle_of_best(scores) == weight

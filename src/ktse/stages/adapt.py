@@ -58,6 +58,9 @@ JUDGED_EPOCHS = 4
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
 """Weights of the model in fused masks that are compared: up to all, since it has learned from right masks."""
 
+ALIKE = 0.01
+"""Difference of mIoU below which a handful of masks does not tell one weight from another."""
+
 
 class AdaptTask(SegmentTask):
     """A short training on corrected images, and on some of the others, so that nothing is forgotten."""
@@ -177,7 +180,7 @@ class Lesson:
         if self.fabric.global_rank > 0:
             return
         scores = [round(confusion.miou, 4) for confusion in confusions]
-        found: dict[str, Any] = {"weight": WEIGHTS[int(np.nanargmax(scores))]}
+        found: dict[str, Any] = {"weight": middle_of_best(scores)}
         found["weight_source"] = f"where {many(len(names), 'corrected mask')} are met best"
         found |= {"threshold": fusing.threshold, "own": fusing.own, "images": len(names)}
         found |= {"miou": dict(zip(map(str, WEIGHTS), scores, strict=True)), "key": self.run.key("adapt")}
@@ -206,3 +209,13 @@ class Lesson:
             drawn = np.array(Image.fromarray(true).resize(image.size, Image.Resampling.NEAREST))
             for confusion, label in zip(confusions, labels, strict=True):
                 confusion.add(drawn, label)
+
+
+def middle_of_best(scores: Sequence[float]) -> float:
+    """The middle one of the weights that are as good as the best one, as far as a handful of masks can tell.
+
+    Args:
+        scores: mIoU in 0..1 at each of WEIGHTS.
+    """
+    good = [weight for weight, score in zip(WEIGHTS, scores, strict=True) if score >= max(scores) - ALIKE]
+    return good[len(good) // 2]
