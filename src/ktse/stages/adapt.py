@@ -179,14 +179,16 @@ class Lesson:
                 self._judge(folder / "model.safetensors", fusing, judges, confusions)
         if self.fabric.global_rank > 0:
             return
+        for folder in self.run.path("adapt").glob("half-*"):
+            shutil.rmtree(folder)
+        if not confusions[0].counts.any():  # undecided everywhere, corrections judge nothing
+            return
         scores = [round(confusion.miou, 4) for confusion in confusions]
         found: dict[str, Any] = {"weight": middle_of_best(scores)}
         found["weight_source"] = f"where {many(len(names), 'corrected mask')} are met best"
         found |= {"threshold": fusing.threshold, "own": fusing.own, "images": len(names)}
         found |= {"miou": dict(zip(map(str, WEIGHTS), scores, strict=True)), "key": self.run.key("adapt")}
         write_json(self.run.path("adapt", "fusing.json"), found)
-        for folder in self.run.path("adapt").glob("half-*"):
-            shutil.rmtree(folder)
 
     def _levels(self) -> Fusing:
         """The thresholds that suit corrected masks, unless masks to calibrate with, or the dense CRF, decide."""
