@@ -95,8 +95,8 @@ def main() -> None:
             rows.setdefault(title, []).append({**found, "wall s": wall, "processor s": processor})
     columns = list(rows["by chance"][0])
     print(f"| {arguments.count} corrected | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
-    for title, found in rows.items():
-        cells = [spread([one.get(column) for one in found]) for column in columns]
+    for title, values in rows.items():
+        cells = [spread([one.get(column) for one in values]) for column in columns]
         print(f"| {title} | {' | '.join(cells)} |", flush=True)
 
 
