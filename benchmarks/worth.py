@@ -48,7 +48,7 @@ def supervised(job: Job, truth: Truth, indices: list[int], random_seed: int, out
     torch.manual_seed(random_seed)
     network = Segmenter(recipe.architecture, recipe.encoder, len(data.classes), initial_weights(run, recipe))
     learner, groups = to_train([network], recipe)
-    seen = features_to_learn_from(run, data, recipe, learner, compute, fabric, "worth")
+    seen = features_to_learn_from(run, data, recipe, learner, compute, fabric)
     masks = Corrections(truth.paths, truth.drawn).only(data.ids)
     task = SegmentTask(run, data, recipe, learner, masks, compute, seen)
     shutil.rmtree(out, ignore_errors=True)

@@ -156,7 +156,7 @@ class Lesson:
         model, _ = load_model(run.own(run.path("segment", "model.safetensors")))
         networks = [model] if isinstance(model, Segmenter) else [model.first, model.second]
         learner, groups = to_train(networks, recipe)
-        seen = features_to_learn_from(run, data, recipe, learner, compute, self.fabric, "adapt")
+        seen = features_to_learn_from(run, data, recipe, learner, compute, self.fabric)
         task = AdaptTask(run, data, recipe, learner, self.corrections.only(names), compute, seen)
         task.epochs = epochs
         key: dict[str, Any] = {"key": run.key("adapt")}

@@ -59,7 +59,9 @@ def segment(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe, compute: 
     for _ in range(2 if recipe.method == "beco" else 1):
         networks.append(Segmenter(recipe.architecture, recipe.encoder, len(data.classes), start))
     learner, groups = to_train(networks, recipe)
-    seen = features_to_learn_from(run, data, recipe, learner, compute, fabric, "segment")
+    seen = features_to_learn_from(run, data, recipe, learner, compute, fabric)
+    if seen is not None:
+        seen.fill(data.training.tolist(), "segment")
     task = SegmentTask(run, data, recipe, learner, Corrections(), compute, seen)
     back = GoingBack(recipe.retries, START, WENT_BACK)
     key, rule = {"key": run.key("segment")}, rule_of(recipe)
@@ -94,9 +96,8 @@ def features_to_learn_from(
     learner: Learner,
     compute: ComputeRecipe,
     fabric: Fabric,
-    label: str,
 ) -> FrozenFeatures | None:
-    """What the frozen backbone sees in the training images; None where images are learned from.
+    """What the frozen backbone sees in images; None where images are learned from.
 
     Args:
         run: the run folder, which keeps features.
@@ -105,14 +106,11 @@ def features_to_learn_from(
         learner: has the backbone.
         compute: how much may be kept.
         fabric: device and precision.
-        label: words before the progress bar.
     """
     if not recipe.on_features:
         return None
     backbone = cast(Backbone, cast(Segmenter, learner.networks[0]).encoder)
-    seen = FrozenFeatures(run, data, backbone, recipe.long_side[1], compute.cache, fabric)
-    seen.fill(data.training.tolist(), label)
-    return seen
+    return FrozenFeatures(run, data, backbone, recipe.long_side[1], compute.cache, fabric)
 
 
 def rule_of(recipe: SegmentRecipe) -> Literal["sgd", "adamw"]:
