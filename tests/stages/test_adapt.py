@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +15,10 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections, open_corrections
 from ktse.files import write_label_map
 from ktse.models.weights import load_tensors
-from ktse.quality.metrics import Confusion
 from ktse.recipe import BecoRecipe, PredictRecipe, RefineRecipe, SegmentRecipe
 from ktse.run_folder import RunFolder
 from ktse.stages.adapt import EPOCHS, SHARE, STEPS, adapt
-from ktse.stages.fused import Fusing
+from ktse.stages.calibration import calibrated_threshold
 from ktse.stages.predict import TorchModel, predict
 from ktse.stages.refine import refine
 from ktse.stages.segment import segment
@@ -107,61 +105,39 @@ def test_most_of_what_is_seen_is_corrected_and_each_epoch_has_other_images_besid
     assert len(set(others)) > 1
 
 
-def test_corrections_that_the_model_meets_give_it_all_the_weight(
+@pytest.mark.parametrize(("count", "weight"), [(4, 0.12), (0, 0.0)])
+def test_a_model_earns_its_weight_by_corrections(
+    masks: RunFolder, data: TaggedImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, weight: float
+) -> None:
+    from ktse.stages import fused
+
+    monkeypatch.setattr(fused, "explained", lambda image, labels, size: np.arange(len(fused.WEIGHTS), 0.0, -1))
+    taught = tagged(data, validation=False)[:count]
+    corrections = whole_of_one_class(tmp_path / "fixed", data, taught) if taught else Corrections()
+    segment(masks, data, HEAD, HERE)
+    predict(masks, data, PredictRecipe(), corrections, HERE, HEAD)
+    summary = masks.summary("fused")
+    assert (summary["weight"], summary["corrected"]) == (weight, count)
+    assert ("4 corrected masks" if count else "no truth used") in summary["weight_source"]
+    assert "threshold" not in summary
+
+
+def test_corrections_choose_the_thresholds_of_fused_masks_and_not_of_masks(
     masks: RunFolder, data: TaggedImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every half is judged by the other one; the model is right about them and the masks are not."""
-    from ktse.stages import adapt as stage
+    from ktse.stages import fused
 
-    monkeypatch.setattr(stage, "JUDGES", 2)
+    monkeypatch.setattr(fused, "LEAST_CORRECTED", 3)
     indices = tagged(data, validation=False)[:4]
     corrections = whole_of_one_class(tmp_path / "fixed", data, indices)
     segment(masks, data, HEAD, HERE)
-    judged: list[tuple[set[str], set[str]]] = []
-    learn, judge = stage.Lesson.learn, stage.Lesson._judge
-    taught: list[set[str]] = []
-
-    def noted(self: stage.Lesson, names: list[str], folder: Path, epochs: int) -> None:
-        taught.append(set(names))
-        learn(self, names, folder, epochs)
-
-    def certain(self: stage.Lesson, model: Path, fusing: Fusing, names: list[str], confusions: list[Confusion]) -> None:
-        judged.append((taught[-1], set(names)))
-        judge(self, model, fusing, names, confusions)
-
-    monkeypatch.setattr(stage.Lesson, "learn", noted)
-    monkeypatch.setattr(stage.Lesson, "_judge", certain)
-    adapt(masks, data, HEAD, corrections, HERE)
-    names = {data.ids[index] for index in indices}
-    assert [sorted(one | other) for one, other in judged] == [sorted(names)] * 2
-    assert all(not one & other for one, other in judged)
-    found = json.loads(masks.path("adapt", "fusing.json").read_text())
-    assert found["images"] == 4 and found["weight"] == stage.middle_of_best(list(found["miou"].values()))
-    assert not list(masks.path("adapt").glob("half-*"))
-    predict(masks, data, PredictRecipe(), corrections, HERE, replace(HEAD, corrections="fixed"))
-    assert masks.summary("fused")["weight"] == found["weight"]
-    assert "4 corrected masks" in masks.summary("fused")["weight_source"]
-
-
-def test_few_corrections_choose_nothing(masks: RunFolder, data: TaggedImages, tmp_path: Path) -> None:
-    corrections = whole_of_one_class(tmp_path / "fixed", data, tagged(data, validation=False)[:1])
-    segment(masks, data, HEAD, HERE)
-    adapt(masks, data, HEAD, corrections, HERE)
-    predict(masks, data, PredictRecipe(), corrections, HERE, replace(HEAD, corrections="fixed"))
-    assert not masks.path("adapt", "fusing.json").exists()
-    assert "no truth used" in masks.summary("fused")["weight_source"]
-
-
-@pytest.mark.parametrize(
-    ("scores", "weight"),
-    [
-        ([0.5, 0.6, 0.7, 0.705, 0.695, 0.6, 0.5, 0.4], 0.3),
-        ([0.63] * 8, 0.4),
-        ([0.3, 0.4, 0.5, 0.55, 0.56, 0.57, 0.58, 0.60], 1.0),
-        ([0.6, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], 0.0),
-    ],
-)
-def test_of_weights_that_are_alike_the_middle_one_is_taken(scores: list[float], weight: float) -> None:
-    from ktse.stages.adapt import middle_of_best
-
-    assert middle_of_best(scores) == weight
+    predict(masks, data, PredictRecipe(fuse=0.01), corrections, HERE, HEAD)
+    summary = masks.summary("fused")
+    expected = calibrated_threshold(data, corrections, masks.scores)
+    assert summary["threshold"] == expected.threshold
+    assert tuple(summary["own"]) == (expected.own if expected.threshold > 0 else ())
+    # A person has said that the objects are everywhere.
+    assert summary["threshold"] < masks.summary("masks")["threshold"]
+    others = [index for index in range(len(data)) if index not in indices and data.tags[index].any()]
+    larger = [(masks.fused(data.ids[i]) > 0).mean() > (masks.mask(data.ids[i]) > 0).mean() for i in others]
+    assert all(larger) and larger

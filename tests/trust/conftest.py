@@ -21,8 +21,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     import ktse.stages.refine
     import ktse.stages.seed
 
-    # So that a few masks are enough to choose how masks and model are fused, and that it is soon done.
-    ktse.stages.adapt.JUDGES, ktse.stages.adapt.STEPS = 2, 1
+    # So that it is soon done.
+    ktse.stages.adapt.STEPS = 1
     return Workshop(tmp_path_factory.mktemp("trust"))
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from ktse.data.dataset import TaggedImages
-from ktse.files import read_json, undecided, write_json, write_label_map
+from ktse.data.masks import Corrections
+from ktse.files import undecided, write_json, write_label_map
 from ktse.prediction.predictor import Predictor
 from ktse.recipe import PredictRecipe
 from ktse.refinement.bands import enlarged_rows
@@ -21,6 +22,7 @@ from ktse.runtime.console import say, track
 from ktse.runtime.processes import rank, wait_for_all
 from ktse.runtime.words import many
 from ktse.segmentation.fusion import fuse
+from ktse.stages.calibration import calibrated_threshold
 from ktse.stages.levels import levelled_scores, with_levels
 
 Read = Callable[[int, int], Image.Image]
@@ -28,6 +30,12 @@ Read = Callable[[int, int], Image.Image]
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4)
 """Weights of the model that are compared; beyond them, masks grow worse wherever it was measured."""
+
+EARNED, ENOUGH_CORRECTED = 0.6, 20
+"""Weight of a model that has learned from so many corrected masks; from fewer, in proportion."""
+
+LEAST_CORRECTED = 6
+"""Corrected masks from which on they choose thresholds."""
 
 COMPARED = 100
 """Images on which they are compared."""
@@ -85,13 +93,18 @@ class FusedMask:
 
 
 def choose_fusing(
-    run: RunFolder, data: TaggedImages, predictor: Predictor, read: Read, recipe: PredictRecipe, made_by: str
+    run: RunFolder,
+    data: TaggedImages,
+    predictor: Predictor,
+    read: Read,
+    recipe: PredictRecipe,
+    corrections: Corrections | None = None,
 ) -> Fusing:
     """How masks and model are joined; writes fused/summary.json, which says where that came from.
 
-    With "auto", corrected masks have chosen it if there were enough of them. Otherwise the weight is the one whose
-    masks the colours of the images explain best (explained_share), so that a model that has learned little gets no
-    say; no truth is used.
+    With "auto" the model's weight is the one whose masks the colours of the images explain best (explained_share), so
+    that a model that has learned little gets no say; no truth is used. A model that has learned from corrected masks
+    earns more. These choose the thresholds, too, unless masks to calibrate with, or the dense CRF, decide.
 
     Args:
         run: a run with masks.
@@ -99,27 +112,39 @@ def choose_fusing(
         predictor: the model.
         read: reads an image for it.
         recipe: a weight, or "auto".
-        made_by: the stage that the model is of.
+        corrections: masks that a person has corrected; those of images that are kept out of training have no say.
     """
     path = run.path("fused", "summary.json")
     if rank() == 0 and not path.is_file():
-        write_json(path, {**_decide(run, data, predictor, read, recipe, made_by), "key": run.key("predict")})
+        names = [data.ids[index] for index in data.training if corrections and data.ids[index] in corrections]
+        found = _weight(run, data, predictor, read, recipe, len(names)) | {"corrected": len(names)}
+        kind = run.summary("masks")["threshold_kind"]
+        if corrections is not None and len(names) >= LEAST_CORRECTED and kind not in ("calibrated", "crf"):
+            suited = calibrated_threshold(data, corrections.only(names), run.scores)
+            found |= {"threshold": suited.threshold, "own": suited.own if 0 < suited.threshold < 1 else ()}
+        write_json(path, {**found, "key": run.key("predict")})
     wait_for_all()
     found = run.summary("fused")
     threshold = found.get("threshold", run.summary("masks")["threshold"])
     return Fusing(float(threshold), float(found["weight"]), tuple(found.get("own", ())))
 
 
-def _decide(
-    run: RunFolder, data: TaggedImages, predictor: Predictor, read: Read, recipe: PredictRecipe, made_by: str
+def _weight(
+    run: RunFolder, data: TaggedImages, predictor: Predictor, read: Read, recipe: PredictRecipe, corrected: int
 ) -> dict[str, Any]:
     if recipe.fuse != "auto":
         return {"weight": float(recipe.fuse), "weight_source": "set in the recipe", "images": 0, "explained": {}}
-    corrected = run.path(made_by, "fusing.json")
-    if corrected.is_file():
-        found = {name: value for name, value in read_json(run.own(corrected)).items() if name != "key"}
-        say(f"predict: in fused masks the model has the weight {found['weight']:g} ({found['weight_source']})")
-        return {**found, "explained": {}}
+    earned = round(EARNED * min(1.0, corrected / ENOUGH_CORRECTED), 2)
+    found = {"weight": earned, "weight_source": f"it has learned from {many(corrected, 'corrected mask')}"}
+    found |= {"images": 0, "explained": {}}
+    if earned < max(WEIGHTS):
+        free = _by_colours(run, data, predictor, read)
+        found = free if free["weight"] >= earned else found | {name: free[name] for name in ("images", "explained")}
+    say(f"predict: in fused masks the model has the weight {found['weight']:g} ({found['weight_source']})")
+    return found
+
+
+def _by_colours(run: RunFolder, data: TaggedImages, predictor: Predictor, read: Read) -> dict[str, Any]:
     threshold = float(run.summary("masks")["threshold"])
     tagged = np.flatnonzero(data.tags.any(axis=1))
     sample = np.sort(np.random.default_rng(0).permutation(tagged)[:COMPARED])
@@ -131,7 +156,6 @@ def _decide(
     weight = WEIGHTS[int(total.argmax())]
     shares = dict(zip(map(str, WEIGHTS), (total / max(1, len(sample))).round(5).tolist(), strict=True))
     source = f"where masks follow the colours of {many(len(sample), 'image')} best, no truth used"
-    say(f"predict: in fused masks the model has the weight {weight:g} ({source})")
     return {"weight": weight, "weight_source": source, "images": len(sample), "explained": shares}
 
 

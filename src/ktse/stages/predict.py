@@ -91,7 +91,7 @@ def predict(
     images = {data.ids[index]: partial(read, index, 0) for index in my_share(range(len(data)))}
     beside = None
     if recipe.fuse:
-        fusing = choose_fusing(run, data, predictor, read, recipe, segment.made_by)
+        fusing = choose_fusing(run, data, predictor, read, recipe, corrections)
 
         def beside(name: str, image: Image.Image) -> FusedMask:
             kind = label_type(len(data.classes))
