@@ -12,6 +12,7 @@ from ktse._version import __version__ as __version__
 
 __all__ = [
     "ablate",
+    "accept",
     "affinity",
     "check",
     "classify",
@@ -35,6 +36,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from ktse.api import (
+        accept,
         affinity,
         check,
         classify,

@@ -16,10 +16,11 @@ import numpy as np
 from PIL import Image
 
 from ktse.data.dataset import TaggedImages
+from ktse.data.edit_layer import EditLayer, Entry
 from ktse.data.image import image_size, opened, to_rgb
 from ktse.errors import RunError
 from ktse.files import atomic, label_type
-from ktse.reviewing.corrections import EditLayer, Entry
+from ktse.quality.rest import Rest, rest_of
 from ktse.reviewing.order import by_gain
 from ktse.run_folder import RunFolder, Scores
 from ktse.runtime.words import pixels
@@ -56,7 +57,7 @@ class Pictures:
 
     def __init__(self, run: RunFolder, data: TaggedImages) -> None:
         self.run, self.data = run, data
-        self.edits = EditLayer(run.path("corrections"), data.ids)
+        self.edits = EditLayer(run.path("corrections"), data.ids, run.key("refine"))
         self.kind = label_type(len(data.classes))
         self._index = {name: index for index, name in enumerate(data.ids)}
         self._confidence = run.confidence("masks")
@@ -82,6 +83,10 @@ class Pictures:
         ]
         kind = np.iinfo(self.kind)
         return {"classes": classes, "undecided": int(kind.max), "bytes": kind.bits // 8, "images": images}
+
+    def rest(self) -> Rest:
+        """How good the masks are that nobody has checked."""
+        return rest_of(self.run, self.data, self.edits)
 
     def about(self, index: int) -> dict[str, Any]:
         """Everything about one image that is not a picture."""

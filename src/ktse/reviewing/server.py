@@ -15,8 +15,8 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from ktse.data.edit_layer import Action, Entry, OutdatedError, OutsideError
 from ktse.errors import KtseError
-from ktse.reviewing.corrections import Action, Entry, OutdatedError, OutsideError
 from ktse.reviewing.guard import Guard
 from ktse.reviewing.learning import Learning
 from ktse.reviewing.pictures import Kind, Layer, Pictures, packed, solving_size, state_of
@@ -116,6 +116,11 @@ def _add_pictures(app: FastAPI, pictures: Pictures, about: Callable[[], dict[str
     @app.get("/api/run")
     def run() -> Response:
         return JSONResponse({**about(), **pictures.about_run()}, headers=ALWAYS_NEW)
+
+    @app.get("/api/rest")
+    def rest() -> Response:
+        found = pictures.rest()
+        return JSONResponse({"rest": found.sentence, "expected": found.each}, headers=ALWAYS_NEW)
 
     @app.get("/api/image")
     def image(id: str) -> Response:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ktse.data.edit_layer import EditLayer
 from ktse.data.masks import Corrections, open_corrections, same_mask
 from ktse.errors import DataError, RunError
 from ktse.files import label_type
 from ktse.job import Job
-from ktse.reviewing.corrections import EditLayer
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
 from ktse.runtime.lock import holder, locked

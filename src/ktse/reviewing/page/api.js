@@ -36,6 +36,11 @@ export async function getRun() {
   return run;
 }
 
+// How good the masks are that nobody has checked: a sentence, and the expected IoU by id.
+export async function getRest() {
+  return (await ask("/api/rest")).json();
+}
+
 export async function getImage(id, signal) {
   return (await ask("/api/image", { id }, { signal })).json();
 }

@@ -111,6 +111,14 @@ export class Panel {
       text.title = "How good the mask probably is, compared with the others: 0 worst, 1 best";
       parts.push(text);
     }
+    const expected = this.editor.gallery.byId.get(doc.id)?.expected ?? null;
+    if (expected !== null) {
+      const text = document.createElement("span");
+      text.className = "quiet";
+      text.textContent = `expected IoU ${expected.toFixed(2)}`;
+      text.title = "Mean over the classes of the mask, background aside, if it is like checked masks of the same confidence";
+      parts.push(text);
+    }
     const mark = badge(doc.about);
     part("facts").replaceChildren(...(mark ? [...parts, mark] : parts));
   }

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -27,10 +27,10 @@ from ktse.errors import RunError
 from ktse.files import read_label_map, read_lines, write_label_map
 from ktse.runtime.shapes import A_NUMBER, COUNT, misfit
 
-State = Literal["open", "accepted", "corrected", "rejected"]
-Action = Literal["draft", "accept", "reject", "reopen"]
+State = Literal["open", "accepted", "corrected", "rejected", "trusted"]
+Action = Literal["draft", "accept", "reject", "reopen", "trust"]
 
-STATES = get_args(State)
+STATES, DECIDED = get_args(State), ("accepted", "corrected")
 
 LINE = {"revision": COUNT, "threshold": A_NUMBER}
 """What a line of the journal holds, beside names."""
@@ -57,7 +57,8 @@ class Entry:
     """What a person has done with an image.
 
     Attributes:
-        state: "open"; "accepted": the mask of the run is right; "corrected": another mask takes its place; "rejected".
+        state: "open"; "accepted": the mask of the run is right; "corrected": another mask takes its place; "rejected";
+            "trusted": `ktse accept` has accepted the mask of the run unseen, so that nothing learns from it.
         revision: how often the image was changed; a change must name the revision that it starts from.
         draft: whether there is an edit that is not accepted yet.
         threshold: the background threshold that the edit was last cut with; None: the run's own.
@@ -75,10 +76,11 @@ class EditLayer:
     Args:
         root: the folder; made when something is first written.
         ids: the images of the run.
+        masks: name of what the run's masks were made from; masks that were trusted are open again when it changes.
     """
 
-    def __init__(self, root: Path, ids: Collection[str]) -> None:
-        self.root = root
+    def __init__(self, root: Path, ids: Collection[str], masks: str = "") -> None:
+        self.root, self._masks = root, masks
         self._lock = Lock()
         self._journal = root / "journal.jsonl"
         self._entries = self._known(frozenset(ids))
@@ -89,7 +91,11 @@ class EditLayer:
 
     def decided(self) -> list[str]:
         """Images whose mask was accepted or corrected."""
-        return [name for name, entry in self._entries.items() if entry.state in ("accepted", "corrected")]
+        return [name for name, entry in self._entries.items() if entry.state in DECIDED]
+
+    def rejected(self) -> list[str]:
+        """Images whose mask was rejected, without a better one."""
+        return [name for name, entry in self._entries.items() if entry.state == "rejected"]
 
     def label(self, image_id: str) -> np.ndarray | None:
         """The edit of an image: the draft if there is one, else the accepted mask, else None.
@@ -118,7 +124,8 @@ class EditLayer:
         """
         with self._changing(image_id, revision) as entry:
             write_label_map(self._inside(self._draft(image_id)), label, durable=True)
-            return self._done(image_id, "draft", dataclasses.replace(entry, draft=True, threshold=threshold))
+            state: State = "open" if entry.state == "trusted" else entry.state
+            return self._done(image_id, "draft", Entry(state, entry.revision, True, threshold))
 
     def drop_draft(self, image_id: str, revision: int) -> Entry:
         """Forget an edit, as everything in it was undone.
@@ -177,6 +184,20 @@ class EditLayer:
         """
         return self._withdraw(image_id, revision, "reopen", "open")
 
+    def trust(self, names: Collection[str]) -> None:
+        """Note that masks of the run are accepted unseen, these and no others, unless a person has done something.
+
+        Args:
+            names: images; those with a state other than "open" or "trusted", or with an edit, are left alone.
+        """
+        with self._lock:
+            known = {name: self.entry(name) for name in {*names, *self._entries}}
+            free = {name: entry for name, entry in known.items() if not entry.draft}
+            more = {name: entry for name, entry in free.items() if name in names and entry.state == "open"}
+            less = {name: entry for name, entry in free.items() if name not in names and entry.state == "trusted"}
+            self._note("trust", {name: dataclasses.replace(entry, state="trusted") for name, entry in more.items()})
+            self._note("reopen", {name: dataclasses.replace(entry, state="open") for name, entry in less.items()})
+
     def _withdraw(self, image_id: str, revision: int, action: Action, state: State) -> Entry:
         with self._changing(image_id, revision) as entry:
             path, draft = self._inside(self.path(image_id)), self._inside(self._draft(image_id))
@@ -207,17 +228,30 @@ class EditLayer:
             yield entry
 
     def _done(self, image_id: str, action: Action, entry: Entry) -> Entry:
-        entry = dataclasses.replace(entry, revision=entry.revision + 1)
-        line: dict[str, Any] = {"time": datetime.now(timezone.utc).isoformat(timespec="milliseconds")}
-        line |= {"image": image_id, "action": action, "state": entry.state}
-        line |= {"revision": entry.revision, "threshold": entry.threshold}
+        self._note(action, {image_id: entry})
+        return self._entries[image_id]
+
+    def _note(self, action: Action, entries: Mapping[str, Entry]) -> None:
+        """Add a line for each image to the journal; its entry gets the next revision."""
+        if not entries:
+            return
+        time = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        done, lines = {}, []
+        for name, entry in entries.items():
+            done[name] = dataclasses.replace(entry, revision=entry.revision + 1)
+            line: dict[str, Any] = {"time": time, "image": name, "action": action, "state": entry.state}
+            line |= {"revision": done[name].revision, "threshold": entry.threshold}
+            line |= {"masks": self._masks} if entry.state == "trusted" else {}
+            lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+        self._append(lines)
+        self._entries |= done
+
+    def _append(self, lines: Iterable[str]) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
         with self._journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
-        self._entries[image_id] = entry
-        return entry
 
     def _known(self, ids: frozenset[str]) -> dict[str, Entry]:
         """What the journal says of these images, as far as the files agree."""
@@ -230,12 +264,14 @@ class EditLayer:
             if wrong := misfit(line, LINE):
                 hint = "Remove this line; the masks stay."
                 raise RunError(f"{self._journal} is damaged", where=wrong, hint=hint)
+            if state == "trusted" and line.get("masks") != self._masks:
+                state = "open"
             if state in STATES:
                 entries[name] = Entry(cast(State, state), line.get("revision", 0), False, line.get("threshold"))
         masks, drafts = _pictures(self.root), _pictures(self.root / ".drafts")
         for name in ids & (entries.keys() | masks | drafts):
             entry = entries.get(name, Entry())
-            if (entry.state in ("accepted", "corrected")) != (name in masks):
+            if (entry.state in DECIDED) != (name in masks):
                 entry = dataclasses.replace(entry, state="corrected" if name in masks else "open")
             entries[name] = dataclasses.replace(entry, draft=name in drafts)
         return entries
