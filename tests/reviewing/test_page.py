@@ -326,3 +326,20 @@ def test_nothing_is_wider_than_the_window(browser: Any, reviewed: RunFolder, wid
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
     page.close()
+
+
+def test_a_tag_is_corrected(page: Any, reviewed: RunFolder) -> None:
+    with served(reviewed) as (_, address):
+        open_image(page, address, "beach/001")
+        chosen = page.locator("#classes [data-label]")
+        assert chosen.all_inner_texts()[0].startswith("dog")
+        page.get_by_label("Take away the tag dog").click()
+        until(page, lambda: chosen.all_inner_texts()[0].startswith("ball"))
+        until(page, lambda: page.locator("#saved").inner_text().startswith("Saved"))
+        assert not (read_label_map(reviewed.path("corrections", ".drafts", "beach", "001.png")) == 1).any()
+        page.get_by_role("button", name="Undo", exact=True).click()
+        until(page, lambda: chosen.all_inner_texts()[0].startswith("dog"))
+        until(page, lambda: not list(reviewed.path("corrections").rglob("*.png")))
+        page.get_by_label("Add a tag").wait_for(state="detached")  # the image has both
+        page.keyboard.press("Escape")
+        page.locator("#learn-count").get_by_text("The tags of 1 image are changed").wait_for()

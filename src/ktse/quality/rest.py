@@ -83,7 +83,9 @@ def rest_of(run: RunFolder, data: TaggedImages, edits: EditLayer | None = None) 
     Raises:
         RunError: a file of the run is damaged.
     """
-    edits = edits or EditLayer(run.path("corrections"), data.ids)
+    if edits is None:
+        edits = EditLayer(run.path("corrections"), data.ids)
+        data = edits.tagged(data)
     judged = {name: _iou(run, edits, name, len(data.classes)) for name in edits.decided()}
     return rest_from(data, run.confidence("masks"), judged | dict.fromkeys(edits.rejected(), 0.0))
 

@@ -57,7 +57,7 @@ def accept_masks(root: Path, risk: float, iou: float) -> Accepted:
         raise RunError(f"the page of {root} is open ({other})", hint="End it first: it would not see what is accepted.")
     with locked(run.path(".review")):
         edits = EditLayer(run.path("corrections"), data.ids, run.key("refine"))
-        rest = rest_of(run, data, edits)
+        rest = rest_of(run, edits.tagged(data), edits)
         if len(rest.iou) < max(LEAST, needed(risk)):
             raise _too_few(run, rest, risk)
         limit = acceptable(rest.confidence, rest.iou < iou, risk)

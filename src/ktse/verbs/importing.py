@@ -32,6 +32,7 @@ def import_into(root: Path, given: Path, *, replace: bool, unchanged: bool) -> P
         raise RunError(f"the page of {root} is open ({other})", hint="End it first: it would not see the new masks.")
     with locked(run.path(".review")):
         edits = EditLayer(run.path("corrections"), data.ids)
+        data = edits.tagged(data)
         found = open_corrections(given, data, None if unchanged else lambda name: _own(run, name))
         kind = label_type(len(data.classes))
         if not replace:

@@ -81,6 +81,11 @@ export async function putLabel(id, label, values) {
   return (await ask("/api/label", { id, ...values }, options)).json();
 }
 
+// Add a tag to an image, or take it away.
+export async function postTag(id, revision, label, there) {
+  return (await ask("/api/tag", { id, revision, label, there }, { method: "POST" })).json();
+}
+
 export async function getLearning() {
   return (await ask("/api/learn")).json();
 }

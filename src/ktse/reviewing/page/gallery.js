@@ -85,9 +85,12 @@ export class Gallery {
 
   sayHowToLearn() {
     const done = this.images.filter((image) => image.state === "accepted" || image.state === "corrected");
+    const tags = this.images.filter((image) => image.retagged).length;
     const apart = done.filter((image) => image.kept_out).length;
-    part("learn").hidden = part("learning").hidden = !done.length;
-    part("learn-count").textContent = `${done.length} ${done.length === 1 ? "mask is" : "masks are"} accepted or corrected.`;
+    part("learn").hidden = part("learning").hidden = !done.length && !tags;
+    part("learn-count").textContent = `${done.length} ${done.length === 1 ? "mask is" : "masks are"} accepted or corrected.`
+      + (tags ? ` The tags of ${tags} ${tags === 1 ? "image" : "images"} are changed.` : "");
+    part("tags-note").hidden = !tags;
     part("kept-out-note").hidden = !apart;
     part("kept-out-note").textContent = `${apart} of these ${apart === 1 ? "is the mask of an image" : "are masks of images"} kept out of training, from which the model does not learn.`;
   }
