@@ -111,7 +111,7 @@ def rest_from(data: TaggedImages, confidence: Mapping[str, float], judged: Mappi
 
 def rest_in_words(run: RunFolder, data: TaggedImages) -> str:
     """The sentence of `rest_of`; empty too if files are damaged, since the page and `ktse accept` say that."""
-    if not run.path("corrections", "journal.jsonl").is_file():
+    if not run.path("corrections").is_dir():
         return ""
     with suppress(OSError, RunError):
         return rest_of(run, data).sentence

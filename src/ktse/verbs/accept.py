@@ -65,6 +65,7 @@ def accept_masks(root: Path, risk: float, iou: float) -> Accepted:
         edits.trust(names)
     groups = [[value for name, value in rest.others.items() if (name in names) == inside] for inside in (True, False)]
     means = [rest.line.mean(np.array(group)) if group and rest.line else None for group in groups]
+    means[1] = means[1] if groups[0] else rest.mean
     return Accepted(len(groups[0]), means[0], len(groups[1]), means[1], rest.checked, _why(rest, risk, iou, limit))
 
 
@@ -83,7 +84,8 @@ def _why(rest: Rest, risk: float, iou: float, limit: float) -> str:
         first = needed(risk)
         bad = int((rest.iou[np.argsort(-rest.confidence, kind="stable")][:first] < iou).sum())
         return (
-            f"Nothing was accepted: among {drawn}, {bad} of the {first} most confident have an IoU below {iou:g}. "
+            f"Nothing was accepted: of the {first} most confident of {drawn}, {bad} {'is' if bad == 1 else 'are'} bad "
+            f"(IoU below {iou:g}), which is too many to promise a risk of {risk:g}. "
             "Check more masks, allow a higher --risk, or a lower --iou."
         )
     promise = f"at most {risk:.0%} of the accepted masks are expected to have an IoU below {iou:g}"
