@@ -82,3 +82,7 @@ def test_a_class_too_many_counts(reviewed: RunFolder) -> None:
 
 def test_status_says_it(reviewed: RunFolder) -> None:
     assert ktse.status(reviewed.root).rest == ""
+    edits = EditLayer(reviewed.path("corrections"), NAMES)
+    edits.accept("beach/002", DOG, 0, same=False)
+    edits.accept("beach/001", DOG, 0, same=False)
+    assert "not known yet, from 2 checked masks" in ktse.status(reviewed.root).rest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -82,8 +83,14 @@ def read_status(run: RunFolder) -> Status:
         following = verdict.signs[0].next
     else:
         following = f"ktse predict {run.root} IMAGES --out DIR"
-    rest = rest_in_words(run, job.data) if looked_at else ""
-    return Status(run.root, stages, str(works or ""), verdict, rest, following)
+    return Status(run.root, stages, str(works or ""), verdict, _rest(job) if moved is None else "", following)
+
+
+def _rest(job: Job) -> str:
+    """How good the masks probably are that nobody has checked; nothing if the images cannot be opened."""
+    with suppress(KtseError):
+        return rest_in_words(job.run, job.data)
+    return ""
 
 
 def _check_is_current(job: Job) -> bool:
