@@ -12,6 +12,7 @@ from ktse._version import __version__ as __version__
 
 __all__ = [
     "ablate",
+    "accept",
     "adapt",
     "affinity",
     "check",
@@ -36,6 +37,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from ktse.api import (
+        accept,
         adapt,
         affinity,
         check,
