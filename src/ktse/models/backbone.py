@@ -101,6 +101,19 @@ def _normalised(features: Tensor) -> Tensor:
     return layer_norm(last, (int(features.shape[1]),)).permute(0, 3, 1, 2)  # a number, which can be exported
 
 
+def finest_stride(name: str, output_stride: int, levels: int) -> int:
+    """Pixels of an image, as a backbone sees it, per pixel of the map that its levels are joined to.
+
+    Raises:
+        RecipeError: the model or its stride is not available.
+    """
+    if levels == 1:
+        return output_stride
+    with torch.device("meta"):  # no weights, no memory
+        model: Any = create_with_stride(name, "none", output_stride, levels)
+    return int(model.feature_info.reduction()[0])
+
+
 def create_with_stride(name: str, weights: str, output_stride: int, levels: int = 1) -> nn.Module:
     """Create a timm model that gives feature maps, the last at an output stride.
 
