@@ -13,6 +13,9 @@ from ktse.staleness import Costs, Extent
 # Processor seconds for a megapixel, with a small network on a core of 2019.
 TRAIN, LOOK, REFINE, HEAD = 3.0, 0.7, 0.1, 0.12
 
+JOINED = 1.84
+"""Numbers, per pixel that `fast` sees, from which its CAMs are made: HEAD is the time for these."""
+
 SMALL_NETWORK = 9_000_000
 """Weights of a network up to which a look costs LOOK; a larger one costs in proportion (DINOv2-S and -B, measured)."""
 
@@ -69,7 +72,9 @@ class Classify(EachImageOnce):
         once = super().work(extent, recipe)
         if not stage.on_features:
             return once + TRAIN * extent.training * stage.epochs * _square(stage.crop)
-        learned = HEAD * stage.epochs * max(extent.training, stage.least_images)
+        levels = _outline(recipe)[-stage.levels :]
+        size = sum(channels for channels, _ in levels) / levels[0][1] ** 2 / JOINED
+        learned = HEAD * size * stage.epochs * max(extent.training, stage.least_images)
         return once + _square(stage.long_side[1]) * (_look(stage.backbone) * extent.training + learned)
 
     def maps(self, extent: Extent, recipe: Recipe) -> Mapping[str, int]:
@@ -195,15 +200,22 @@ class Predict(EachImageOnce):
         return found | ({"fused": _files(extent.images, MASK * extent.pixels)} if recipe.predict.fuse else {})
 
 
+def _outline(recipe: Recipe) -> list[tuple[int, int]]:
+    """Channels and stride of each level that is kept of a frozen backbone's features, the finest first."""
+    from ktse.models.backbone import outline  # these load torch
+    from ktse.models.feature_head import LEVELS, OUTPUT_STRIDE
+
+    stage = recipe.classify
+    if not stage.on_features:
+        return outline(recipe.segment.encoder, OUTPUT_STRIDE, LEVELS)
+    return outline(stage.backbone, stage.output_stride, max(LEVELS, stage.levels))
+
+
 def _features(recipe: Recipe) -> float:
     """Bytes that are kept of a frozen backbone's features, per pixel that it sees: a byte for each channel."""
-    from ktse.models.backbone import outline  # these load torch
-    from ktse.models.feature_head import FINER, LEVELS, OUTPUT_STRIDE
+    from ktse.models.feature_head import FINER  # loads torch
 
-    on_features = recipe.classify.on_features
-    name = recipe.classify.backbone if on_features else recipe.segment.encoder
-    stride = recipe.classify.output_stride if on_features else OUTPUT_STRIDE
-    levels = outline(name, stride, max(LEVELS, recipe.classify.levels) if on_features else LEVELS)
+    levels = _outline(recipe)
     return sum(channels / side**2 for channels, side in levels) + 3 * (FINER / levels[-1][1]) ** 2
 
 
