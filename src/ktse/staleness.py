@@ -29,6 +29,7 @@ class Extent:
         classes: number of classes.
         pixels: of all images.
         tagged_pixels: the same, each image counted once for each of its tags.
+        long_side: pixels of the longer side of a typical image; 0: not known yet.
     """
 
     images: int
@@ -36,6 +37,7 @@ class Extent:
     classes: int
     pixels: int
     tagged_pixels: int
+    long_side: int = 0
 
     def bounded(self, most: int) -> float:
         """Tagged pixels of scores, which are kept for at most so many pixels of an image; all are alike."""

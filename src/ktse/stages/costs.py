@@ -13,6 +13,12 @@ from ktse.staleness import Costs, Extent
 # Processor seconds for a megapixel, with a small network on a core of 2019.
 TRAIN, LOOK, REFINE, HEAD = 3.0, 0.7, 0.1, 0.12
 
+JOINED = 1.84
+"""Numbers, per pixel that `fast` sees, from which its CAMs are made: HEAD is the time for these."""
+
+SMALL_NETWORK = 9_000_000
+"""Weights of a network up to which a look costs LOOK; a larger one costs in proportion (DINOv2-S and -B, measured)."""
+
 IMAGE = 0.03
 """Processor seconds for what is done once with an image: reading, measuring, writing."""
 
@@ -20,8 +26,8 @@ IMAGE = 0.03
 CAM, SCORES = 0.7, 0.5
 MASK, CONFIDENT, PREDICTION, LABEL = 0.02, 0.035, 0.015, 0.02
 
-FEATURES = 2.0
-"""Bytes of what is kept of a small frozen backbone's features, per pixel of a square image as it sees it."""
+PHOTO = 0.75
+"""Pixels of a photo per pixel of the square around it."""
 
 SMALL = 1000
 """Bytes of an archive's headers."""
@@ -66,8 +72,10 @@ class Classify(EachImageOnce):
         once = super().work(extent, recipe)
         if not stage.on_features:
             return once + TRAIN * extent.training * stage.epochs * _square(stage.crop)
-        learned = HEAD * stage.epochs * max(extent.training, stage.least_images)
-        return once + _square(stage.long_side[1]) * (LOOK * extent.training + learned)
+        levels = _outline(recipe)[-stage.levels :]
+        size = sum(channels for channels, _ in levels) / levels[0][1] ** 2 / JOINED
+        learned = HEAD * size * stage.epochs * max(extent.training, stage.least_images)
+        return once + _square(stage.long_side[1]) * (_look(stage.backbone) * extent.training + learned)
 
     def maps(self, extent: Extent, recipe: Recipe) -> Mapping[str, int]:
         """Features, if the network or the model learns from them."""
@@ -75,7 +83,7 @@ class Classify(EachImageOnce):
             return {}
         side = max(recipe.classify.long_side[1], recipe.segment.long_side[1])
         room = recipe.compute.cache * 10**9
-        return {"features": _files(extent.images, min(room, FEATURES * extent.images * side**2))}
+        return {"features": _files(extent.images, min(room, _features(recipe) * extent.images * PHOTO * side**2))}
 
     def networks(self, extent: Extent, recipe: Recipe) -> int:
         """The last checkpoint and that of the warm-up's end; while one is written, both its versions; and the log."""
@@ -98,7 +106,7 @@ class Seed(EachImageOnce):
         """Processor seconds."""
         seed = recipe.seed
         seen = _looks(seed.scales, seed.flip) * _square(_seen_side(recipe))
-        return super().work(extent, recipe) + LOOK * extent.images * seen
+        return super().work(extent, recipe) + _look(recipe.classify.backbone) * extent.images * seen
 
     def maps(self, extent: Extent, recipe: Recipe) -> Mapping[str, int]:
         """Two maps for each tag of an image."""
@@ -203,12 +211,38 @@ class Predict(EachImageOnce):
         if predict.sees_as_trained(recipe.segment):
             return super().work(extent, recipe)
         seen = _looks(predict.scales, predict.flip) * _square(predict.long_side or _mean_side(recipe))
-        return super().work(extent, recipe) + LOOK * extent.images * seen
+        return super().work(extent, recipe) + _look(recipe.segment.encoder) * extent.images * seen
 
     def maps(self, extent: Extent, recipe: Recipe) -> Mapping[str, int]:
         """Label maps."""
         found = {"predictions": _files(extent.images, PREDICTION * extent.pixels)}
         return found | ({"fused": _files(extent.images, MASK * extent.pixels)} if recipe.predict.fuse else {})
+
+
+def _outline(recipe: Recipe) -> list[tuple[int, int]]:
+    """Channels and stride of each level that is kept of a frozen backbone's features, the finest first."""
+    from ktse.models.backbone import outline  # these load torch
+    from ktse.models.feature_head import LEVELS, OUTPUT_STRIDE
+
+    stage = recipe.classify
+    if not stage.on_features:
+        return outline(recipe.segment.encoder, OUTPUT_STRIDE, LEVELS)
+    return outline(stage.backbone, stage.output_stride, max(LEVELS, stage.levels))
+
+
+def _features(recipe: Recipe) -> float:
+    """Bytes that are kept of a frozen backbone's features, per pixel that it sees: a byte for each channel."""
+    from ktse.models.feature_head import FINER  # loads torch
+
+    levels = _outline(recipe)
+    return sum(channels / side**2 for channels, side in levels) + 3 * (FINER / levels[-1][1]) ** 2
+
+
+def _look(network: str) -> float:
+    """Processor seconds for a megapixel that goes through a network once."""
+    from ktse.models.backbone import parameters  # loads torch
+
+    return LOOK * max(1.0, parameters(network) / SMALL_NETWORK)
 
 
 def _square(side: float) -> float:

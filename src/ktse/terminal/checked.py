@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from ktse.checking.check import Checked
+from ktse.checking.check import Checked, typical_side
+from ktse.checking.in_advance import detail
 from ktse.runtime.console import in_words, say, show
 from ktse.runtime.progress import about
 from ktse.runtime.words import many, visible
@@ -39,6 +40,8 @@ def show_checked(checked: Checked) -> None:
         parts = ", ".join(f"{name} {in_words(count)}" for name, count in checked.disk.items())
         total = in_words(sum(checked.disk.values()))
         show(f"disk: a run will keep about {total} for these images ({parts}), besides its networks")
+    if checked.smallest:
+        show(f"detail: {detail(checked.smallest, typical_side(checked.sizes))}")
     if checked.doubtful:
         judges = {"initial": "the backbone before training", "trained": "the trained network, which has seen them"}
         judge = judges.get(checked.doubtful_judge, "")
