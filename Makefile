@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # On many cores; each process takes whole files of tests, so that what these share is made once.
 TOGETHER := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: install demo test test-fast trust fuzz test-lowest test-newest wheel lint bench clean
+.PHONY: install demo test test-fast trust fuzz test-lowest test-newest wheel sbom lint bench clean
 
 install: $(STAMP)
 
@@ -54,15 +54,22 @@ wheel: $(STAMP)
 		$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/$$copy . || exit 1; done
 	cmp build/first/*.whl build/second/*.whl
 
+# What is installed, with versions and licences, as CycloneDX; the tool that writes it has an environment of its own.
+sbom: $(STAMP)
+	mkdir -p build
+	$(PYTHON) -m venv .venv-sbom
+	.venv-sbom/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom
+	.venv-sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible \
+		--output-file build/sbom.json $(BIN)/python
+
 lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 
-# A data set with masks for the comparison: make bench DATA=path/to/data [WEIGHTS=file]
-WEIGHTS ?= hub
+# Time and memory against straightforward code, written to benchmarks/RESULTS.md: ten minutes of one core.
 bench: $(STAMP)
-	$(BIN)/python benchmarks/plain_against_ktse.py $(DATA) --weights $(WEIGHTS)
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench.py
 
 clean:
-	rm -rf $(VENV) .venv-lowest .venv-newest build runs/demo runs/demo-scenes
+	rm -rf $(VENV) .venv-lowest .venv-newest .venv-sbom build runs/demo runs/demo-scenes

@@ -69,6 +69,14 @@ class Costs:
         """
         return 0
 
+    def memory(self, extent: Extent, recipe: Recipe) -> float:
+        """Bytes of memory at its peak, besides Python with its libraries.
+
+        Raises:
+            RecipeError: a network cannot be built.
+        """
+        return 0.0
+
 
 @dataclass(frozen=True)
 class Stage:

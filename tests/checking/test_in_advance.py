@@ -16,7 +16,15 @@ from PIL import Image
 
 import ktse
 from ktse import pipeline
-from ktse.checking.in_advance import check_disk, detail, disk_need, seconds_need, smallest_object
+from ktse.checking.in_advance import (
+    check_disk,
+    detail,
+    disk_need,
+    in_memory,
+    memory_need,
+    seconds_need,
+    smallest_object,
+)
 from ktse.checking.in_advance import maps_need as need_of
 from ktse.errors import RunError
 from ktse.pipeline import stages_of
@@ -188,6 +196,8 @@ def test_check_says_it_for_a_recipe(finished: RunFolder) -> None:
     assert need.keys() == {"seeds", "masks", "confident", "predictions", "affinity"}
     assert json.loads(plain.stdout)["seconds"] > 0
     assert json.loads(plain.stdout)["smallest"] == 8
+    assert "memory: at its peak a run will take about" in " ".join((said.stdout + said.stderr).split())
+    assert json.loads(plain.stdout)["memory"] > 10**10  # a batch of ResNet-38 at 448 pixels, three passes
 
 
 def test_a_slower_machine_takes_longer_and_what_is_done_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,3 +233,24 @@ def test_scores_of_large_images_do_not_grow_with_them(monkeypatch: pytest.Monkey
 def test_the_smallest_object_follows_from_the_settings(side: int, settings: dict[str, object], smallest: int) -> None:
     pixels = 100 * side * side * 3 // 4
     assert smallest_object(Extent(100, 90, 3, pixels, pixels, side), load_recipe("fast", settings)) == smallest
+
+
+def test_memory_grows_with_batch_and_crop_and_names_what_to_lower() -> None:
+    extent = Extent(1000, 900, 5, 10**8, 10**8)
+
+    def need(**settings: object) -> tuple[int, str]:
+        recipe = load_recipe("demo", {f"segment.{name}": value for name, value in settings.items()})
+        return memory_need([pipeline.STAGES["segment"]], extent, recipe)
+
+    small, batch, crop = need(batch_size=8, crop=96), need(batch_size=64, crop=96), need(batch_size=8, crop=384)
+    assert "segment.batch_size" in small[1]
+    assert batch[0] - small[0] > 7 * 8 * 96**2 * 100
+    assert crop[0] > batch[0]
+
+
+def test_less_memory_than_needed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ktse.runtime.memory.memory_there", lambda: 8 * 10**9)
+    assert in_memory(3 * 10**9, "a.b") == "at its peak a run will take about 3.0 GB of memory; there are 8.0 GB"
+    assert in_memory(9 * 10**9, "a.b").endswith("8.0 GB: this will hardly be enough. Lower a.b")
+    monkeypatch.setattr("ktse.runtime.memory.memory_there", lambda: None)
+    assert in_memory(9 * 10**9, "a.b") == "at its peak a run will take about 9.0 GB of memory"

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import interpolate, relu
 
 from ktse.method.erasing import erase, foreground_score, keep_mask, max_normalise, mean_over_classes, stitch
 
@@ -43,6 +44,19 @@ def test_only_tagged_classes_are_erased():
     cam = torch.zeros(1, 2, 2, 2)
     cam[0, 0, 0, 0] = cam[0, 1, 1, 1] = 1
     assert keep_mask(cam, torch.tensor([[1.0, 0.0]]), 0.6).flatten().tolist() == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("size", [None, (29, 40)])
+def test_looking_at_tagged_classes_alone_gives_what_looking_at_all_gives(size):
+    generator = torch.Generator().manual_seed(0)
+    cam = torch.randn(4, 9, 6, 7, generator=generator, dtype=torch.float64)
+    tags = torch.zeros(4, 9, dtype=torch.float64)
+    tags[0, [1, 5, 8]] = tags[1, 3] = tags[3, [0, 2]] = 1
+    large = cam if size is None else interpolate(relu(cam), size, mode="bilinear", align_corners=False)
+    whole = (max_normalise(large) * tags[:, :, None, None]).amax(dim=1, keepdim=True)
+    torch.testing.assert_close(foreground_score(cam, tags, size), whole, rtol=1e-14, atol=1e-14)
+    assert whole[0].any()
+    assert not whole[2].any()
 
 
 def test_a_pixel_at_the_threshold_is_erased():

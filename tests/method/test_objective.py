@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from ktse.method import objective
+from ktse.method import cross_entropy, objective
 from ktse.method.erasing import erase
 from ktse.method.objective import Batch, Objective
 from ktse.recipe import ObjectiveRecipe
@@ -213,3 +214,26 @@ def test_never_tagged_classes_do_not_weaken_the_losses_of_the_tagged_ones():
         for term in ("transfer", "global_alignment", "local_alignment"):
             assert before[term] > 0
             torch.testing.assert_close(after[term], before[term] * factor, rtol=1e-4, atol=1e-7)
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the largest tensor that any operation returns."""
+
+    values = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        made = result if isinstance(result, (tuple, list)) else (result,)
+        self.values = max([self.values, *(tensor.numel() for tensor in made if isinstance(tensor, torch.Tensor))])
+        return result
+
+
+def test_no_plane_at_image_size_for_each_of_many_classes(monkeypatch):
+    monkeypatch.setitem(cross_entropy.BAND, "cpu", 1 << 15)
+    batch = a_batch([[0], [254, 499]], pairs=2, classes=500, height=64, width=64)
+    objective = Objective(tiny_network(500), ObjectiveRecipe(), MEAN, STD)
+    with Largest() as seen:
+        losses = objective(batch, WEIGHTS).losses
+        sum(WEIGHTS[name] * loss for name, loss in losses.items()).backward()
+    planes = 500 * batch.image[:, 0].numel()
+    assert 0 < seen.values < planes / 4

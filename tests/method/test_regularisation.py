@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from torch.nn.functional import one_hot
+from torch.nn.functional import interpolate, one_hot
 
 from ktse.method import regularisation
-from ktse.method.regularisation import UNDECIDED, inter_class_term, pseudo_label, segmentation_terms, tagged_channels
+from ktse.method.erasing import tagged_channels
+from ktse.method.regularisation import UNDECIDED, inter_class_term, pseudo_label, segmentation_terms
 
 
 def as_label(published):
@@ -56,6 +57,21 @@ def test_untagged_classes_count_only_when_all_classes_are_compared():
     tags, foreground = torch.tensor([[1.0, 1.0, 0.0]]), torch.ones(1, 1, 1, 1)
     gaps = [inter_class_term(scores, tags, foreground, classes=classes).item() for classes in ("tagged", "all")]
     assert gaps == pytest.approx([1 - 2, 2 - 7], rel=1e-4)
+
+
+def test_the_gap_between_tagged_classes_is_that_of_all_planes_masked():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(3, 8, 5, 6, generator=generator, dtype=torch.float64)
+    foreground = torch.rand(3, 1, 30, 36, generator=generator, dtype=torch.float64)
+    tags = one_hot_tags([[0, 2, 6], [3], [1, 5]], 7).double()
+    ours, masked = values.clone().requires_grad_(), values.clone().requires_grad_()
+    large = interpolate(masked, foreground.shape[-2:], mode="bilinear", align_corners=False)
+    kept = torch.cat([large[:, :1], large[:, 1:] * tags[:, :, None, None]], dim=1)
+    found = [inter_class_term(ours, tags, foreground), inter_class_term(kept, tags, foreground, classes="all")]
+    torch.testing.assert_close(*found, rtol=1e-14, atol=1e-14)
+    assert found[0] < 0
+    sum(found).backward()
+    torch.testing.assert_close(ours.grad, masked.grad, rtol=1e-12, atol=1e-15)
 
 
 # --- pseudo-labels

@@ -33,6 +33,8 @@ class Checked:
         seconds: that a run will take on this machine, if it stays as busy as it is; 0 if nobody asked.
         smallest: pixels of the side of the smallest object that masks can show, in an image of median size; 0 if nobody
             asked.
+        memory: bytes that a run will take at its peak; 0 if nobody asked.
+        memory_said: the same in words, with what there is.
         disk: bytes that a run will keep of all images, by folder of the run.
         duplicates: ids of images with the same content, a list each.
         unreadable: ids of images that cannot be read.
@@ -56,6 +58,8 @@ class Checked:
     content: str = ""
     seconds: int = 0
     smallest: int = 0
+    memory: int = 0
+    memory_said: str = ""
     disk: dict[str, int] = field(default_factory=dict)
     duplicates: list[list[str]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""How long a run takes and how much disk, and whether that is there, before hours of training."""
+"""How long a run takes, how much disk and memory, and whether these are there, before hours of training."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ CELLS = 2
 Of 175 classes in images that covered less than 2 x 2 cells, on magnetic tiles, steel and street photos, 6 % had a mask
 with an IoU of 25 % or more; of those between 2 x 2 and 4 x 4 cells, 36 % (docs/measurements/small-things.md).
 """
+
+LIBRARIES = 1.1e9
+"""Bytes that a process takes for Python with its libraries, and for what these keep of the shapes that they meet."""
 
 
 def maps_need(stages: Iterable[Stage], extent: Extent, recipe: Recipe) -> dict[str, int]:
@@ -76,6 +79,33 @@ def detail(side: int, long_side: int) -> str:
     )
 
 
+def memory_need(stages: Iterable[Stage], extent: Extent, recipe: Recipe) -> tuple[int, str]:
+    """Bytes of memory of all processes of this machine at the peak of a run, and which settings lower them.
+
+    Raises:
+        RecipeError: a network cannot be built.
+    """
+    peak, lower = max((stage.costs.memory(extent, recipe), stage.costs.lower) for stage in stages)
+    return round((LIBRARIES + peak) * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))), lower
+
+
+def in_memory(need: int, lower: str) -> str:
+    """What a run needs of memory and what the device has, in a line; more than it has gets advice.
+
+    Args:
+        need: bytes.
+        lower: settings, in words.
+    """
+    from ktse.runtime.memory import memory_there  # loads torch
+
+    there = memory_there()
+    text = f"at its peak a run will take about {in_words(need)} of memory"
+    if there is None:
+        return text
+    text = f"{text}; there are {in_words(there)}"
+    return text if need <= there else f"{text}: this will hardly be enough. Lower {lower}"
+
+
 def check_disk(folder: Path, need: int) -> str:
     """Compare what a run folder needs, besides what it holds, with what the disk has left.
 
@@ -101,7 +131,7 @@ def check_disk(folder: Path, need: int) -> str:
 
 
 def say_costs(folder: Path, stages: Collection[Stage], left: Collection[Stage], extent: Extent, recipe: Recipe) -> None:
-    """Say, after check and before hours of work, how long it takes, how much disk, and what will be too small to find.
+    """Say, after check and before hours of work, how long it takes, how much disk and memory, and what is too small.
 
     Args:
         folder: the run folder.
@@ -115,5 +145,6 @@ def say_costs(folder: Path, stages: Collection[Stage], left: Collection[Stage], 
     """
     say(f"check: the run will take {about(seconds_need(left, extent, recipe))} if this machine stays as busy as it is")
     say(f"check: {check_disk(folder, disk_need(stages, extent, recipe))}")
+    say(f"check: {in_memory(*memory_need(left, extent, recipe))}")
     if any(stage.name == "seed" for stage in left) and (side := smallest_object(extent, recipe)):
         say(f"check: {detail(side, extent.long_side)}")

@@ -13,6 +13,8 @@ from torch.nn.functional import interpolate, relu
 
 EPSILON = 1e-5
 
+Size = torch.Size | tuple[int, int]
+
 Channels = Literal["all", "tagged"]
 """What an average over classes runs over, see mean_over_classes."""
 
@@ -32,26 +34,49 @@ def max_normalise(cam: Tensor) -> Tensor:
     return relu(positive - smallest - EPSILON) / (largest - smallest + EPSILON)
 
 
-def foreground_score(cam: Tensor, tags: Tensor) -> Tensor:
+def tagged_channels(tags: Tensor) -> tuple[Tensor, Tensor]:
+    """Pack the tagged classes of each image to the front, so that work does not grow with all classes.
+
+    Args:
+        tags: (B, C) 0 or 1.
+
+    Returns:
+        keys (B, K) class indices 0..C-1 and present (B, K) bool, K the largest number of tags (at least 1).
+    """
+    count = max(1, int(tags.sum(dim=1).max())) if tags.numel() else 1
+    present, keys = tags.sort(dim=1, descending=True, stable=True)
+    return keys[:, :count], present[:, :count] > 0
+
+
+def take_channels(maps: Tensor, keys: Tensor) -> Tensor:
+    """The channels (B, K) of each image's maps: (B, C, h, w) to (B, K, h, w)."""
+    return maps.gather(1, keys[:, :, None, None].expand(-1, -1, *maps.shape[-2:]))
+
+
+def foreground_score(cam: Tensor, tags: Tensor, size: Size | None = None) -> Tensor:
     """Largest normalised activation over the tagged classes of each image.
 
     Args:
         cam: (B, C, h, w) float, signed.
         tags: (B, C) 0 or 1.
+        size: height and width to which the positive part of the CAM is brought before (bilinear); None: its own.
 
     Returns:
-        (B, 1, h, w) float in 0..1.
+        (B, 1, h, w) float in 0..1, or of that size.
     """
-    return (max_normalise(cam) * tags[:, :, None, None]).amax(dim=1, keepdim=True)
+    keys, present = tagged_channels(tags)
+    positive = relu(take_channels(cam, keys))
+    large = positive if size is None else interpolate(positive, size, mode="bilinear", align_corners=False)
+    return (max_normalise(large) * present[:, :, None, None]).amax(dim=1, keepdim=True)
 
 
-def keep_mask(cam: Tensor, tags: Tensor, erase_above: float) -> Tensor:
+def keep_mask(cam: Tensor, tags: Tensor, erase_above: float, size: Size | None = None) -> Tensor:
     """Pixels that stay when the foreground is erased: 1 where the foreground score is below the threshold.
 
     Returns:
-        (B, 1, h, w) float, 0 or 1.
+        (B, 1, h, w) float, 0 or 1, or of the size to which the CAM is brought before.
     """
-    return (foreground_score(cam, tags) < erase_above).to(cam.dtype)
+    return (foreground_score(cam, tags, size) < erase_above).to(cam.dtype)
 
 
 def erase(image: Tensor, cam: Tensor, tags: Tensor, erase_above: float) -> Tensor:
@@ -66,8 +91,7 @@ def erase(image: Tensor, cam: Tensor, tags: Tensor, erase_above: float) -> Tenso
     Returns:
         (B, 3, H, W) the erased images.
     """
-    large = interpolate(relu(cam), image.shape[-2:], mode="bilinear", align_corners=False)
-    return image * keep_mask(large, tags, erase_above)
+    return image * keep_mask(cam, tags, erase_above, image.shape[-2:])
 
 
 def stitch(anchor: Tensor, paired: Tensor, axis: Literal["height", "width"]) -> Tensor:

@@ -7,26 +7,13 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, interpolate, relu
+from torch.nn.functional import interpolate, relu
 
-from ktse.method.erasing import EPSILON
+from ktse.method.cross_entropy import enlarged_cross_entropy
+from ktse.method.erasing import EPSILON, tagged_channels, take_channels
 from ktse.refinement.par import GROWTH, pixel_adaptive_refinement
 
 UNDECIDED = -1  # no class has this number, however many classes there are
-
-
-def tagged_channels(tags: Tensor) -> tuple[Tensor, Tensor]:
-    """Pack the tagged classes of each image to the front, so that work does not grow with all classes.
-
-    Args:
-        tags: (B, C) 0 or 1.
-
-    Returns:
-        keys (B, K) class indices 0..C-1 and present (B, K) bool, K the largest number of tags (at least 1).
-    """
-    count = max(1, int(tags.sum(dim=1).max())) if tags.numel() else 1
-    present, keys = tags.sort(dim=1, descending=True, stable=True)
-    return keys[:, :count], present[:, :count] > 0
 
 
 @torch.no_grad()
@@ -64,7 +51,7 @@ def pseudo_label(
     keys, present = tagged_channels(tags)
     size = image.shape[-2:]
     half = (max(1, size[0] // 2), max(1, size[1] // 2))
-    packed = cam.float().gather(1, keys[:, :, None, None].expand(-1, -1, *cam.shape[-2:]))
+    packed = take_channels(cam.float(), keys)
     packed = relu(packed) if empty_cam == "undecided" else packed
     largest = packed.amax(dim=(-2, -1), keepdim=True)
     present = present & (largest[:, :, 0, 0] > 0) if empty_cam == "undecided" else present
@@ -99,11 +86,11 @@ def segmentation_terms(scores: Tensor, label: Tensor, teaches_foreground: Tensor
     """L_ce, its two parts apart. A part without a valid pixel is exactly 0.
 
     Args:
-        scores: (B, C+1, H, W) float, the network's output after ReLU, at the label's size.
+        scores: (B, C+1, h, w) float, the network's output after ReLU; brought to the label's size.
         label: (B, H, W) int64, 0..C or UNDECIDED.
         teaches_foreground: (B,) bool, images whose foreground pixels count.
     """
-    loss = cross_entropy(scores, label, ignore_index=UNDECIDED, reduction="none")
+    loss = enlarged_cross_entropy(scores, label)
     background = label == 0
     foreground = (label > 0) & (label != UNDECIDED) & teaches_foreground[:, None, None]
     return SegmentationTerms(*(_weighted_mean(loss, part.to(loss.dtype)) for part in (background, foreground)))
@@ -115,7 +102,7 @@ def inter_class_term(
     """L_inter: gap between the two strongest classes on the foreground of images with several tags.
 
     Args:
-        scores: (B, C+1, H, W) float, 0 or more.
+        scores: (B, C+1, h, w) float, 0 or more; brought to the foreground's size.
         tags: (B, C) 0 or 1.
         foreground: (B, 1, H, W) float in 0..1, foreground score.
         above: foreground score from which a pixel counts.
@@ -127,7 +114,11 @@ def inter_class_term(
     if scores.shape[1] <= 2:
         return scores.sum() * 0
     several = tags.sum(dim=1) > 1
-    candidates = scores[:, 1:] * tags[:, :, None, None] if classes == "tagged" else scores[:, 1:]
+    candidates = scores[:, 1:]
+    if classes == "tagged":
+        keys, present = tagged_channels(tags)
+        candidates = take_channels(candidates, keys) * present[:, :, None, None]
+    candidates = interpolate(candidates, foreground.shape[-2:], mode="bilinear", align_corners=False)
     first = candidates.amax(dim=1, keepdim=True)
     second = torch.where(candidates == first, torch.zeros_like(candidates), candidates).max(dim=1, keepdim=True).values
     counted = ((foreground > above) & several[:, None, None, None]).to(scores.dtype)

@@ -10,8 +10,7 @@ from torch.nn.functional import relu
 from ktse.data.dataset import TaggedImages
 from ktse.data.transforms import long_side_size, to_tensor
 from ktse.features.store import FrozenFeatures
-from ktse.method.erasing import EPSILON
-from ktse.method.regularisation import tagged_channels
+from ktse.method.erasing import EPSILON, tagged_channels
 from ktse.models.cam_head import CamNetwork
 from ktse.refinement.par import GROWTH, pixel_adaptive_refinement
 from ktse.refinement.threshold import BINS, colour_regions, explained_share, explained_threshold

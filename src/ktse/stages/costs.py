@@ -1,13 +1,15 @@
-"""What each stage costs before it is done, in time and on disk: estimates, good to a factor of about two."""
+"""What each stage costs before it is done, in time, on disk and in memory: estimates, good to a factor of about two."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ktse.recipe import Recipe
 from ktse.recipe.masks import REFINE_PIXELS, SEED_PIXELS
+from ktse.runtime.processes import world_size
 from ktse.staleness import Costs, Extent
 
 # Processor seconds for a megapixel, with a small network on a core of 2019.
@@ -29,20 +31,20 @@ MASK, CONFIDENT, PREDICTION, LABEL = 0.02, 0.035, 0.015, 0.02
 PHOTO = 0.75
 """Pixels of a photo per pixel of the square around it."""
 
-SMALL = 1000
-"""Bytes of an archive's headers."""
-
-CONTRAST = 1400
-"""Bytes of what refine stores of an image besides scores."""
+SMALL, CONTRAST = 1000, 1400
+"""Bytes of an archive's headers; of what refine stores of an image besides scores."""
 
 BLOCK = 4096
 """Bytes that a file system gives a file at a time."""
 
-STEP = 450
-"""Bytes of the log for a training step."""
+STEP, REPORT = 450, 4_000_000
+"""Bytes of the log for a training step; of a report with its pictures."""
 
-REPORT = 4_000_000
-"""Bytes of a report with its pictures."""
+SEEN, REFINED, LOSS = 300, 300, 12
+"""Bytes of memory for a pixel: of an image that a network looks at; of scores that are refined; of a class's logits."""
+
+BFLOAT16 = 0.6
+"""Share of a network's memory for learning that is left where it computes in bfloat16."""
 
 
 class EachImageOnce(Costs):
@@ -96,6 +98,24 @@ class Classify(EachImageOnce):
         steps = extent.training * (stage.warmup / stage.warmup_batch_size + later / stage.batch_size)
         return 3 * (weights + trained) + weights + round(STEP * steps)
 
+    def memory(self, extent: Extent, recipe: Recipe) -> float:
+        """The network, and what it holds of anchors, pairs, stitched and erased images at the same time."""
+        from ktse.stages.classify import build  # loads torch
+
+        stage = recipe.classify
+        network = build(dataclasses.replace(stage, weights="none"), tuple(map(str, range(extent.classes))))
+        network.freeze_batch_norm(stage.batch_norm == "frozen")
+        side = stage.long_side[1] if stage.on_features else stage.crop
+        terms, objective = stage.objective.weights, stage.objective
+        stitched = terms.transfer or terms.stitched_background or terms.stitched_foreground
+        erased = terms.global_alignment or terms.local_alignment or terms.erased_classification or terms.attraction
+        passes = 1 + (3 * objective.pairs if stitched else 0) + (objective.erased if erased else 0)
+        later = stage.batch_size * passes if stage.warmup < stage.epochs else 0
+        batch = max(stage.warmup_batch_size if stage.warmup else 0, later)
+        moments = 1 if stage.optimizer == "sgd" else 2
+        looked = 0 if stage.frozen_stages != -1 or stage.on_features else SEEN * stage.batch_size * side**2
+        return looked + _learning(network, side, batch, moments, recipe)
+
 
 class Seed(EachImageOnce):
     """CAMs at several scales."""
@@ -112,6 +132,12 @@ class Seed(EachImageOnce):
         """Two maps for each tag of an image."""
         kept = extent.bounded(SEED_PIXELS) / recipe.seed.stride**2
         return {"seeds": _files(extent.images, CAM * 2 * kept + extent.images * (4 * extent.classes + SMALL))}
+
+    def memory(self, extent: Extent, recipe: Recipe) -> float:
+        """An image at the largest scale."""
+        seed = recipe.seed
+        pixels = seed.long_side**2 if seed.long_side else min(SEED_PIXELS, extent.pixels / max(1, extent.images))
+        return SEEN * (1 + seed.flip) * pixels * max(seed.scales) ** 2
 
 
 class Affinity(EachImageOnce):
@@ -137,6 +163,16 @@ class Affinity(EachImageOnce):
         weights, trained = _bytes(AffinityNetwork(recipe.affinity.backbone, OUTPUT_STRIDE, "none", learns))
         return 2 * (weights + trained) + weights
 
+    def memory(self, extent: Extent, recipe: Recipe) -> float:
+        """The network and what it holds of a batch."""
+        from ktse.models.affinity import AffinityNetwork  # these load torch
+        from ktse.stages.affinity import OUTPUT_STRIDE
+
+        stage = recipe.affinity
+        network = AffinityNetwork(stage.backbone, OUTPUT_STRIDE, "none", stage.backbone_lr > 0)
+        looked = 0 if stage.backbone_lr > 0 else SEEN * stage.batch_size * stage.crop**2
+        return looked + _learning(network, stage.crop, stage.batch_size, 1, recipe)
+
 
 class Refine(EachImageOnce):
     """Scores that follow the image, and masks."""
@@ -156,6 +192,11 @@ class Refine(EachImageOnce):
         found = {"masks": scores + _files(extent.images, MASK * extent.pixels)}
         found |= {"confident": _files(extent.images, CONFIDENT * extent.pixels)}
         return found | ({"scores": scores} if "crf" in recipe.refine.method else {})
+
+    def memory(self, extent: Extent, recipe: Recipe) -> float:
+        """The neighbours of each pixel of an image."""
+        pixels = min(REFINE_PIXELS, extent.pixels / max(1, extent.images))
+        return REFINED * pixels / recipe.refine.stride**2
 
 
 class Segment(EachImageOnce):
@@ -179,14 +220,29 @@ class Segment(EachImageOnce):
         weights, trained = _bytes(Segmenter(stage.architecture, stage.encoder, extent.classes, "none"))
         steps = extent.training * stage.passes(extent.training) / stage.batch_size
         start = weights if stage.retries else 0
-        networks = 2 if stage.method == "beco" else 1
-        return networks * (2 * (weights + trained) + start + weights) + round(STEP * steps)
+        return self._count(recipe) * (2 * (weights + trained) + start + weights) + round(STEP * steps)
+
+    def memory(self, extent: Extent, recipe: Recipe) -> float:
+        """The networks, and what they hold of a batch and its scores."""
+        from ktse.models.segmenter import Segmenter  # loads torch
+
+        stage = recipe.segment
+        network = Segmenter(stage.architecture, stage.encoder, extent.classes, "none")
+        if stage.batch_norm == "frozen":
+            network.freeze_batch_norm()
+        network.freeze_stages(stage.frozen_stages)
+        side, scores = (stage.long_side[1], 16) if stage.on_features else (stage.crop, 1)
+        logits = LOSS * stage.batch_size * (extent.classes + 1) * side**2 / scores
+        moments = 2 if stage.on_features else 1
+        return self._count(recipe) * (logits + _learning(network, side, stage.batch_size, moments, recipe))
+
+    @staticmethod
+    def _count(recipe: Recipe) -> int:
+        return 2 if recipe.segment.method == "beco" else 1
 
 
-class Adapt(Costs):
+class Adapt(Segment):
     """A short training on corrected masks."""
-
-    lower = Segment.lower
 
     def work(self, extent: Extent, recipe: Recipe) -> float:
         """Processor seconds."""
@@ -194,10 +250,6 @@ class Adapt(Costs):
 
         stage, count = recipe.segment, EPOCHS * STEPS * recipe.segment.batch_size
         return count * (HEAD * _square(stage.long_side[1]) if stage.on_features else TRAIN * _square(stage.crop))
-
-    def networks(self, extent: Extent, recipe: Recipe) -> int:
-        """Model and checkpoint."""
-        return Segment().networks(extent, recipe)
 
 
 class Predict(EachImageOnce):
@@ -217,6 +269,13 @@ class Predict(EachImageOnce):
         """Label maps."""
         found = {"predictions": _files(extent.images, PREDICTION * extent.pixels)}
         return found | ({"fused": _files(extent.images, MASK * extent.pixels)} if recipe.predict.fuse else {})
+
+    def memory(self, extent: Extent, recipe: Recipe) -> float:
+        """An image, or a tile of one, at the largest scale."""
+        predict = recipe.predict
+        side = predict.long_side or (extent.pixels / max(1, extent.images)) ** 0.5
+        side = min(side, predict.tile) if predict.tile else side
+        return SEEN * (side * max(predict.scales)) ** 2
 
 
 def _outline(recipe: Recipe) -> list[tuple[int, int]]:
@@ -266,6 +325,21 @@ def _looks(scales: Sequence[float], flip: bool) -> float:
 def _files(count: int, total: float) -> int:
     """Bytes on disk of so many files, the last block of each half full on average."""
     return round(max(total + count * BLOCK / 2, count * BLOCK))
+
+
+def _learning(network: Any, side: int, batch: float, moments: int, recipe: Recipe) -> float:
+    """Bytes of a network, its gradient and the optimizer's moments, and of what it holds of a batch for the way back.
+
+    The batch is shared by all processes.
+    """
+    from ktse.models.memory import kept_for_gradient  # these load torch
+    from ktse.runtime.fabric import find_device, native_bf16
+
+    wanted = recipe.compute.precision
+    half = wanted == "bf16" or (wanted == "auto" and native_bf16(find_device()))
+    weights, trained = _bytes(network)
+    held = kept_for_gradient(network, max(2, math.ceil(batch / world_size())), side)
+    return weights + (1 + moments) * trained + held * (BFLOAT16 if half else 1)
 
 
 def _bytes(network: Any) -> tuple[int, int]:
