@@ -74,10 +74,13 @@ def test_the_model_follows_what_a_person_has_drawn(
     assert second > first + 0.1
 
 
-def test_what_is_kept_out_of_training_teaches_nothing(masks: RunFolder, data: TaggedImages, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", OPTIONS)
+def test_what_is_kept_out_of_training_teaches_nothing(
+    masks: RunFolder, data: TaggedImages, tmp_path: Path, option: str
+) -> None:
     corrections = whole_of_one_class(tmp_path / "fixed", data, tagged(data, validation=True)[:1])
-    segment(masks, data, HEAD, HERE)
-    adapt(masks, data, HEAD, corrections, HERE)
+    segment(masks, data, OPTIONS[option], HERE)
+    adapt(masks, data, OPTIONS[option], corrections, HERE)
     before = weights_of(masks, "segment")
     assert all(torch.equal(now, before[name]) for name, now in weights_of(masks, "adapt").items())
 

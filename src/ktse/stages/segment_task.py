@@ -76,7 +76,7 @@ class SegmentTask:
         views = len(learner.networks)
         noisy = NoisyMasks(run, data, corrections, transform, compute.random_seed, views)
         self.images_and_masks, self._collate, self._workers = noisy, collate_noisy, compute.workers
-        self._probe = collate_noisy([noisy[index] for index in self.images()[:PROBED]]).views[0]
+        self._probe = collate_noisy([noisy[index] for index in data.training.tolist()[:PROBED]]).views[0]
         self._contrast_before = self._contrast()
 
     def _contrast(self) -> float:
