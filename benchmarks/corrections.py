@@ -65,7 +65,7 @@ def corrected(run: RunFolder, out: Path, truth: Truth, names: list[str]) -> tupl
     for name in names:
         write_label_map(drawn / f"{name}.png", truth.read(name))
     wall, processor = time.monotonic(), time.process_time()
-    ktse.segment(copy, corrections=drawn)
+    ktse.adapt(copy, corrections=drawn)
     spent = time.monotonic() - wall, time.process_time() - processor
     ktse.predict(copy)
     return RunFolder(copy), *spent
@@ -95,8 +95,8 @@ def main() -> None:
             rows.setdefault(title, []).append({**found, "wall s": wall, "processor s": processor})
     columns = list(rows["by chance"][0])
     print(f"| {arguments.count} corrected | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
-    for title, found in rows.items():
-        cells = [spread([one.get(column) for one in found]) for column in columns]
+    for title, values in rows.items():
+        cells = [spread([one.get(column) for one in values]) for column in columns]
         print(f"| {title} | {' | '.join(cells)} |", flush=True)
 
 

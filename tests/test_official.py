@@ -32,8 +32,8 @@ from ktse.stages.affinity import HALF
 from ktse.stages.affinity import OUTPUT_STRIDE as AFFINITY_STRIDE
 from ktse.stages.affinity import WEIGHT_DECAY as AFFINITY_DECAY
 from ktse.stages.classify import HIDDEN, ClassifyTask, build
-from ktse.stages.segment import JITTER
-from ktse.stages.segment import MOMENTUM as SEGMENT_MOMENTUM
+from ktse.stages.segment_task import JITTER
+from ktse.stages.segment_task import MOMENTUM as SEGMENT_MOMENTUM
 from ktse.training.task import POWER, State, parameter_groups
 from typed import ktse
 

@@ -13,6 +13,7 @@ from ktse.data.demo.scenes import make_scenes
 from ktse.errors import DataError, RunError
 from ktse.job import Job
 from ktse.pipeline import (
+    ADAPT,
     AFFINITY,
     CHECK,
     CLASSIFY,
@@ -153,7 +154,7 @@ def test_precision_and_processes_repeat_nothing_and_the_random_seed_what_is_rand
     before = keys()
     assert keys(compute__workers=3, compute__precision="fp32") == before
     assert [one == two for one, two in zip(before, keys(compute__random_seed=1), strict=True)] == [True, *[False] * 3]
-    assert [stage for stage in STAGES.values() if stage.random] == list(RANDOM)
+    assert [stage for stage in STAGES.values() if stage.trained] == [*RANDOM, ADAPT]
 
 
 def test_images_copied_elsewhere_are_looked_at_again_and_repeat_nothing_else(scenes: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_the_settings_of_a_stage_are_its_own_and_the_random_seed_of_what_is_rand
     assert {name for name, settings in found.items() if not settings} == {"check", "evaluate", "report"}
     for name, settings in found.items():
         assert {key.partition(".")[0] for key in settings} <= {name, "compute"}
-        assert settings.get("compute.random_seed") == (7 if STAGES[name].random else None)
+        assert settings.get("compute.random_seed") == (7 if STAGES[name].trained else None)
     assert found["segment"]["segment.beco.mix"] == recipe.segment.beco.mix
     # Of masks the content counts, not their place.
     assert "segment.corrections" not in found["segment"] and "refine.calibrate" not in found["refine"]
@@ -68,5 +68,6 @@ def test_a_stage_needs_only_what_is_wanted() -> None:
         "classify",
         "affinity",
         "segment",
+        "adapt",
     ]
     assert CLASSIFY.extras(Recipe()) == SEGMENT.extras(Recipe()) == ()

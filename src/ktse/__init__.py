@@ -12,6 +12,8 @@ from ktse._version import __version__ as __version__
 
 __all__ = [
     "ablate",
+    "accept",
+    "adapt",
     "affinity",
     "check",
     "classify",
@@ -35,6 +37,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from ktse.api import (
+        accept,
+        adapt,
         affinity,
         check,
         classify,

@@ -31,8 +31,9 @@ from ktse.terminal.completion import completion_script, wants_completion
 from ktse.terminal.fault import fault
 from ktse.terminal.help import settings_help, wants_settings
 from ktse.terminal.parser import VERBS, make_parser
-from ktse.terminal.tables import MEASURED, show_evaluation, show_status, show_verified
+from ktse.terminal.tables import MEASURED, show_accepted, show_evaluation, show_status, show_verified
 from ktse.terminal.wrong import in_plain_words
+from ktse.verbs.accept import Accepted
 from ktse.verbs.status import Status
 from ktse.verbs.verify import Verified
 
@@ -118,6 +119,8 @@ def _show(name: str, result: Any, as_json: bool, log: Log) -> int:
         return 0 if result.sound else 1
     if isinstance(result, Status):
         show_status(result)
+    elif isinstance(result, Accepted):
+        show_accepted(result)
     elif name in ("run", "demo") and isinstance(result, RunFolder):
         _show_run(result, log)
     elif isinstance(result, RunFolder | Path):

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from ktse.artefacts import damage, files_of, known, made_for, made_with, note, spare, stamp, wrong
+from ktse.checking.check import typical_side
 from ktse.data.dataset import TaggedImages
 from ktse.data.given import Input
 from ktse.errors import KtseError, RunError
@@ -54,7 +55,8 @@ class Job:
         """How much there is to work on; pixels are known after check."""
         data, checked = self.data, self._checked()
         pixels, tagged = (checked.get(name, 0) for name in ("pixels", "tagged_pixels"))
-        return Extent(len(data), len(data.training), len(data.classes), pixels, tagged)
+        side = typical_side(checked.get("sizes", {}))
+        return Extent(len(data), len(data.training), len(data.classes), pixels, tagged, side)
 
     def _checked(self) -> dict[str, Any]:
         """What check found; nothing if its file was damaged since, so that it will be done again."""

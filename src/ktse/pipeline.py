@@ -16,7 +16,7 @@ from ktse.runtime.console import say
 from ktse.runtime.processes import rank
 from ktse.runtime.progress import whole_run
 from ktse.stages import costs
-from ktse.staleness import Stage
+from ktse.staleness import Stage, training
 
 # Networks are imported where they are used, so that what needs none (check, report, status) does not load torch.
 
@@ -64,17 +64,25 @@ def refine(job: Job) -> None:
 
 
 def segment(job: Job) -> None:
-    """Train a segmentation model on the masks, and on corrected ones in their place."""
+    """Train a segmentation model on the masks."""
     from ktse.stages.segment import segment
 
-    segment(job.run, job.data, job.recipe.segment, job.given.corrections, job.recipe.compute)
+    segment(job.run, job.data, job.recipe.segment, job.recipe.compute)
+
+
+def adapt(job: Job) -> None:
+    """Let the segmentation model learn from the masks that a person has corrected."""
+    from ktse.stages.adapt import adapt
+
+    adapt(job.run, job.data, job.recipe.segment, job.given.corrections, job.recipe.compute)
 
 
 def predict(job: Job) -> None:
     """Predict every image without its tags, and fuse the prediction with its mask."""
     from ktse.stages.predict import predict
 
-    predict(job.run, job.data, job.recipe.predict, job.given.corrections, job.recipe.compute)
+    recipe = job.recipe
+    predict(job.run, job.data, recipe.predict, job.given.corrections, recipe.compute, recipe.segment)
 
 
 def evaluate(job: Job) -> None:
@@ -94,26 +102,13 @@ def report(job: Job) -> None:
 
 
 CHECK = Stage("check", check, outputs=("check.json", "classes.txt"), costs=costs.EachImageOnce(), alone=True, layout=2)
-CLASSIFY = Stage(
-    "classify",
-    classify,
-    needs=(CHECK,),
-    outputs=("classify",),
-    costs=costs.Classify(),
-    last="classify/model.safetensors",
-    random=True,
-    trained=True,
-)
+CLASSIFY = training("classify", classify, needs=(CHECK,), costs=costs.Classify())
 SEED = Stage("seed", seed, needs=(CLASSIFY,), outputs=("seeds",), costs=costs.Seed(), each=("seeds/{}.npz",), layout=3)
-AFFINITY = Stage(
+AFFINITY = training(
     "affinity",
     affinity,
     needs=(SEED,),
-    outputs=("affinity",),
     costs=costs.Affinity(),
-    last="affinity/model.safetensors",
-    random=True,
-    trained=True,
     extras=lambda recipe: ["crf"] if recipe.affinity.labels == "crf" else [],
     wanted=lambda recipe: "irn" in recipe.refine.method,
 )
@@ -129,21 +124,19 @@ REFINE = Stage(
     layout=2,
     extras=lambda recipe: {"crf", "sam"} & set(recipe.refine.method),
 )
-SEGMENT = Stage(
-    "segment",
-    segment,
-    needs=(REFINE,),
+SEGMENT = training("segment", segment, needs=(REFINE,), costs=costs.Segment())
+ADAPT = training(
+    "adapt",
+    adapt,
+    needs=(REFINE, SEGMENT),
     given=("the corrected masks", lambda job: job.given.corrections),
-    outputs=("segment",),
-    costs=costs.Segment(),
-    last="segment/model.safetensors",
-    random=True,
-    trained=True,
+    costs=costs.Adapt(),
+    wanted=lambda recipe: recipe.segment.made_by == "adapt",
 )
 PREDICT = Stage(
     "predict",
     predict,
-    needs=(REFINE, SEGMENT),
+    needs=(REFINE, SEGMENT, ADAPT),
     outputs=("predictions", "fused"),
     costs=costs.Predict(),
     each=("fused/{}.png", "predictions/{}.png"),
@@ -171,7 +164,9 @@ REPORT = Stage(
     alone=True,
 )
 
-STAGES = {stage.name: stage for stage in (CHECK, CLASSIFY, SEED, AFFINITY, REFINE, SEGMENT, PREDICT, EVALUATE, REPORT)}
+STAGES = {
+    stage.name: stage for stage in (CHECK, CLASSIFY, SEED, AFFINITY, REFINE, SEGMENT, ADAPT, PREDICT, EVALUATE, REPORT)
+}
 
 
 def stages_of(recipe: Recipe) -> list[Stage]:

@@ -12,6 +12,7 @@ masks/ID.png      pseudo-mask, 255 undecided;  masks/ID.npz  keys, scores;  mask
 scores/ID.npz     keys, scores before the dense CRF (only for the refiner crf)
 confident/ID.png  1 where the mask is to be trusted
 segment/          model.safetensors, checkpoint.safetensors, metrics.jsonl, summary.json
+adapt/            the same after corrections, without summary.json
 predictions/ID.png
 fused/ID.png      mask and segmentation model together, limited to the image's tags
 evaluation.json   report.html   model_card.md

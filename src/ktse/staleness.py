@@ -29,6 +29,7 @@ class Extent:
         classes: number of classes.
         pixels: of all images.
         tagged_pixels: the same, each image counted once for each of its tags.
+        long_side: pixels of the longer side of a typical image; 0: not known yet.
     """
 
     images: int
@@ -36,6 +37,7 @@ class Extent:
     classes: int
     pixels: int
     tagged_pixels: int
+    long_side: int = 0
 
     def bounded(self, most: int) -> float:
         """Tagged pixels of scores, which are kept for at most so many pixels of an image; all are alike."""
@@ -89,8 +91,7 @@ class Stage:
         last: the file that it writes last; empty where there is no such file.
         each: the files that it writes for each image.
         given: what it is made from besides settings and stages: a name, and how a job opens it.
-        random: random choices decide its result.
-        trained: it takes hours, so that its former result goes only when the new training has begun.
+        trained: random choices decide its result, and its former one goes only when the new training has begun.
         alone: the first of many processes does it, while the others wait.
         measures: it takes whatever is there of what it needs.
         layout: raised when the form of its files changes, so that an older result counts as stale.
@@ -106,7 +107,6 @@ class Stage:
     last: str = ""
     each: tuple[str, ...] = ()
     given: tuple[str, Callable[[Any], Any]] | None = None
-    random: bool = False
     trained: bool = False
     alone: bool = False
     measures: bool = False
@@ -118,11 +118,16 @@ class Stage:
         """The settings that change its result, by dotted name; none for a stage without settings."""
         found = to_dict(getattr(recipe, self.name)) if hasattr(recipe, self.name) else {}
         found = flat({name: value for name, value in found.items() if name not in IRRELEVANT}, self.name)
-        return found | ({"compute.random_seed": recipe.compute.random_seed} if self.random else {})
+        return found | ({"compute.random_seed": recipe.compute.random_seed} if self.trained else {})
 
     def needed(self, recipe: Recipe) -> tuple[Stage, ...]:
         """The stages that it reads from in a run with this recipe."""
         return tuple(stage for stage in self.needs if stage.wanted(recipe))
+
+
+def training(name: str, do: Callable[[Any], None], **more: Any) -> Stage:
+    """A stage that trains a network, which is in its folder and is what it writes last."""
+    return Stage(name, do, outputs=(name,), last=f"{name}/model.safetensors", trained=True, **more)
 
 
 def short_hash(made_from: Mapping[str, Any]) -> str:

@@ -16,7 +16,15 @@ from PIL import Image
 
 import ktse
 from ktse import pipeline
-from ktse.checking.in_advance import check_disk, disk_need, in_memory, memory_need, seconds_need
+from ktse.checking.in_advance import (
+    check_disk,
+    detail,
+    disk_need,
+    in_memory,
+    memory_need,
+    seconds_need,
+    smallest_object,
+)
 from ktse.checking.in_advance import maps_need as need_of
 from ktse.errors import RunError
 from ktse.pipeline import stages_of
@@ -30,6 +38,9 @@ TINY = {
     "seed.scales": [0.5], "predict.scales": [0.5],
     "refine.method": ["irn"],
 }  # fmt: skip
+
+
+SEEN = Extent(6, 5, 3, 6 * 500 * 375, 12 * 500 * 375, 500)
 
 
 def maps_need(images: int, classes: int, pixels: int, tagged_pixels: int, recipe: Recipe) -> dict[str, int]:
@@ -141,11 +152,15 @@ def test_what_is_there_already_counts(tmp_path: Path, free: Callable[[int], None
 def test_a_run_says_it_once_and_a_finished_one_does_not(
     finished: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    log = finished.path("log.txt").read_text()
+    assert log.count("of disk;") == log.count(detail(smallest_object(SEEN, finished.read_recipe()), 500)) == 1
     ktse.run(
         finished.read_recipe().data.images, tags=finished.read_recipe().data.tags, out=finished.root, recipe="demo",
         weights="none", settings=TINY,
     )  # fmt: skip
-    assert "of disk" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "of disk" not in said
+    assert "usually lost" not in said
 
 
 def test_a_run_without_room_is_refused_before_training(
@@ -173,11 +188,14 @@ def test_check_says_it_for_a_recipe(finished: RunFolder) -> None:
     ]
     said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert said.returncode == 0, said.stderr
-    assert "disk: a run will keep about" in " ".join((said.stdout + said.stderr).split())
+    text = " ".join((said.stdout + said.stderr).split())
+    assert "disk: a run will keep about" in text
+    assert f"detail: {detail(8, 500)}" in text  # two cells of 8 pixels at twice the image's size
     plain = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, timeout=100)
     need = json.loads(plain.stdout)["disk"]
     assert need.keys() == {"seeds", "masks", "confident", "predictions", "affinity"}
     assert json.loads(plain.stdout)["seconds"] > 0
+    assert json.loads(plain.stdout)["smallest"] == 8
     assert "memory: at its peak a run will take about" in " ".join((said.stdout + said.stderr).split())
     assert json.loads(plain.stdout)["memory"] > 10**10  # a batch of ResNet-38 at 448 pixels, three passes
 
@@ -199,6 +217,22 @@ def test_scores_of_large_images_do_not_grow_with_them(monkeypatch: pytest.Monkey
     assert large["confident"] > 10 * small["confident"]
     monkeypatch.setattr("ktse.stages.costs.SEED_PIXELS", 8192**2)
     assert maps_need(10, 3, 10 * 8192**2, 20 * 8192**2, Recipe())["seeds"] > 50 * large["seeds"]
+
+
+@pytest.mark.parametrize(
+    ("side", "settings", "smallest"),
+    [
+        (360, {}, 20),  # two cells of 16 pixels, seen at 1.5 x 384 = 576
+        (360, {"seed.scales": [1.0]}, 30),
+        (360, {"seed.scales": [2.0], "classify.levels": 3}, 8),  # the third level has a stride of 8
+        (3600, {}, 200),
+        (3600, {"seed.long_side": 0}, 65),  # its own size, but no more than a megapixel, 1.5 times as large
+        (0, {}, 0),  # before check
+    ],
+)
+def test_the_smallest_object_follows_from_the_settings(side: int, settings: dict[str, object], smallest: int) -> None:
+    pixels = 100 * side * side * 3 // 4
+    assert smallest_object(Extent(100, 90, 3, pixels, pixels, side), load_recipe("fast", settings)) == smallest
 
 
 def test_memory_grows_with_batch_and_crop_and_names_what_to_lower() -> None:

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ktse.errors import RecipeError
-from ktse.models.backbone import Backbone, part_of_network
+from ktse.models.backbone import Backbone, finest_stride, part_of_network
 from ktse.models.cam_head import CamHead, CamNetwork
 from ktse.models.segmenter import Segmenter
 from ktse.models.weights import save_tensors
@@ -55,7 +55,13 @@ def test_the_map_has_the_output_stride_and_the_channels_that_were_asked_for(name
 
 @pytest.mark.parametrize(
     ("name", "stride"),
-    [("vgg11_bn", 4), ("resnet38d", 4), ("vit_tiny_patch16_224", 8), ("densenet121", 16), ("no_such_model", 16)],
+    [
+        ("vgg11_bn", 4),
+        ("resnet38d", 4),
+        ("swin_tiny_patch4_window7_224", 16),
+        ("densenet121", 16),
+        ("no_such_model", 16),
+    ],
 )
 def test_a_model_that_cannot_be_built_so_is_a_recipe_error(name, stride):
     with pytest.raises(RecipeError, match=name) as caught:
@@ -208,7 +214,10 @@ def test_a_cam_network_of_an_earlier_run_starts_backbone_and_encoder(tmp_path):
     network.head.load_state_dict(head)
 
 
-@pytest.mark.parametrize(("name", "stride"), [("mobilenetv3_small_050", 16), ("vit_tiny_patch16_224", 16)])
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [("mobilenetv3_small_050", 16), ("vit_tiny_patch16_224", 16), ("vit_small_patch14_reg4_dinov2", 16)],
+)
 def test_a_model_without_its_last_layer_starts_from_an_earlier_run_too(tmp_path, name, stride):
     torch.manual_seed(5)
     backbone = Backbone(name, stride, "none")
@@ -244,6 +253,30 @@ def test_several_levels_are_normalised_and_joined_at_the_finest_size(name, strid
     first = features[:, : channels[0]]
     torch.testing.assert_close(first.mean(dim=1), torch.zeros_like(first[:, 0]), atol=1e-3, rtol=0)
     torch.testing.assert_close(first.std(dim=1, correction=0), torch.ones_like(first[:, 0]), atol=2e-2, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "stride", "grid"),
+    [
+        ("test_vit2", 16, (5, 7)),  # a class token and a register are no cells
+        ("test_vit2", 8, (10, 13)),
+        ("vit_small_patch14_reg4_dinov2", 16, (5, 7)),  # a patch of 14 pixels covers 16
+    ],
+)
+def test_a_plain_transformer_sees_whole_patches_and_no_padding(name, stride, grid):
+    torch.manual_seed(3)
+    backbone = Backbone(name, stride, "none", frozen_stages=-1, levels=2)
+    inner = backbone.model.model
+    torch.nn.init.zeros_(inner.pos_embed)
+    torch.nn.init.normal_(inner.patch_embed.proj.bias)
+    for block in inner.blocks:  # no token learns of another one
+        torch.nn.init.zeros_(block.attn.proj.weight)
+    with torch.no_grad():
+        levels = backbone.levels_of(torch.ones(1, 3, 74, 100))
+    for level in levels:
+        assert level.shape == (1, inner.embed_dim, *grid)
+        torch.testing.assert_close(level, level[..., :1, :1].expand_as(level), atol=1e-4, rtol=0)
+    assert finest_stride(name, stride, 2) == stride
 
 
 def test_one_level_is_the_whole_model_s_last_map():

@@ -128,16 +128,16 @@ def test_a_person_corrects_a_mask_and_it_is_there_after_a_kill(page: Any, review
         page.keyboard.press("a")  # the mask is not in sight
         playwright.expect(page.locator("#hint")).to_contain_text("This is the mask that you accept")
         page.keyboard.press("a")
-        playwright.expect(page.locator("#name")).to_have_text("park/003")  # the next one
+        playwright.expect(page.locator("#name")).to_have_text("beach/001")  # the next one
         assert (read_label_map(accepted) == painted).all()
         assert not draft.exists()
         loaded(page)
         page.keyboard.press("r")
-        playwright.expect(page.locator("#name")).to_have_text("beach/001")
+        playwright.expect(page.locator("#name")).to_have_text("park/003")
         page.keyboard.press("Escape")
         playwright.expect(page.locator("#states")).to_contain_text("corrected 1")
         playwright.expect(page.locator("#states")).to_contain_text("rejected 1")
-        playwright.expect(page.locator(".tile .id").first).to_contain_text("beach/001")  # what is left to decide
+        playwright.expect(page.locator(".tile .id").first).to_contain_text("park/003")  # what is left to decide
         page.locator("#learn summary").click()
         command = page.locator("#command").inner_text()
         assert command.endswith(f"--corrections {reviewed.path('corrections')}")
@@ -249,18 +249,18 @@ def test_no_picture_is_shown_over_another_image(page: Any, reviewed: RunFolder) 
     with served(reviewed) as (_, address):
         open_image(page, address, NAMES[1])
         late: list[Any] = []
-        page.route("**/api/photo?id=park*", lambda route: late.append(route))
-        page.keyboard.press("n")  # park/003, whose photo does not come yet
-        playwright.expect(page.locator("#name")).to_have_text("park/003")
+        page.route("**/api/photo?id=beach%2F001*", lambda route: late.append(route))
+        page.keyboard.press("n")  # beach/001, whose photo does not come yet
+        playwright.expect(page.locator("#name")).to_have_text("beach/001")
         assert colour(page) == (0, 0, 0)  # nothing of the image before
         page.keyboard.press("n")
-        playwright.expect(page.locator("#name")).to_have_text("beach/001")
+        playwright.expect(page.locator("#name")).to_have_text("park/003")
         loaded(page)
         for route in late:
             route.continue_()
         page.wait_for_timeout(300)
         page.keyboard.press("p")
-        assert np.abs(np.subtract(colour(page), COLOURS[0])).max() < 12
+        assert np.abs(np.subtract(colour(page), COLOURS[2])).max() < 12
         for _ in range(12):
             page.keyboard.press("ArrowLeft")
             page.keyboard.press("ArrowRight")
@@ -326,3 +326,20 @@ def test_nothing_is_wider_than_the_window(browser: Any, reviewed: RunFolder, wid
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
     page.close()
+
+
+def test_a_tag_is_corrected(page: Any, reviewed: RunFolder) -> None:
+    with served(reviewed) as (_, address):
+        open_image(page, address, "beach/001")
+        chosen = page.locator("#classes [data-label]")
+        assert chosen.all_inner_texts()[0].startswith("dog")
+        page.get_by_label("Take away the tag dog").click()
+        until(page, lambda: chosen.all_inner_texts()[0].startswith("ball"))
+        until(page, lambda: page.locator("#saved").inner_text().startswith("Saved"))
+        assert not (read_label_map(reviewed.path("corrections", ".drafts", "beach", "001.png")) == 1).any()
+        page.get_by_role("button", name="Undo", exact=True).click()
+        until(page, lambda: chosen.all_inner_texts()[0].startswith("dog"))
+        until(page, lambda: not list(reviewed.path("corrections").rglob("*.png")))
+        page.get_by_label("Add a tag").wait_for(state="detached")  # the image has both
+        page.keyboard.press("Escape")
+        page.locator("#learn-count").get_by_text("The tags of 1 image are changed").wait_for()

@@ -67,12 +67,12 @@ def test_the_page_and_its_parts_come_from_the_package(client: TestClient) -> Non
 
 def test_the_list_begins_with_what_needs_a_look(client: TestClient) -> None:
     run = client.get("/api/run").json()
-    assert [image["id"] for image in run["images"]] == ["beach/002", "park/003", "beach/001", "none"]
+    assert [image["id"] for image in run["images"]] == ["beach/002", "beach/001", "park/003", "none"]
     assert [one["name"] for one in run["classes"]] == ["dog", "ball"]
     first = run["images"][0]
     assert first == {
         "id": "beach/002", "tags": [1], "confidence": 0.2, "kept_out": False, "state": "open", "revision": 0,
-        "draft": False, "notes": [],
+        "draft": False, "retagged": False, "notes": [],
     }  # fmt: skip
 
 

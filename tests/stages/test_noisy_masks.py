@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-import ktse.stages.segment as module
+import ktse.stages.segment_task as tasks
 from drawn_scenes import HERE
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections, open_corrections
@@ -30,7 +30,7 @@ from ktse.segmentation.learner import Learner
 from ktse.segmentation.soundness import contrast
 from ktse.stages.masked_images import NoisyBatch, NoisyMasks, collate_noisy
 from ktse.stages.refine import refine
-from ktse.stages.segment import load_model, segment
+from ktse.stages.segment import START, WENT_BACK, load_model, segment
 
 RECIPE = SegmentRecipe(
     architecture="unet", encoder="resnet10t", weights="none", batch_norm="trained", epochs=3, batch_size=4,
@@ -117,10 +117,10 @@ def test_a_batch_stacks_views_labels_and_trust(masks: RunFolder, data: TaggedIma
         assert torch.equal(batch.label[number], sample.label) and torch.equal(batch.trust[number], sample.trust)
 
 
-def a_task(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe) -> module.SegmentTask:
+def a_task(run: RunFolder, data: TaggedImages, recipe: SegmentRecipe) -> tasks.SegmentTask:
     count = 2 if recipe.method == "beco" else 1
     networks = [Segmenter("unet", "resnet10t", len(data.classes), "none") for _ in range(count)]
-    return module.SegmentTask(run, data, recipe, Learner(networks), Corrections(), HERE)
+    return tasks.SegmentTask(run, data, recipe, Learner(networks), Corrections(), HERE)
 
 
 def test_one_network_learns_by_the_usual_cross_entropy(masks: RunFolder, data: TaggedImages) -> None:
@@ -128,7 +128,7 @@ def test_one_network_learns_by_the_usual_cross_entropy(masks: RunFolder, data: T
     task, view = a_task(masks, data, RECIPE), torch.randn(3, 3, 32, 32)
     label = torch.randint(0, len(data.classes) + 1, (3, 32, 32))
     label[0, :3], label[2] = 255, 255
-    state = module.State()
+    state = tasks.State()
     task.module.eval()
     terms = task.losses(task.module, NoisyBatch((view,), label, label), {"cross_entropy": 1.0}, state)
     (logits,) = task.module((view,))
@@ -141,7 +141,7 @@ def test_nothing_to_learn_is_zero_and_has_a_gradient(masks: RunFolder, data: Tag
     task = a_task(masks, data, OPTIONS[option])
     views = tuple(torch.randn(2, 3, 32, 32) for _ in task.learner.networks)
     nothing = torch.full((2, 32, 32), 255)  # padding alone
-    terms = task.losses(task.module, NoisyBatch(views, nothing, nothing), ONE, module.State())
+    terms = task.losses(task.module, NoisyBatch(views, nothing, nothing), ONE, tasks.State())
     torch.stack(list(terms.values())).sum().backward()
     assert all(value.item() == 0 for value in terms.values())
     found = [parameter.grad for parameter in task.module.parameters() if parameter.grad is not None]
@@ -154,26 +154,26 @@ def weights_of(run: RunFolder) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("option", ["single", "beco", "head"])
 def test_an_interrupted_training_ends_like_an_uninterrupted_one(
-    masks: RunFolder, data: TaggedImages, corrections: Corrections, option: str, monkeypatch: pytest.MonkeyPatch
+    masks: RunFolder, data: TaggedImages, option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = OPTIONS[option]
-    segment(masks, data, recipe, corrections, HERE)
+    segment(masks, data, recipe, HERE)
     expected = weights_of(masks)
     log = masks.path("segment", "metrics.jsonl").read_text()
     masks.path("segment").rename(masks.path("first"))
-    losses, seen = module.SegmentTask.losses, []
+    losses, seen = tasks.SegmentTask.losses, []
 
-    def stop_in_the_middle(self: module.SegmentTask, *arguments: object) -> dict[str, Tensor]:
+    def stop_in_the_middle(self: tasks.SegmentTask, *arguments: object) -> dict[str, Tensor]:
         seen.append(1)
         if len(seen) == 5:
             os.kill(os.getpid(), signal.SIGINT)
         return losses(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module.SegmentTask, "losses", stop_in_the_middle)
+    monkeypatch.setattr(tasks.SegmentTask, "losses", stop_in_the_middle)
     with pytest.raises(KeyboardInterrupt):
-        segment(masks, data, recipe, corrections, HERE)
+        segment(masks, data, recipe, HERE)
     assert not masks.path("segment", "model.safetensors").exists()
-    segment(masks, data, recipe, corrections, HERE)
+    segment(masks, data, recipe, HERE)
     found = weights_of(masks)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[key], expected[key]) for key in expected)
@@ -204,7 +204,7 @@ def test_the_learning_rate_falls_to_its_end(masks: RunFolder, data: TaggedImages
     recipe = replace(RECIPE, lr=0.01, end_lr=1e-5, epochs=100)
     task = a_task(masks, data, recipe)
     for epoch in (0, 40, 99):
-        plan = task.plan(module.State(epoch=epoch))
+        plan = task.plan(tasks.State(epoch=epoch))
         assert plan is not None
         for progress in (0.0, 0.5, 1.0):
             share = (epoch + progress) / 100
@@ -216,7 +216,7 @@ def test_a_model_that_labels_nothing_is_said_to_be_of_no_use(
     masks: RunFolder, data: TaggedImages, label: int, useless: bool,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    def always(task: module.SegmentTask, *_: object, **__: object) -> None:
+    def always(task: tasks.SegmentTask, *_: object, **__: object) -> None:
         (network,) = task.learner.networks
         head = [child for child in network.modules() if isinstance(child, torch.nn.Conv2d)][-1]
         with torch.no_grad():
@@ -233,7 +233,7 @@ def test_a_model_that_labels_nothing_is_said_to_be_of_no_use(
     assert 0 <= summary["agreement"] <= 1 and summary["repeated"] == 0
 
 
-def kill(task: module.SegmentTask) -> None:
+def kill(task: tasks.SegmentTask) -> None:
     """Leave the encoder's deepest features the same for all images, as one step that is too large can."""
     (network,) = task.learner.networks
     (last,) = [child for name, child in network.encoder.named_modules() if name.endswith("layer4.0.bn2")]
@@ -250,22 +250,22 @@ def test_an_encoder_that_died_starts_again_at_a_lower_rate(
     deaths: int, retries: int,
 ) -> None:  # fmt: skip
     rates: list[float] = []
-    whole = module.SegmentTask.end_epoch
+    whole = tasks.SegmentTask.end_epoch
 
-    def fatal(task: module.SegmentTask, state: module.State) -> module.EpochEnd:
+    def fatal(task: tasks.SegmentTask, state: tasks.State) -> tasks.EpochEnd:
         plan = task.plan(state)
         rates.append(plan.lr(0) if plan else 0.0)
         return whole(task, state)
 
-    watch = module.SegmentTask.watch
+    watch = tasks.SegmentTask.watch
 
-    def first_look(task: module.SegmentTask, state: module.State) -> None:
+    def first_look(task: tasks.SegmentTask, state: tasks.State) -> None:
         if state.epoch == 2 and state.memory.get("repeated", 0) < deaths:
             kill(task)
         watch(task, state)
 
-    monkeypatch.setattr(module.SegmentTask, "watch", first_look)
-    monkeypatch.setattr(module.SegmentTask, "end_epoch", fatal)
+    monkeypatch.setattr(tasks.SegmentTask, "watch", first_look)
+    monkeypatch.setattr(tasks.SegmentTask, "end_epoch", fatal)
     recipe = replace(RECIPE, retries=retries)
     if deaths > retries:
         with pytest.raises(CollapseError, match=r"collapsed in epoch 2: .* 0\.0% of its strength left"):
@@ -276,9 +276,9 @@ def test_an_encoder_that_died_starts_again_at_a_lower_rate(
     assert f"learning rate times {0.25**deaths:g}" in capsys.readouterr().err
     assert rates[-RECIPE.epochs] == pytest.approx(rates[0] * 0.25**deaths)
     assert json.loads(masks.path("segment", "summary.json").read_text())["repeated"] == deaths
-    assert not masks.path("segment", module.START).exists()
+    assert not masks.path("segment", START).exists()
     events = [json.loads(line) for line in masks.path("segment", "metrics.jsonl").read_text().splitlines()]
-    assert sum(module.WENT_BACK in line.get("event", "") for line in events) == deaths
+    assert sum(WENT_BACK in line.get("event", "") for line in events) == deaths
     model, _ = load_model(masks.path("segment", "model.safetensors"))
     assert contrast(model.deepest(torch.randn(2, 3, 64, 64))) > 0.01
 
@@ -286,14 +286,14 @@ def test_an_encoder_that_died_starts_again_at_a_lower_rate(
 def test_a_result_that_is_no_number_is_not_written(
     masks: RunFolder, data: TaggedImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = module.Learner.result
+    whole = Learner.result
 
-    def poisoned(learner: module.Learner) -> Segmenter | SegmenterPair:
+    def poisoned(learner: Learner) -> Segmenter | SegmenterPair:
         result = whole(learner)
         next(iter(result.parameters())).data.fill_(torch.nan)
         return result
 
-    monkeypatch.setattr(module.Learner, "result", poisoned)
+    monkeypatch.setattr(Learner, "result", poisoned)
     with pytest.raises(CollapseError, match="weight holds NaN or infinite values"):
         segment(masks, data, replace(RECIPE, retries=0), compute=HERE)
     assert not masks.path("segment", "model.safetensors").exists()
@@ -301,6 +301,6 @@ def test_a_result_that_is_no_number_is_not_written(
 
 
 def test_blank_images_are_no_collapse(masks: RunFolder, data: TaggedImages, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "contrast", lambda features: 0.0)
+    monkeypatch.setattr(tasks, "contrast", lambda features: 0.0)
     segment(masks, data, replace(RECIPE, retries=0), compute=HERE)
     assert masks.path("segment", "model.safetensors").exists()

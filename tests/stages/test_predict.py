@@ -13,6 +13,7 @@ from drawn_scenes import HERE
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections, open_corrections
 from ktse.files import read_json, read_label_map, read_npz, write_label_map, write_npz
+from ktse.models.backbone import Backbone
 from ktse.models.segmenter import Segmenter, describe
 from ktse.models.weights import save_tensors
 from ktse.prediction.predictor import Predictor
@@ -21,8 +22,9 @@ from ktse.refinement.cutting import enlarge
 from ktse.run_folder import RunFolder
 from ktse.segmentation.fusion import fuse
 from ktse.stages.fused import WEIGHTS
-from ktse.stages.predict import TorchModel, predict
+from ktse.stages.predict import TorchModel, predict, run_predictor
 from ktse.stages.refine import refine
+from ktse.stages.segment import segment
 
 RECIPE = PredictRecipe(flip=False, fuse=0.4)
 
@@ -130,3 +132,27 @@ def test_only_a_model_that_knows_something_gets_a_say(
     assert (summary["weight"] > 0.1) if right else (summary["weight"] <= 0.1)
     best = max(summary["explained"], key=lambda weight: summary["explained"][weight])
     assert summary["weight"] == float(best)
+
+
+def test_what_a_frozen_backbone_has_seen_is_not_looked_at_again(
+    masks: RunFolder, data: TaggedImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = SegmentRecipe(
+        architecture="head", encoder="resnet10t", weights="none", frozen_stages=-1, epochs=2, batch_size=4,
+        long_side=(96, 96), lr=0.004, head_lr=1.0,
+    )  # fmt: skip
+    segment(masks, data, how, HERE)
+    model, recipe = masks.path("segment", "model.safetensors"), PredictRecipe(flip=False, long_side=96)
+    kept, read = run_predictor(masks, data, model, recipe, how, HERE)
+    anew, plain = run_predictor(masks, data, model, replace(recipe, scales=(1.0, 1.0)), how, HERE)
+    looked: list[int] = []
+    levels_of = Backbone.levels_of
+    monkeypatch.setattr(Backbone, "levels_of", lambda self, image: looked.append(1) or levels_of(self, image))
+    for index in range(len(data)):
+        found = kept.predict(read(index, 0), probabilities=True).probabilities
+        assert bool(looked) == bool(data.validation[index])  # of these, training has kept nothing
+        looked.clear()
+        expected = anew.predict(plain(index, 0), probabilities=True).probabilities
+        assert found is not None and expected is not None and looked
+        assert np.abs(found - expected).mean() < 0.03
+        looked.clear()

@@ -20,7 +20,7 @@ from ktse.errors import CollapseError
 from ktse.models.weights import save_tensors
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import alone, own_cores, world_size
-from ktse.training.batches import epoch_batches, make_loader, share_of, with_strong
+from ktse.training.batches import epoch_batches, make_loader, mostly, share_of
 from ktse.training.loop import fit, go_back
 from ktse.training.task import EpochEnd, EpochPlan, State, parameter_groups, poly
 
@@ -270,14 +270,13 @@ def test_runs_apart_share_the_cores_and_train_on_one_device_each(monkeypatch: py
     assert world_size() == 8
 
 
-@given(st.integers(0, 40), st.integers(0, 10), st.floats(0, 0.9))
-def test_strong_images_make_up_their_share_and_none_is_lost(weak: int, strong: int, share: float) -> None:
-    images = list(range(weak + strong))
-    found = with_strong(images, set(range(strong)), share)
-    assert set(found) == set(images)
-    assert [image for image in found if image >= strong] == images[strong:]
-    repeated = len(found) - weak
-    if strong and weak and repeated > strong:  # as near to the share as whole images can be
-        assert abs(repeated - share / (1 - share) * weak) <= 0.5
-    counts = [found.count(image) for image in range(strong)]
-    assert not counts or max(counts) - min(counts) <= 1
+@given(st.integers(0, 40), st.integers(1, 10), st.floats(0, 1), st.integers(1, 99))
+def test_strong_images_make_up_their_share(weak: int, strong: int, share: float, count: int) -> None:
+    found = mostly(list(range(strong)), list(range(strong, strong + weak)), share, count, 0)
+    assert len(found) == count and set(found) <= set(range(strong + weak))
+    of_strong = sum(image < strong for image in found)
+    assert of_strong == (round(share * count) if weak else count)
+    for kind, all_of_it in ((range(strong), of_strong), (range(strong, strong + weak), count - of_strong)):
+        counts = [found.count(image) for image in kind]
+        assert sum(counts) == all_of_it
+        assert not counts or max(counts) - min(counts) <= 1

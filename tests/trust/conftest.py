@@ -16,10 +16,13 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     import segmentation_models_pytorch  # noqa: F401 (so that no copy of this process has to load it)
 
     import ktse.reporting.page
+    import ktse.stages.adapt
     import ktse.stages.predict
     import ktse.stages.refine
-    import ktse.stages.seed  # noqa: F401
+    import ktse.stages.seed
 
+    # So that it is soon done.
+    ktse.stages.adapt.STEPS = 1
     return Workshop(tmp_path_factory.mktemp("trust"))
 
 

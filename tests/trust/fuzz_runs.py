@@ -122,7 +122,7 @@ class Journal(Parser):
     file = "corrections/journal.jsonl"
 
     def prepare(self) -> None:
-        from ktse.reviewing.corrections import EditLayer
+        from ktse.data.edit_layer import EditLayer
 
         if not self.path.is_file():
             layer = EditLayer(self.path.parent, ["a", "b"])
@@ -139,7 +139,7 @@ class Journal(Parser):
         return b"\n".join(lines) + b"\n"
 
     def parse(self) -> None:
-        from ktse.reviewing.corrections import EditLayer
+        from ktse.data.edit_layer import EditLayer
 
         layer = EditLayer(self.path.parent, ["a", "b"])
         entry = layer.entry("a")

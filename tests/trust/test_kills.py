@@ -30,31 +30,18 @@ def chosen(total: int, count: int) -> list[int]:
     return sorted({1 + round(number * (total - 1) / max(1, count - 1)) for number in range(min(count, total))})
 
 
-def test_killed_at_a_write(workshop: Workshop, report: Report) -> None:
+@pytest.mark.parametrize(("what", "powerless", "count"), [("killed", False, 60), ("power lost", True, 40)])
+def test_at_a_write(workshop: Workshop, report: Report, what: str, powerless: bool, count: int) -> None:
     total, bad = events(workshop), {}
-    moments = chosen(total, amount(60))
+    moments = chosen(total, amount(count))
     for moment in moments:
         workshop.clear()
-        disk = Disk(workshop.run, moment, False, random.Random(moment))
+        disk = Disk(workshop.run, moment, powerless, random.Random(moment))
         assert workshop.do(workshop.words(), disk=disk) == SWITCHED_OFF
         if wrong := workshop.recovers():
             bad[moment] = wrong
             report(f"moment {moment}: {wrong}")
-    report(f"killed at {len(moments)} of {total} moments around writes: {len(bad)} lost or wrong")
-    assert not bad
-
-
-def test_power_is_lost(workshop: Workshop, report: Report) -> None:
-    total, bad = events(workshop), {}
-    moments = chosen(total, amount(40))
-    for moment in moments:
-        workshop.clear()
-        disk = Disk(workshop.run, moment, True, random.Random(moment))
-        assert workshop.do(workshop.words(), disk=disk) == SWITCHED_OFF
-        if wrong := workshop.recovers():
-            bad[moment] = wrong
-            report(f"moment {moment}: {wrong}")
-    report(f"power lost at {len(moments)} of {total} moments: {len(bad)} lost or wrong")
+    report(f"{what} at {len(moments)} of {total} moments around writes: {len(bad)} lost or wrong")
     assert not bad
 
 

@@ -49,7 +49,8 @@ class Workshop:
     def words(self, random_seed: int = 3, *more: str) -> list[str]:
         """The command that makes the run, or goes on with it."""
         given = ["run", str(self.scenes / "images"), "--tags", str(self.scenes / "tags.csv")]
-        given += ["--masks", str(self.scenes / "masks"), "--out", str(self.run), *SETTINGS]
+        given += ["--masks", str(self.scenes / "masks"), "--corrections", str(self.scenes / "masks")]
+        given += ["--out", str(self.run), *SETTINGS]
         return [*given, "--compute.random_seed", str(random_seed), *more]
 
     def made(self, random_seed: int) -> Path:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import ktse
+from ktse.data.edit_layer import EditLayer, Entry
 from ktse.data.masks import open_corrections
 from ktse.data.open import open_data
 from ktse.errors import KtseError
 from ktse.files import read_label_map, write_label_map
-from ktse.reviewing.corrections import EditLayer, Entry
 from ktse.run_folder import RunFolder
 from ktse.runtime.lock import locked
 from reviewed_run import NAMES, SIZE

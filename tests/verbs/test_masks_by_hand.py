@@ -95,11 +95,13 @@ def test_corrected_masks_are_learned_from_and_a_changed_one_repeats_what_follows
 ) -> None:
     fixed = tmp_path / "fixed"
     before = (own_run / "manifest.json").read_text(), (own_run / "recipe.yaml").read_text()
+    none = ktse("adapt", own_run)
+    assert none.returncode == 1 and "has no adapt" in none.stderr
     fixed.mkdir()
     Image.new("L", (7, 9)).save(fixed / "0003.png")
     Image.new("L", Image.open(drawings / "images" / "0004.jpg").size, 77).save(fixed / "0004.png")
     Image.new("L", (96, 80)).save(fixed / "stranger.png")
-    wrong = ktse("segment", own_run, "--corrections", fixed)
+    wrong = ktse("adapt", own_run, "--corrections", fixed)
     assert wrong.returncode == 1
     for part in ("0003.png: 7x9 pixels", "0004.png: values [77]", "the image 'stranger'"):
         assert part in wrong.stderr
@@ -112,14 +114,14 @@ def test_corrected_masks_are_learned_from_and_a_changed_one_repeats_what_follows
     ]
     shutil.copy(drawings / "masks" / f"{names[0]}.png", fixed)
     monkeypatch.chdir(tmp_path)
-    done = ktse("segment", own_run, "--corrections", "fixed")
+    done = ktse("adapt", own_run, "--corrections", "fixed")
     assert done.returncode == 0, done.stderr
     assert "1 corrected mask\n" in done.stderr
     monkeypatch.chdir(own_run)  # the folder is found from anywhere
-    assert "segment: done already" in ktse("segment", own_run).stderr
+    assert "adapt: done already" in ktse("adapt", own_run).stderr
     shutil.copy(drawings / "masks" / f"{names[1]}.png", fixed)
     again = ktse(*whole(drawings, own_run), "--corrections", fixed)
     assert again.returncode == 0, again.stderr
-    assert "2 corrected masks" in again.stderr and "seed: done already" in again.stderr
+    assert "2 corrected masks" in again.stderr and "segment: done already" in again.stderr
     assert "predict: done already" not in again.stderr
     assert "2 masks corrected by a person" in (own_run / "model_card.md").read_text()

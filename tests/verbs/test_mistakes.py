@@ -61,7 +61,7 @@ def test_mistakes_with_a_finished_run_are_messages_and_change_nothing(
             "is the run of other images",
         ),
         (["refine", own_run, "--refine.method", "[sam]", "--refine.sam_weights", tmp_path / "nosam"], "sam"),
-        (["segment", own_run, "--corrections", empty], "holds no PNG file"),
+        (["adapt", own_run, "--corrections", empty], "holds no PNG file"),
         (["export", own_run, "--format", "coco", "--out", tmp_path / "file" / "here"], "Not a directory"),
     ):
         done = ktse(*arguments)

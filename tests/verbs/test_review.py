@@ -92,7 +92,7 @@ def test_the_command_of_the_page_learns_from_what_was_accepted(own_run: Path) ->
     done = ktse(*shlex.split(how_to_learn(run, recipe))[1:])
     assert done.returncode == 0, done.stderr
     assert f"corrected masks: {len(taught)}\n" in done.stderr
-    assert "segment: done again, as the corrected masks" in done.stderr
+    assert f"adapt: {len(taught)} corrected masks" in done.stderr
     assert "refine: done already" in done.stderr
     assert f"to correct masks: ktse review {own_run}" in done.stderr
 

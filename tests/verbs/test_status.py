@@ -19,7 +19,7 @@ from ktse.pipeline import STAGES as RECORDS
 from ktse.recipe.load import load_recipe, to_dict
 from ktse.runtime.lock import locked
 
-STAGES = [name for name in RECORDS if name != "affinity"]
+STAGES = [name for name in RECORDS if name not in ("affinity", "adapt")]
 
 
 def empty(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

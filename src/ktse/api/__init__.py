@@ -1,10 +1,12 @@
 """The verbs, the same in Python (`ktse.run(...)`) and in the shell (`ktse run ...`)."""
 
-from ktse.api.results import export, import_masks, import_weights, load, predict, review, status, verify
-from ktse.api.stages import affinity, classify, evaluate, refine, report, seed, segment
+from ktse.api.results import accept, export, import_masks, import_weights, load, predict, review, status, verify
+from ktse.api.stages import adapt, affinity, classify, evaluate, refine, report, seed, segment
 from ktse.api.whole import check, demo, run
 
 __all__ = [
+    "accept",
+    "adapt",
     "affinity",
     "check",
     "classify",

@@ -14,6 +14,7 @@ from ktse.prediction.predictor import Predictor
 from ktse.run_folder import RunFolder
 from ktse.runtime.device import Device
 from ktse.runtime.log import recording
+from ktse.verbs.accept import Accepted, accept_masks
 from ktse.verbs.export import export_run
 from ktse.verbs.importing import import_into
 from ktse.verbs.predict import open_model, predict_new
@@ -87,6 +88,25 @@ def review(run: str | Path, *, port: int = 8350, no_browser: bool = False) -> Pa
         no_browser: print the address, and open no browser.
     """
     return review_run(Path(run), port, not no_browser)
+
+
+def accept(run: str | Path, *, risk: float = 0.1, iou: float = 0.5) -> Accepted:
+    """Accept masks unseen: the most confident ones, of which at most a share is expected to be bad.
+
+    What you have checked on the page says how good the others are, as far as the page drew it by chance. The masks are
+    marked as accepted by this command, not by you: nothing learns from them. The same again replaces the marks. Masks
+    of images that are kept out of training, or have no tag, are left alone.
+
+    Args:
+        run: run folder.
+        risk: share of the accepted masks that may be bad, above 0 and below 1.
+        iou: a mask is bad if its IoU, the mean over the classes that are in it or should be (background aside), is
+            below this; above 0, 1 at most.
+
+    Raises:
+        KtseError: too few masks were checked, or the page of the run is open.
+    """
+    return accept_masks(Path(run), risk, iou)
 
 
 def status(run: str | Path) -> Status:

@@ -48,19 +48,32 @@ def refine(
     return do_stage(pipeline.REFINE, run, with_setting("refine.calibrate", calibrate, settings), device)
 
 
-def segment(
-    run: str | Path, *, corrections: str | Path | None = None, device: Device = "auto", settings: Settings | None = None
-) -> RunFolder:
+def segment(run: str | Path, *, device: Device = "auto", settings: Settings | None = None) -> RunFolder:
     """Train the segmentation model on the masks of a run.
 
     Args:
         run: run folder.
-        corrections: folder of masks that you have corrected (named like those in the run's masks/), which the
-            segmentation model learns from in place of the run's own.
         device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe.
     """
-    return do_stage(pipeline.SEGMENT, run, with_setting("segment.corrections", corrections, settings), device)
+    return do_stage(pipeline.SEGMENT, run, settings, device)
+
+
+def adapt(
+    run: str | Path, *, corrections: str | Path | None = None, device: Device = "auto", settings: Settings | None = None
+) -> RunFolder:
+    """Let the segmentation model of a run learn from masks that you have corrected.
+
+    Args:
+        run: run folder.
+        corrections: folder of these masks, named like those in the run's masks/; without it, those of the last time.
+        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
+        settings: changes to the recipe.
+
+    Raises:
+        RecipeError: no corrections were ever given.
+    """
+    return do_stage(pipeline.ADAPT, run, with_setting("segment.corrections", corrections, settings), device)
 
 
 def evaluate(run: str | Path, *, masks: str | Path | None = None) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def run(
         masks: folder of true masks, or a COCO file, for measuring only.
         calibrate: folder of a handful of true masks that choose the background threshold; they are not measured with.
         corrections: folder of masks that you have corrected (named like those in the run's masks/), which the
-            segmentation model learns from in place of the run's own.
+            segmentation model learns from after the run's own.
         device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         skip_bad: leave out images that cannot be read, instead of stopping.
         settings: changes to the recipe, such as {"classify.epochs": 5}.

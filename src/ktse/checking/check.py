@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -30,6 +31,8 @@ class Checked:
         tagged_pixels: the same, each image counted once for each of its tags.
         content: hash of names, tags, split and content of all images, wherever they are and whenever they were written.
         seconds: that a run will take on this machine, if it stays as busy as it is; 0 if nobody asked.
+        smallest: pixels of the side of the smallest object that masks can show, in an image of median size; 0 if nobody
+            asked.
         memory: bytes that a run will take at its peak; 0 if nobody asked.
         memory_said: the same in words, with what there is.
         disk: bytes that a run will keep of all images, by folder of the run.
@@ -54,6 +57,7 @@ class Checked:
     tagged_pixels: int = 0
     content: str = ""
     seconds: int = 0
+    smallest: int = 0
     memory: int = 0
     memory_said: str = ""
     disk: dict[str, int] = field(default_factory=dict)
@@ -175,6 +179,11 @@ def _difference(data: TaggedImages, index: int, present: tuple[int, ...]) -> lis
 
     only = {"only in tags": names(tagged - shown), "only in mask": names(shown - tagged)}
     return [{"id": data.ids[index], **only}] if tagged != shown else []
+
+
+def typical_side(sizes: Mapping[str, Sequence[int]]) -> int:
+    """The longer side of an image of median size, in pixels; 0 where no image could be read."""
+    return max((middle for _, middle, _ in sizes.values()), default=0)
 
 
 def to_json(checked: Checked) -> dict[str, Any]:

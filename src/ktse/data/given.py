@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ktse.data.dataset import TaggedImages
+from ktse.data.edit_layer import only_tags, with_corrected_tags
 from ktse.data.masks import Calibration, Corrections, Truth, open_calibration, open_corrections, open_truth
 from ktse.data.open import open_data
 from ktse.recipe import Recipe
@@ -32,12 +33,13 @@ class Input:
 
     @cached_property
     def images(self) -> TaggedImages:
-        """Images and tags as they were given.
+        """Images and tags as they were given, or as a person has corrected the tags on the review page.
 
         Raises:
             DataError: they cannot be used.
         """
-        return open_data(self.recipe.data)
+        data, folder = open_data(self.recipe.data), self.recipe.segment.corrections
+        return with_corrected_tags(data, Path(folder)) if folder else data
 
     @cached_property
     def fingerprint(self) -> str:
@@ -72,4 +74,6 @@ class Input:
             DataError: they cannot be used.
         """
         folder = self.recipe.segment.corrections
-        return _shown(open_corrections(Path(folder), self.images)) if folder else Corrections()
+        if not folder or only_tags(Path(folder)):
+            return Corrections()
+        return _shown(open_corrections(Path(folder), self.images))

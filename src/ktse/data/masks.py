@@ -114,6 +114,10 @@ class Calibration(Masks):
 class Corrections(Masks):
     """Masks that a person has corrected: labels to learn from, which true masks for measuring never are."""
 
+    def only(self, names: Collection[str]) -> Corrections:
+        """Those of some images."""
+        return dataclasses.replace(self, paths={name: path for name, path in self.paths.items() if name in names})
+
 
 def open_truth(path: Path, data: TaggedImages) -> Truth:
     """Open true masks: a folder of PNG files, or a COCO file. Masks of other images are left aside.

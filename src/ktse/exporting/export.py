@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ktse.data.dataset import TaggedImages
 from ktse.errors import ExportError, KtseError
-from ktse.recipe import PredictRecipe
+from ktse.recipe import PredictRecipe, Recipe
 from ktse.run_folder import RunFolder
 
 MOST_PHOTOS = 32
@@ -63,15 +63,13 @@ def check_place(out: Path, form: str) -> None:
         raise ExportError(f"{out} is a file: give a folder")
 
 
-def export_model(
-    run: RunFolder, data: Callable[[], TaggedImages], recipe: PredictRecipe, out: Path, int8: bool
-) -> Path:
+def export_model(run: RunFolder, data: Callable[[], TaggedImages], recipe: Recipe, out: Path, int8: bool) -> Path:
     """Write the segmentation model of a run as ONNX; see `export_onnx`.
 
     Args:
         run: a run with a model.
         data: opens the run's images; where they are gone, the model is checked on noise.
-        recipe: how `ktse predict` applies the model.
+        recipe: its settings.
         out: the file.
         int8: quantise to eight bits.
 
@@ -83,7 +81,8 @@ def export_model(
         images = data()
         step = max(1, len(images) // MOST_PHOTOS)
         photos = [images.source(index) for index in range(0, len(images), step)[:MOST_PHOTOS]]
-    return export_file(run.own(run.path("segment", "model.safetensors")), recipe, out, photos, int8)
+    model = run.path(recipe.segment.made_by, "model.safetensors")
+    return export_file(run.own(model), recipe.predict, out, photos, int8)
 
 
 def export_file(

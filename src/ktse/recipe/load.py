@@ -20,6 +20,7 @@ from ktse.runtime.console import say_once
 RECIPES = [
     "demo",
     "fast",
+    "strong",
     "thorough",
     "voc12-official",
     "voc12",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from ktse.recipe.segment import SegmentRecipe
 from ktse.recipe.values import (
     AtLeastOne,
     BatchSize,
@@ -150,6 +151,12 @@ class PredictRecipe:
     """Also write the labels laid over each photo."""
     probabilities: Count = 0
     """Also write the probabilities of every n-th pixel in both directions; 0: none."""
+
+    def sees_as_trained(self, segment: SegmentRecipe) -> bool:
+        """Whether the model is given what it has seen in training: then features serve for both."""
+        once = self.scales == (1.0,) and not self.flip and self.merge == "mean"
+        side = segment.long_side[1]
+        return segment.on_features and once and self.long_side == side and not 0 < self.tile < side
 
     def conflicts(self) -> Iterator[tuple[str, str, bool]]:
         """Rules between settings."""

@@ -48,7 +48,7 @@ class SegmentRecipe:
     """One network ("single"), or two that teach each other where the masks are doubtful ("beco"); these are used
     together, at twice the cost."""
     corrections: Place = ""
-    """Folder of corrected masks, named like masks/ID.png; they take the place of the masks in training."""
+    """Folder of corrected masks, named like masks/ID.png, which the model learns from after the others."""
     beco: BecoRecipe = field(default_factory=BecoRecipe)
     """The co-training."""
     architecture: str = "deeplabv3plus"
@@ -96,6 +96,11 @@ class SegmentRecipe:
     def least_images(self) -> int:
         """Images of an epoch at least; fewer are each seen several times, which costs little on features."""
         return LEAST_IMAGES if self.on_features else 0
+
+    @property
+    def made_by(self) -> Literal["segment", "adapt"]:
+        """The stage that the model is of, and its folder."""
+        return "adapt" if self.corrections else "segment"
 
     def passes(self, images: int) -> int:
         """Epochs over so many images, after `most_images`; at least one."""

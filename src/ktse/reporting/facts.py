@@ -10,6 +10,7 @@ import numpy as np
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
+from ktse.quality.rest import rest_in_words
 from ktse.quality.verdict import Level, Verdict
 from ktse.recipe import Recipe
 from ktse.reporting import judgement, scores
@@ -36,6 +37,7 @@ class Facts:
         masks: masks/summary.json.
         model: segment/summary.json.
         verdict: None if the run was not judged yet.
+        rest: how good the masks probably are that nobody has checked, in words; empty if nobody has checked any.
         notes: warnings of all stages, each once, without those that are signs of the verdict.
     """
 
@@ -48,6 +50,7 @@ class Facts:
     masks: dict[str, Any]
     model: dict[str, Any]
     verdict: Verdict | None
+    rest: str
     notes: list[str]
 
     @property
@@ -134,4 +137,5 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Facts:
     if len(notes) > MOST_NOTES:
         more = many(len(notes) - MOST_NOTES, "more warning is", "more warnings are")
         notes[MOST_NOTES:] = [f"{more} in check.json and evaluation.json"]
-    return Facts(run, data, truth, run.read_recipe(), manifest, evaluation, masks, model, verdict, notes)
+    rest = rest_in_words(run, data)
+    return Facts(run, data, truth, run.read_recipe(), manifest, evaluation, masks, model, verdict, rest, notes)

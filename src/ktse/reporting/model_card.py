@@ -51,13 +51,14 @@ def content(facts: Facts) -> dict[str, Any]:
         for name, trained, apart in zip(data.classes, *counts, strict=True)
     ]
     prediction = facts.evaluation.get("prediction") or {}
+    model = run.path(recipe.segment.made_by, "model.safetensors")
     return {
         "facts": facts,
         "recipe": recipe,
         "judgement": facts.judgement,
         "classes": classes[:MOST_CLASSES],
         "rare": [entry for entry in classes if entry["training"] < FEW_IMAGES][:MOST_CLASSES],
-        "trained": run.path("segment", "model.safetensors").is_file(),
+        "trained": model.is_file(),
         "epochs": recipe.segment.passes(len(data.training)),
         "validation": int(data.validation.sum()),
         "untagged": int((~data.tags.any(axis=1)).sum()),
@@ -66,7 +67,7 @@ def content(facts: Facts) -> dict[str, Any]:
         "class_iou": list((prediction.get("iou") or {}).items())[:MOST_CLASSES],
         "tag_parts": scores.tag_splits(facts.evaluation),
         "licences": licences(recipe),
-        "noted_licence": _noted_licence(run.path("segment", "model.safetensors")),
+        "noted_licence": _noted_licence(model),
     }
 
 

@@ -7,16 +7,18 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from ktse.data.dataset import TaggedImages
+from ktse.quality.expected import by_chance
 
 FIRST = 200
 """Images that are chosen one by one; nobody corrects more at a sitting."""
 
 
 def by_gain(data: TaggedImages, confidence: Mapping[str, float], decided: Collection[str]) -> list[int]:
-    """Indices of all images, those first of which a correction teaches most.
+    """Indices of all images: in turn one of which a correction teaches most, and one that is drawn by chance.
 
     An image teaches the more, the less confident its mask is, and the fewer corrections its classes have: each choice
-    counts as a correction for the next one. After these come the others, as of `by_need`.
+    counts as a correction for the next one. What is drawn by chance says how good the others are (quality/expected.py),
+    and teaches as much (docs/measurements/corrections.md). After these come the others, as of `by_need`.
 
     Args:
         data: images and tags.
@@ -35,8 +37,9 @@ def by_gain(data: TaggedImages, confidence: Mapping[str, float], decided: Collec
         need[place] = -1
         corrected = corrected + tags[place]
         chosen.append(teach[place])
-    before = set(chosen)
-    return chosen + [index for index in order if index not in before]
+    drawn = [teach[place] for place in by_chance([data.ids[index] for index in teach])]
+    first = dict.fromkeys(index for pair in zip(chosen, drawn, strict=False) for index in pair)
+    return [*first, *(index for index in order if index not in first)]
 
 
 def by_need(data: TaggedImages, confidence: Mapping[str, float]) -> list[int]:

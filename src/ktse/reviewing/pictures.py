@@ -16,10 +16,11 @@ import numpy as np
 from PIL import Image
 
 from ktse.data.dataset import TaggedImages
+from ktse.data.edit_layer import EditLayer, Entry
 from ktse.data.image import image_size, opened, to_rgb
 from ktse.errors import RunError
 from ktse.files import atomic, label_type
-from ktse.reviewing.corrections import EditLayer, Entry
+from ktse.quality.rest import Rest, rest_of
 from ktse.reviewing.order import by_gain
 from ktse.run_folder import RunFolder, Scores
 from ktse.runtime.words import pixels
@@ -55,8 +56,9 @@ class Pictures:
     """
 
     def __init__(self, run: RunFolder, data: TaggedImages) -> None:
-        self.run, self.data = run, data
-        self.edits = EditLayer(run.path("corrections"), data.ids)
+        self.run = run
+        self.edits = EditLayer(run.path("corrections"), data.ids, run.key("refine"))
+        self.data = self.edits.tagged(data)
         self.kind = label_type(len(data.classes))
         self._index = {name: index for index, name in enumerate(data.ids)}
         self._confidence = run.confidence("masks")
@@ -75,13 +77,17 @@ class Pictures:
             {"label": label, "name": name, "colour": _hex(label if label < 255 else (label - 1) % 254 + 1)}
             for label, name in enumerate(self.data.classes, start=1)
         ]
-        notes = _noticed(self.run)
+        notes = _noticed(self.run, self.data)
         images = [
             {**self._listed(index), "notes": notes.get(self.data.ids[index], [])}
             for index in by_gain(self.data, self._confidence, self.edits.decided())
         ]
         kind = np.iinfo(self.kind)
         return {"classes": classes, "undecided": int(kind.max), "bytes": kind.bits // 8, "images": images}
+
+    def rest(self) -> Rest:
+        """How good the masks are that nobody has checked."""
+        return rest_of(self.run, self.data, self.edits)
 
     def about(self, index: int) -> dict[str, Any]:
         """Everything about one image that is not a picture."""
@@ -101,6 +107,7 @@ class Pictures:
             "tags": [int(key) + 1 for key in np.flatnonzero(self.data.tags[index])],
             "confidence": self._confidence.get(name),
             "kept_out": bool(self.data.validation[index]),
+            "retagged": self.edits.entry(name).tags is not None,
             **state_of(self.edits.entry(name)),
         }
 
@@ -115,6 +122,17 @@ class Pictures:
     def tags(self, index: int) -> set[int]:
         """Labels of the tags of an image."""
         return {int(key) + 1 for key in np.flatnonzero(self.data.tags[index])}
+
+    def retag(self, index: int, labels: set[int], revision: int) -> Entry:
+        """Give an image the tags with these labels.
+
+        Raises:
+            OutdatedError: the image has another revision.
+        """
+        name = self.data.ids[index]
+        entry = self.edits.retag(name, [self.data.classes[label - 1] for label in labels], revision)
+        self.data = self.edits.tagged(self.data)
+        return entry
 
     def photo(self, index: int) -> bytes:
         """An image as JPEG, upright.
@@ -207,13 +225,17 @@ class Pictures:
         return packed([int(key) + 1 for key in seed.keys], (seed.cam.astype(np.float32) * 255).round().astype(np.uint8))
 
     def scores_of(self, index: int) -> Scores | None:
-        """The scores from which the mask of an image was cut, if they are stored.
+        """The scores of its tags from which the mask of an image was cut, if they are stored.
 
         Raises:
             RunError: they are damaged.
         """
         name = self.data.ids[index]
-        return levelled_scores(self.run, name) if self.run.scores_path(name).is_file() else None
+        if not self.run.scores_path(name).is_file():
+            return None
+        stored = levelled_scores(self.run, name)
+        kept = self.data.tags[index][stored.keys]  # a person may have taken a tag away
+        return stored if kept.all() else stored._replace(keys=stored.keys[kept], scores=stored.scores[kept])
 
 
 def packed(labels: list[int], values: np.ndarray) -> bytes:
@@ -231,13 +253,21 @@ def state_of(entry: Entry) -> dict[str, Any]:
     return {"state": entry.state, "revision": entry.revision, "draft": entry.draft}
 
 
-def _noticed(run: RunFolder) -> dict[str, list[str]]:
-    """What check has noticed about images that a person should see: tags that are probably wrong, and copies."""
+def _noticed(run: RunFolder, data: TaggedImages) -> dict[str, list[str]]:
+    """What check has noticed about images that a person should see: tags that are probably wrong, and copies.
+
+    A tag that a person has corrected since is doubtful no longer.
+    """
+    tags = dict(zip(data.ids, data.tags, strict=True))
+    column = {name: index for index, name in enumerate(data.classes)}
     found: dict[str, list[str]] = {}
     checked = run.checked()
     for doubt in checked.get("doubtful", []):
-        text = f"doubtful tag: {doubt['class']}" if doubt["tagged"] else f"perhaps without its tag: {doubt['class']}"
-        found.setdefault(doubt["id"], []).append(text)
+        name, one = doubt["id"], doubt["class"]
+        if name not in tags or one not in column or bool(tags[name][column[one]]) != doubt["tagged"]:
+            continue
+        text = f"doubtful tag: {one}" if doubt["tagged"] else f"perhaps without its tag: {one}"
+        found.setdefault(name, []).append(text)
     for group in checked.get("duplicates", []):
         for name in group:
             others = ", ".join(other for other in group if other != name)

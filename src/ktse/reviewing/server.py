@@ -15,8 +15,8 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from ktse.data.edit_layer import Action, Entry, OutdatedError, OutsideError
 from ktse.errors import KtseError
-from ktse.reviewing.corrections import Action, Entry, OutdatedError, OutsideError
 from ktse.reviewing.guard import Guard
 from ktse.reviewing.learning import Learning
 from ktse.reviewing.pictures import Kind, Layer, Pictures, packed, solving_size, state_of
@@ -117,6 +117,11 @@ def _add_pictures(app: FastAPI, pictures: Pictures, about: Callable[[], dict[str
     def run() -> Response:
         return JSONResponse({**about(), **pictures.about_run()}, headers=ALWAYS_NEW)
 
+    @app.get("/api/rest")
+    def rest() -> Response:
+        found = pictures.rest()
+        return JSONResponse({"rest": found.sentence, "expected": found.each}, headers=ALWAYS_NEW)
+
     @app.get("/api/image")
     def image(id: str) -> Response:
         return JSONResponse(pictures.about(_number(pictures, id)), headers=ALWAYS_NEW)
@@ -157,12 +162,24 @@ def _add_edits(app: FastAPI, pictures: Pictures) -> None:
             if action == "draft":
                 undone = same if accepted is None else np.array_equal(accepted, label)
                 return edits.drop_draft(id, revision) if undone else edits.save_draft(id, label, revision, threshold)
-            _require_a_tag(pictures, index, label)
+            _require_a_tag(pictures, pictures.tags(index), label, "Paint one, correct the tags, or reject it.")
             return edits.accept(id, label, revision, same=same, threshold=threshold)
 
         if action not in ("draft", "accept"):
             raise RefusedError(422, "A mask is a draft or accepted; to reject it, send no mask.")
         return JSONResponse(state_of(await run_in_threadpool(store)), headers=ALWAYS_NEW)
+
+    @app.post("/api/tag")
+    def tag(id: str, revision: int, label: int, there: bool) -> Response:
+        index = _number(pictures, id)
+        if not 1 <= label <= len(pictures.data.classes):
+            raise RefusedError(422, f"{label} is no class.")
+        tags = pictures.tags(index) | {label} if there else pictures.tags(index) - {label}
+        accepted = edits.accepted(id)
+        if accepted is not None:
+            _require_a_tag(pictures, tags, accepted, "Take back that the mask was accepted (Q), or paint one.")
+        entry = pictures.retag(index, tags, revision)
+        return JSONResponse({**state_of(entry), "tags": sorted(tags)}, headers=ALWAYS_NEW)
 
     @app.post("/api/state")
     def change(id: str, revision: int, action: Action) -> Response:
@@ -180,8 +197,8 @@ def _add_learning(app: FastAPI, pictures: Pictures, learning: Learning) -> None:
 
     @app.post("/api/learn")
     def start() -> Response:
-        if not pictures.edits.decided():
-            raise RefusedError(422, "Accept or correct a mask first: there is nothing to learn from yet.")
+        if not pictures.edits.decided() and not pictures.edits.retagged():
+            raise RefusedError(422, "Accept or correct a mask or a tag first: there is nothing to learn from yet.")
         if not learning.start():
             raise RefusedError(409, "The model is learning already.")
         return JSONResponse(learning.about(), headers=ALWAYS_NEW)
@@ -239,12 +256,12 @@ def _as_label(body: bytes, size: tuple[int, int], pictures: Pictures) -> np.ndar
     return label
 
 
-def _require_a_tag(pictures: Pictures, index: int, label: np.ndarray) -> None:
+def _require_a_tag(pictures: Pictures, tags: set[int], label: np.ndarray, hint: str) -> None:
     """Make sure that a mask can be learned from: a tagged image shows one of its tags, or is undecided."""
-    tags, shown = pictures.tags(index), {int(value) for value in np.unique(label)}
+    shown = {int(value) for value in np.unique(label)}
     if tags and not tags & shown and shown != {np.iinfo(label.dtype).max}:
         names = ", ".join(pictures.data.classes[tag - 1] for tag in sorted(tags))
-        raise RefusedError(422, f"The mask shows none of the tags of this image ({names}). Paint one, or reject it.")
+        raise RefusedError(422, f"The mask shows none of the tags of this image ({names}). {hint}")
 
 
 def _packed(content: bytes | None) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ktse.data.dataset import TaggedImages
-from ktse.data.masks import Calibration
+from ktse.data.masks import Masks
 from ktse.errors import RunError
 from ktse.quality.metrics import THRESHOLDS, ThresholdSweep
 from ktse.refinement.calibration import Calibrated, calibrate
@@ -13,7 +13,7 @@ from ktse.refinement.cutting import enlarge
 from ktse.run_folder import Scores
 
 
-def calibrated_images(data: TaggedImages, calibration: Calibration) -> list[str]:
+def calibrated_images(data: TaggedImages, calibration: Masks) -> list[str]:
     """The images, of those that the run uses, that have a mask to calibrate with.
 
     Raises:
@@ -28,7 +28,7 @@ def calibrated_images(data: TaggedImages, calibration: Calibration) -> list[str]
     return names
 
 
-def calibrated_threshold(data: TaggedImages, calibration: Calibration, scores: Callable[[str], Scores]) -> Calibrated:
+def calibrated_threshold(data: TaggedImages, calibration: Masks, scores: Callable[[str], Scores]) -> Calibrated:
     """Choose the threshold on the scores of the images that have a mask to calibrate with.
 
     Args:

@@ -15,6 +15,12 @@ from ktse.staleness import Costs, Extent
 # Processor seconds for a megapixel, with a small network on a core of 2019.
 TRAIN, LOOK, REFINE, HEAD = 3.0, 0.7, 0.1, 0.12
 
+JOINED = 1.84
+"""Numbers, per pixel that `fast` sees, from which its CAMs are made: HEAD is the time for these."""
+
+SMALL_NETWORK = 9_000_000
+"""Weights of a network up to which a look costs LOOK; a larger one costs in proportion (DINOv2-S and -B, measured)."""
+
 IMAGE = 0.03
 """Processor seconds for what is done once with an image: reading, measuring, writing."""
 
@@ -22,23 +28,17 @@ IMAGE = 0.03
 CAM, SCORES = 0.7, 0.5
 MASK, CONFIDENT, PREDICTION, LABEL = 0.02, 0.035, 0.015, 0.02
 
-FEATURES = 2.0
-"""Bytes of what is kept of a small frozen backbone's features, per pixel of a square image as it sees it."""
+PHOTO = 0.75
+"""Pixels of a photo per pixel of the square around it."""
 
-SMALL = 1000
-"""Bytes of an archive's headers."""
-
-CONTRAST = 1400
-"""Bytes of what refine stores of an image besides scores."""
+SMALL, CONTRAST = 1000, 1400
+"""Bytes of an archive's headers; of what refine stores of an image besides scores."""
 
 BLOCK = 4096
 """Bytes that a file system gives a file at a time."""
 
-STEP = 450
-"""Bytes of the log for a training step."""
-
-REPORT = 4_000_000
-"""Bytes of a report with its pictures."""
+STEP, REPORT = 450, 4_000_000
+"""Bytes of the log for a training step; of a report with its pictures."""
 
 SEEN, REFINED, LOSS = 300, 300, 12
 """Bytes of memory for a pixel: of an image that a network looks at; of scores that are refined; of a class's logits."""
@@ -74,8 +74,10 @@ class Classify(EachImageOnce):
         once = super().work(extent, recipe)
         if not stage.on_features:
             return once + TRAIN * extent.training * stage.epochs * _square(stage.crop)
-        learned = HEAD * stage.epochs * max(extent.training, stage.least_images)
-        return once + _square(stage.long_side[1]) * (LOOK * extent.training + learned)
+        levels = _outline(recipe)[-stage.levels :]
+        size = sum(channels for channels, _ in levels) / levels[0][1] ** 2 / JOINED
+        learned = HEAD * size * stage.epochs * max(extent.training, stage.least_images)
+        return once + _square(stage.long_side[1]) * (_look(stage.backbone) * extent.training + learned)
 
     def maps(self, extent: Extent, recipe: Recipe) -> Mapping[str, int]:
         """Features, if the network or the model learns from them."""
@@ -83,7 +85,7 @@ class Classify(EachImageOnce):
             return {}
         side = max(recipe.classify.long_side[1], recipe.segment.long_side[1])
         room = recipe.compute.cache * 10**9
-        return {"features": _files(extent.images, min(room, FEATURES * extent.images * side**2))}
+        return {"features": _files(extent.images, min(room, _features(recipe) * extent.images * PHOTO * side**2))}
 
     def networks(self, extent: Extent, recipe: Recipe) -> int:
         """The last checkpoint and that of the warm-up's end; while one is written, both its versions; and the log."""
@@ -124,7 +126,7 @@ class Seed(EachImageOnce):
         """Processor seconds."""
         seed = recipe.seed
         seen = _looks(seed.scales, seed.flip) * _square(_seen_side(recipe))
-        return super().work(extent, recipe) + LOOK * extent.images * seen
+        return super().work(extent, recipe) + _look(recipe.classify.backbone) * extent.images * seen
 
     def maps(self, extent: Extent, recipe: Recipe) -> Mapping[str, int]:
         """Two maps for each tag of an image."""
@@ -239,6 +241,17 @@ class Segment(EachImageOnce):
         return 2 if recipe.segment.method == "beco" else 1
 
 
+class Adapt(Segment):
+    """A short training on corrected masks."""
+
+    def work(self, extent: Extent, recipe: Recipe) -> float:
+        """Processor seconds."""
+        from ktse.stages.adapt import EPOCHS, STEPS  # loads torch
+
+        stage, count = recipe.segment, EPOCHS * STEPS * recipe.segment.batch_size
+        return count * (HEAD * _square(stage.long_side[1]) if stage.on_features else TRAIN * _square(stage.crop))
+
+
 class Predict(EachImageOnce):
     """Predictions and fused masks."""
 
@@ -247,8 +260,10 @@ class Predict(EachImageOnce):
     def work(self, extent: Extent, recipe: Recipe) -> float:
         """Processor seconds."""
         predict = recipe.predict
+        if predict.sees_as_trained(recipe.segment):
+            return super().work(extent, recipe)
         seen = _looks(predict.scales, predict.flip) * _square(predict.long_side or _mean_side(recipe))
-        return super().work(extent, recipe) + LOOK * extent.images * seen
+        return super().work(extent, recipe) + _look(recipe.segment.encoder) * extent.images * seen
 
     def maps(self, extent: Extent, recipe: Recipe) -> Mapping[str, int]:
         """Label maps."""
@@ -261,6 +276,32 @@ class Predict(EachImageOnce):
         side = predict.long_side or (extent.pixels / max(1, extent.images)) ** 0.5
         side = min(side, predict.tile) if predict.tile else side
         return SEEN * (side * max(predict.scales)) ** 2
+
+
+def _outline(recipe: Recipe) -> list[tuple[int, int]]:
+    """Channels and stride of each level that is kept of a frozen backbone's features, the finest first."""
+    from ktse.models.backbone import outline  # these load torch
+    from ktse.models.feature_head import LEVELS, OUTPUT_STRIDE
+
+    stage = recipe.classify
+    if not stage.on_features:
+        return outline(recipe.segment.encoder, OUTPUT_STRIDE, LEVELS)
+    return outline(stage.backbone, stage.output_stride, max(LEVELS, stage.levels))
+
+
+def _features(recipe: Recipe) -> float:
+    """Bytes that are kept of a frozen backbone's features, per pixel that it sees: a byte for each channel."""
+    from ktse.models.feature_head import FINER  # loads torch
+
+    levels = _outline(recipe)
+    return sum(channels / side**2 for channels, side in levels) + 3 * (FINER / levels[-1][1]) ** 2
+
+
+def _look(network: str) -> float:
+    """Processor seconds for a megapixel that goes through a network once."""
+    from ktse.models.backbone import parameters  # loads torch
+
+    return LOOK * max(1.0, parameters(network) / SMALL_NETWORK)
 
 
 def _square(side: float) -> float:

@@ -36,8 +36,13 @@ def levelled_scores(run: RunFolder, image_id: str) -> Scores:
     if not path.is_file():
         return stored
     levels = read_json(run.own(path))
-    own = np.asarray(levels["own"])[stored.keys]
-    return stored._replace(scores=levelled(stored.scores, levels["threshold"], own))
+    return with_levels(stored, levels["threshold"], levels["own"])
+
+
+def with_levels(stored: Scores, threshold: float, own: Sequence[float]) -> Scores:
+    """Refined scores, levelled to a common threshold from the (C,) own ones of all classes."""
+    chosen = np.asarray(own, dtype=np.float64)[stored.keys]
+    return stored._replace(scores=levelled(stored.scores, threshold, chosen))
 
 
 def levelled(stored: np.ndarray, threshold: float, own: np.ndarray) -> np.ndarray:

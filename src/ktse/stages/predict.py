@@ -16,19 +16,22 @@ from ktse.models.folding import fold_batch_norms
 from ktse.models.segmenter import Portable
 from ktse.prediction.files import predict_files, tidy
 from ktse.prediction.predictor import Predictor
-from ktse.recipe import COMPUTE, ComputeRecipe, PredictRecipe
+from ktse.recipe import COMPUTE, ComputeRecipe, PredictRecipe, SegmentRecipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import my_share, rank, wait_for_all
-from ktse.stages.fused import FusedMask, choose_weight
+from ktse.stages.fused import FusedMask, Read, choose_fusing
+from ktse.stages.seen_model import SeenModel
 from ktse.stages.segment import load_model
+
+PLAIN = SegmentRecipe()
 
 
 class TorchModel:
     """A segmentation model on the device at hand.
 
     Args:
-        path: segment/model.safetensors of a run.
+        path: model.safetensors of segment or adapt.
         precision: as in the recipe.
 
     Attributes:
@@ -65,6 +68,7 @@ def predict(
     recipe: PredictRecipe,
     corrections: Corrections | None = None,
     compute: ComputeRecipe = COMPUTE,
+    segment: SegmentRecipe = PLAIN,
 ) -> None:
     """Write predictions/ID.png, and fused/ID.png if the recipe fuses, of every image that has none yet.
 
@@ -74,26 +78,55 @@ def predict(
         recipe: the settings.
         corrections: masks that a person has corrected.
         compute: precision.
+        segment: how the model was trained.
     """
-    predictor = Predictor(TorchModel(run.own(run.path("segment", "model.safetensors")), compute.precision), recipe)
+    model = run.own(run.path(segment.made_by, "model.safetensors"))
+    predictor, read = run_predictor(run, data, model, recipe, segment, compute)
     if rank() == 0:
         tidy(run.path("predictions"))
         for name in data.ids if recipe.fuse else ():  # a machine without power may have lost one of the two
             if not run.fused_path(name).is_file():
                 run.prediction_path(name).unlink(missing_ok=True)
     wait_for_all()
-    images = {data.ids[index]: partial(data.read, index) for index in my_share(range(len(data)))}
+    images = {data.ids[index]: partial(read, index, 0) for index in my_share(range(len(data)))}
     beside = None
     if recipe.fuse:
-        threshold = float(run.summary("masks")["threshold"])
-        weight = choose_weight(run, data, predictor, recipe, threshold)
+        fusing = choose_fusing(run, data, predictor, read, recipe, corrections)
 
         def beside(name: str, image: Image.Image) -> FusedMask:
             kind = label_type(len(data.classes))
             said = corrections.read(name, kind) if corrections is not None and name in corrections else None
-            return FusedMask(run, name, np.empty(image.size[::-1], dtype=kind), said, threshold, weight)
+            return FusedMask(run, name, np.empty(image.size[::-1], dtype=kind), said, fusing)
 
     predict_files(predictor, images, run.path("predictions"), beside)
     wait_for_all()
     if rank() == 0:
         tidy(run.path("predictions"))
+
+
+def run_predictor(
+    run: RunFolder,
+    data: TaggedImages,
+    model: Path,
+    recipe: PredictRecipe,
+    segment: SegmentRecipe,
+    compute: ComputeRecipe,
+) -> tuple[Predictor, Read]:
+    """A model of a run, and how images are read for it: as they are, or as its backbone has seen them already.
+
+    Args:
+        run: the run.
+        data: its images.
+        model: model.safetensors of segment or adapt.
+        recipe: how it is applied.
+        segment: how it was trained.
+        compute: precision, and how much may be kept.
+    """
+    if recipe.sees_as_trained(segment):
+        seen = SeenModel(run, data, model, segment, compute)
+        return Predictor(seen, recipe), seen.read
+
+    def read(index: int, pixels: int) -> Image.Image:
+        return data.read(index, pixels=pixels)
+
+    return Predictor(TorchModel(model, compute.precision), recipe), read

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from ktse.checking.check import Checked
+from ktse.checking.check import Checked, typical_side
+from ktse.checking.in_advance import detail
 from ktse.runtime.console import in_words, say, show
 from ktse.runtime.progress import about
 from ktse.runtime.words import many, visible
@@ -33,6 +34,17 @@ def show_checked(checked: Checked) -> None:
         show(f"{name}: {low} to {high} pixels, median {middle}")
     if checked.true_masks:
         show(checked.true_masks)
+    _show_costs(checked)
+    if checked.doubtful:
+        _show_doubtful(checked)
+    for kind, texts in (("error", checked.errors), ("warning", checked.warnings)):
+        for text in texts[:SAID]:
+            say(f"{kind}: {text}")
+        if len(texts) > SAID:
+            say(f"... and {many(len(texts) - SAID, f'more {kind}')}: --json prints all")
+
+
+def _show_costs(checked: Checked) -> None:
     if checked.seconds:
         show(f"time: a run will take {about(checked.seconds)}, if this machine stays as busy as it is")
     if checked.memory_said:
@@ -41,24 +53,23 @@ def show_checked(checked: Checked) -> None:
         parts = ", ".join(f"{name} {in_words(count)}" for name, count in checked.disk.items())
         total = in_words(sum(checked.disk.values()))
         show(f"disk: a run will keep about {total} for these images ({parts}), besides its networks")
-    if checked.doubtful:
-        judges = {"initial": "the backbone before training", "trained": "the trained network, which has seen them"}
-        judge = judges.get(checked.doubtful_judge, "")
-        show(f"{many(len(checked.doubtful), 'tag is', 'tags are')} probably wrong, says {judge}")
-        table = Table("image", "tag", "says", "doubt")
-        for entry in checked.doubtful[:DOUBTFUL]:
-            table.add_row(
-                visible(entry["id"]),
-                visible(entry["class"]),
-                "yes" if entry["tagged"] else "no",
-                f"{entry['score']:.2f}",
-            )
-        show(table)
-    for kind, texts in (("error", checked.errors), ("warning", checked.warnings)):
-        for text in texts[:SAID]:
-            say(f"{kind}: {text}")
-        if len(texts) > SAID:
-            say(f"... and {many(len(texts) - SAID, f'more {kind}')}: --json prints all")
+    if checked.smallest:
+        show(f"detail: {detail(checked.smallest, typical_side(checked.sizes))}")
+
+
+def _show_doubtful(checked: Checked) -> None:
+    judges = {"initial": "the backbone before training", "trained": "the trained network, which has seen them"}
+    judge = judges.get(checked.doubtful_judge, "")
+    show(f"{many(len(checked.doubtful), 'tag is', 'tags are')} probably wrong, says {judge}")
+    table = Table("image", "tag", "says", "doubt")
+    for entry in checked.doubtful[:DOUBTFUL]:
+        table.add_row(
+            visible(entry["id"]),
+            visible(entry["class"]),
+            "yes" if entry["tagged"] else "no",
+            f"{entry['score']:.2f}",
+        )
+    show(table)
 
 
 def _partners(checked: Checked, name: str) -> str:

@@ -65,6 +65,7 @@ VERBS: dict[str, Verb] = {
     "affinity": Verb(api.affinity, ("compute", "affinity")),
     "refine": Verb(api.refine, ("compute", "refine")),
     "segment": Verb(api.segment, ("compute", "segment")),
+    "adapt": Verb(api.adapt, ("compute", "segment")),
     "predict": Verb(
         api.predict,
         ("compute", "predict"),
@@ -74,6 +75,7 @@ VERBS: dict[str, Verb] = {
     "evaluate": Verb(api.evaluate),
     "report": Verb(api.report),
     "review": Verb(api.review, flags={"no_browser": "print the address, and open no browser"}),
+    "accept": Verb(api.accept),
     "export": Verb(
         api.export, flags={"int8": "quantise the ONNX model to eight bits; says how many labels that keeps"}
     ),

@@ -6,8 +6,10 @@ from typing import Any
 
 from rich.table import Column, Table
 
+from ktse.quality.expected import SURE
 from ktse.runtime.console import show
 from ktse.runtime.words import duration, many, visible
+from ktse.verbs.accept import Accepted
 from ktse.verbs.status import Status
 from ktse.verbs.verify import Verified
 
@@ -44,7 +46,23 @@ def show_status(status: Status) -> None:
             show(f"  - {sign.about + ': ' if sign.about else ''}{sign.text}")
             if sign.next:
                 show(f"    next: {sign.next}")
+    if status.rest:
+        show(status.rest)
     show(f"next: {status.next}")
+
+
+def show_accepted(accepted: Accepted) -> None:
+    """Print how many masks were accepted unseen, how many are left, and how good each group probably is."""
+    table = Table(Column("masks", no_wrap=True), "number", "expected mIoU", f"{SURE:.0%} sure")
+    for name, count, mean in (
+        ("accepted by ktse", accepted.accepted, accepted.accepted_iou),
+        ("left", accepted.left, accepted.left_iou),
+    ):
+        cells = ("-", "-") if mean is None else (f"{mean.middle:.2f}", f"{mean.low:.2f}–{mean.high:.2f}")
+        table.add_row(name, f"{count:,}", *cells)
+    table.add_row("checked by you", f"{accepted.checked:,}", "-", "-")
+    show(table)
+    show(accepted.why)
 
 
 def show_verified(verified: Verified) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from itertools import cycle, islice
 from typing import Any
 
@@ -32,18 +31,20 @@ def repeated(images: list[int], least: int) -> list[int]:
     return images * max(1, -(-least // max(1, len(images))))
 
 
-def with_strong(images: list[int], strong: Collection[int], share: float) -> list[int]:
-    """The images of an epoch, the strong ones among them so often that they make up a share of it.
+def mostly(strong: list[int], others: list[int], share: float, count: int, random_seed: int) -> list[int]:
+    """So many images, of which a share is of the strong ones; each is there as often as any other of its kind.
 
     Args:
-        images: all of them, each once.
-        strong: those with labels that are right; each is there once at least.
-        share: 0 or more, below 1.
+        strong: images with labels that are right.
+        others: the rest; which of them are taken is random.
+        share: of strong images, 0..1; all where there are no others.
+        count: number of images.
+        random_seed: which of the others are taken.
     """
-    kept = [image for image in images if image in strong]
-    others = [image for image in images if image not in strong]
-    count = max(len(kept), round(share / (1 - share) * len(others)))
-    return others + list(islice(cycle(kept), count if kept else 0))
+    generator = torch.Generator().manual_seed(random_seed)
+    shuffled = [others[i] for i in torch.randperm(len(others), generator=generator).tolist()]
+    many = round(share * count) if others else count
+    return list(islice(cycle(strong), many if strong else 0)) + list(islice(cycle(shuffled), count - many))
 
 
 def share_of(batches: list[list[int]], rank: int, world: int) -> list[list[int]]:

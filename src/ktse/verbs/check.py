@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ktse.checking.check import Checked, check_images
-from ktse.checking.in_advance import in_memory, maps_need, memory_need, seconds_need
+from ktse.checking.check import Checked, check_images, typical_side
+from ktse.checking.in_advance import in_memory, maps_need, memory_need, seconds_need, smallest_object
 from ktse.data.masks import open_truth
 from ktse.data.open import open_data
 from ktse.data.readers.data_frame import tags_as_file
@@ -81,11 +81,13 @@ def check_data(
         truth = open_truth(Path(masks), data) if masks is not None else None
         checked = check_images(data, truth, skip_bad=whole.data.skip_bad)
     training = checked.images - checked.validation
-    extent = Extent(checked.images, training, len(data.classes), checked.pixels, checked.tagged_pixels)
+    side = typical_side(checked.sizes)
+    extent = Extent(checked.images, training, len(data.classes), checked.pixels, checked.tagged_pixels, side)
     stages = stages_of(whole)
     with on_device(device):
         seconds = round(seconds_need(stages, extent, whole))
         memory, lower = memory_need(stages, extent, whole)
         said = in_memory(memory, lower)
-    disk = maps_need(stages, extent, whole)
-    return dataclasses.replace(checked, disk=disk, seconds=seconds, memory=memory, memory_said=said)
+    disk, smallest = maps_need(stages, extent, whole), smallest_object(extent, whole)
+    checked = dataclasses.replace(checked, disk=disk, seconds=seconds, smallest=smallest)
+    return dataclasses.replace(checked, memory=memory, memory_said=said)

@@ -7,7 +7,7 @@ from pathlib import Path
 from ktse.exporting.export import Wishes, check_place, export_file, export_model, writing
 from ktse.exporting.masks import export_masks
 from ktse.job import Job
-from ktse.pipeline import CHECK, PREDICT, REFINE, SEGMENT
+from ktse.pipeline import CHECK, PREDICT, REFINE, STAGES
 from ktse.recipe import PredictRecipe
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say
@@ -31,10 +31,10 @@ def export_run(run: Path, form: str, place: Path | None, wishes: Wishes) -> Path
     folder = RunFolder.existing(run)
     job = Job(folder, folder.read_recipe())
     if form == "onnx":
-        require_sound(folder, job.recipe, SEGMENT)
+        require_sound(folder, job.recipe, STAGES[job.recipe.segment.made_by])
         say_verdict(folder, "model")
         where = place or folder.path("export", "model.onnx")
-        return export_model(folder, lambda: job.data, job.recipe.predict, where, wishes.int8)
+        return export_model(folder, lambda: job.data, job.recipe, where, wishes.int8)
     data = images_of(job)
     job.look_again([CHECK])
     require_sound(folder, job.recipe, REFINE)

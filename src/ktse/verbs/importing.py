@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ktse.data.edit_layer import EditLayer
 from ktse.data.masks import Corrections, open_corrections, same_mask
 from ktse.errors import DataError, RunError
 from ktse.files import label_type
 from ktse.job import Job
-from ktse.reviewing.corrections import EditLayer
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import say, track
 from ktse.runtime.lock import holder, locked
@@ -32,6 +32,7 @@ def import_into(root: Path, given: Path, *, replace: bool, unchanged: bool) -> P
         raise RunError(f"the page of {root} is open ({other})", hint="End it first: it would not see the new masks.")
     with locked(run.path(".review")):
         edits = EditLayer(run.path("corrections"), data.ids)
+        data = edits.tagged(data)
         found = open_corrections(given, data, None if unchanged else lambda name: _own(run, name))
         kind = label_type(len(data.classes))
         if not replace:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ktse.errors import RunError
-from ktse.pipeline import SEGMENT
+from ktse.pipeline import REFINE, STAGES
 from ktse.recipe import Recipe
 from ktse.recipe.load import changed, merged, recipe_from_dict
 from ktse.run_folder import RunFolder
@@ -27,11 +27,13 @@ def model_file(path: Path, settings: Mapping[str, Any]) -> tuple[Path, Recipe]:
         return path, recipe_from_dict(merged({}, settings))
     folder = RunFolder.existing(path)
     recipe = folder.read_recipe()
-    if not folder.path("segment", "model.safetensors").is_file():
-        raise RunError(f"{folder.root} has no segmentation model yet", hint=f"Do it first: ktse segment {folder.root}")
-    say_overtaken(folder, recipe, SEGMENT)
+    stage = STAGES[recipe.segment.made_by]
+    if not folder.path(stage.last).is_file():
+        hint = f"Do it first: ktse {stage.name} {folder.root}"
+        raise RunError(f"{folder.root} has no segmentation model yet", hint=hint)
+    say_overtaken(folder, recipe, stage)
     say_verdict(folder, "model")
-    return folder.own(folder.path("segment", "model.safetensors")), changed(recipe, settings)
+    return folder.own(folder.path(stage.last)), changed(recipe, settings)
 
 
 def require_sound(run: RunFolder, recipe: Recipe, stage: Stage) -> None:
@@ -40,12 +42,12 @@ def require_sound(run: RunFolder, recipe: Recipe, stage: Stage) -> None:
     Args:
         run: the run folder.
         recipe: its settings.
-        stage: segment, whose model is wanted, or refine, whose masks are.
+        stage: segment or adapt, whose model is wanted, or refine, whose masks are.
 
     Raises:
         RunError: the stage has made nothing, failed, was interrupted, or what it has made no longer fits the run.
     """
-    name, what = stage.name, "segmentation model" if stage is SEGMENT else "masks"
+    name, what = stage.name, "masks" if stage is REFINE else "segmentation model"
     entry = run.manifest().get(name, {})
     again = f"Repeat it: ktse {name} {run.root}\nOr the whole run; what is done stays: {run_again(run, recipe)}"
     if entry.get("state", "done") == "failed":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from ktse.artefacts import wrong
 from ktse.errors import KtseError
 from ktse.job import Job
 from ktse.pipeline import CHECK, stages_of
+from ktse.quality.rest import rest_in_words
 from ktse.quality.verdict import Verdict, read_verdict
 from ktse.run_folder import RunFolder
 from ktse.runtime.lock import holder
@@ -50,6 +52,7 @@ class Status:
         stages: its stages, in order.
         at_work: who works in it now, or empty.
         verdict: whether its results should be used; None before they are evaluated.
+        rest: how good the masks probably are that nobody has checked; empty if nobody has checked any.
         next: what comes next, a command where there is one.
     """
 
@@ -57,6 +60,7 @@ class Status:
     stages: tuple[StageStatus, ...]
     at_work: str
     verdict: Verdict | None
+    rest: str
     next: str
 
 
@@ -79,7 +83,14 @@ def read_status(run: RunFolder) -> Status:
         following = verdict.signs[0].next
     else:
         following = f"ktse predict {run.root} IMAGES --out DIR"
-    return Status(run.root, stages, str(works or ""), verdict, following)
+    return Status(run.root, stages, str(works or ""), verdict, _rest(job) if moved is None else "", following)
+
+
+def _rest(job: Job) -> str:
+    """How good the masks probably are that nobody has checked; nothing if the images cannot be opened."""
+    with suppress(KtseError):
+        return rest_in_words(job.run, job.data)
+    return ""
 
 
 def _check_is_current(job: Job) -> bool:

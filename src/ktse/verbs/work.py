@@ -79,6 +79,9 @@ def do_stage(stage: Stage, run: str | Path, settings: Mapping[str, Any] | None, 
             raise error
         if stage is not REPORT:
             refuse_locked(folder.root)
+        if not stage.wanted(job.recipe):
+            hint = f"ktse {stage.name} --help says what it needs."
+            raise RunError(f"with its settings, {folder.root} has no {stage.name}", hint=hint)
         if has_nothing_to_do(job, [stage], log):
             return folder
         refuse_locked(folder.root)

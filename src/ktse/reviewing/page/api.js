@@ -36,6 +36,11 @@ export async function getRun() {
   return run;
 }
 
+// How good the masks are that nobody has checked: a sentence, and the expected IoU by id.
+export async function getRest() {
+  return (await ask("/api/rest")).json();
+}
+
 export async function getImage(id, signal) {
   return (await ask("/api/image", { id }, { signal })).json();
 }
@@ -74,6 +79,11 @@ export function thumbnail(image) {
 export async function putLabel(id, label, values) {
   const options = { method: "PUT", body: label, headers: { "Content-Type": "application/octet-stream" } };
   return (await ask("/api/label", { id, ...values }, options)).json();
+}
+
+// Add a tag to an image, or take it away.
+export async function postTag(id, revision, label, there) {
+  return (await ask("/api/tag", { id, revision, label, there }, { method: "POST" })).json();
 }
 
 export async function getLearning() {

@@ -1,6 +1,6 @@
 // One image that is being edited: its pictures, its mask, its history, and saving. One save at a time, in order.
 
-import { Failure, getImage, getLabel, getPhoto, getScores, postState, putLabel } from "./api.js";
+import { Failure, getImage, getLabel, getPhoto, getScores, postState, postTag, putLabel } from "./api.js";
 import { History } from "./history.js";
 import { FREE, KEPT } from "./marks.js";
 import { cutAt, strongest } from "./scores.js";
@@ -26,14 +26,20 @@ export class Doc {
     this.queue = Promise.resolve();
     this.dirty = false;
     this.onSaved = () => {};
-    this.scores = scores?.count ? scores : null;
-    this.found = this.scores && strongest(scores, width, height);
+    this.explain(scores);
     const empty = run.bytes === 2 ? new Uint16Array(width * height) : new Uint8Array(width * height);
     const label = mask ?? empty;
     const threshold = about.threshold ?? about.run_threshold ?? 0.5;
     this.edit = { label, hand: new Uint16Array(label.length), threshold, less: {} };
     this.markHand();
     this.history = new History(this.edit);
+  }
+
+  // Take the scores of the tags.
+  explain(scores) {
+    this.scores = scores?.count ? scores : null;
+    this.found = this.scores && strongest(scores, this.width, this.height);
+    this.weighed = "{}";
   }
 
   get label() {
@@ -49,7 +55,7 @@ export class Doc {
   // What the scores say, where the threshold of a label differs from that of the others by `less` (0..1).
   weigh() {
     const key = JSON.stringify(this.edit.less);
-    if (!this.scores || key === (this.weighed ?? "{}")) return;
+    if (!this.scores || key === this.weighed) return;
     this.weighed = key;
     const less = Object.fromEntries(Object.entries(this.edit.less).map(([label, value]) => [label, 255 * value]));
     this.found = strongest(this.scores, this.width, this.height, less);
@@ -109,6 +115,17 @@ export class Doc {
   async change(action) {
     await this.flush();
     return this.inTurn(async () => this.take(await postState(this.id, this.about.revision, action)));
+  }
+
+  // Add a tag, or take it away; the scores are then those of the other tags.
+  async retag(label, there) {
+    await this.flush();
+    return this.inTurn(async () => {
+      this.take(await postTag(this.id, this.about.revision, label, there));
+      const { layers, tags } = this.about;
+      this.explain(layers.scores && tags.length ? await getScores(this.id, "scores") : null);
+      this.weigh();
+    });
   }
 
   async put(action) {

@@ -1,10 +1,10 @@
 // All images as tiles. Only tiles that are in sight exist, so that twenty thousand images are as quick as twenty.
 
-import { thumbnail } from "./api.js";
+import { getRest, thumbnail } from "./api.js";
 
 const GAP = 12, CAPTION = 46, LEAST = 168;
 const WAIT = 60; // milliseconds that a tile must stay in sight before its picture is loaded
-const STATES = [["", "all"], ["open", "open"], ["draft", "edited, not accepted"], ["accepted", "accepted"], ["corrected", "corrected"], ["rejected", "rejected"]];
+const STATES = [["", "all"], ["open", "open"], ["draft", "edited, not accepted"], ["accepted", "accepted"], ["corrected", "corrected"], ["rejected", "rejected"], ["trusted", "accepted by ktse"]];
 
 const part = (id) => document.getElementById(id);
 
@@ -24,6 +24,7 @@ export class Gallery {
     addEventListener("scroll", () => this.later(), { passive: true });
     new ResizeObserver(() => this.layOut()).observe(tiles);
     this.update();
+    this.sayRest().catch(() => {}); // the next request says that the server is gone
   }
 
   fillFilters() {
@@ -68,7 +69,7 @@ export class Gallery {
       const { state, words } = button.dataset;
       button.textContent = `${words} ${(count[state] ?? 0).toLocaleString("en")}`;
       button.setAttribute("aria-pressed", state === this.state);
-      button.hidden = state === "draft" && !count.draft && this.state !== "draft";
+      button.hidden = ["draft", "trusted"].includes(state) && !count[state] && this.state !== state;
     }
     this.shown = fits.filter((image) => !this.state || image.state === this.state || (this.state === "draft" && image.draft));
     const order = part("order").value;
@@ -84,11 +85,22 @@ export class Gallery {
 
   sayHowToLearn() {
     const done = this.images.filter((image) => image.state === "accepted" || image.state === "corrected");
+    const tags = this.images.filter((image) => image.retagged).length;
     const apart = done.filter((image) => image.kept_out).length;
-    part("learn").hidden = part("learning").hidden = !done.length;
-    part("learn-count").textContent = `${done.length} ${done.length === 1 ? "mask is" : "masks are"} accepted or corrected.`;
+    part("learn").hidden = part("learning").hidden = !done.length && !tags;
+    part("learn-count").textContent = `${done.length} ${done.length === 1 ? "mask is" : "masks are"} accepted or corrected.`
+      + (tags ? ` The tags of ${tags} ${tags === 1 ? "image" : "images"} are changed.` : "");
+    part("tags-note").hidden = !tags;
     part("kept-out-note").hidden = !apart;
     part("kept-out-note").textContent = `${apart} of these ${apart === 1 ? "is the mask of an image" : "are masks of images"} kept out of training, from which the model does not learn.`;
+  }
+
+  // How good the masks probably are that nobody has checked; what was checked meanwhile counts.
+  async sayRest() {
+    const { rest, expected } = await getRest();
+    for (const image of this.images) image.expected = expected[image.id] ?? null;
+    part("rest").textContent = rest && `${rest[0].toUpperCase()}${rest.slice(1)}.`;
+    part("rest").hidden = !rest;
   }
 
   clear() {
@@ -169,6 +181,7 @@ export class Gallery {
     part("gallery").hidden = false;
     const scroll = this.scroll;
     this.update();
+    this.sayRest().catch(() => {});
     scrollTo(0, scroll);
     this.showTiles();
   }
@@ -206,6 +219,6 @@ export function badge(image) {
   if (state === "open") return null;
   const mark = document.createElement("span");
   mark.className = `badge ${state}`;
-  mark.textContent = { draft: "edited", accepted: "✓ accepted", corrected: "✓ corrected", rejected: "✕ rejected" }[state];
+  mark.textContent = { draft: "edited", accepted: "✓ accepted", corrected: "✓ corrected", rejected: "✕ rejected", trusted: "✓ by ktse" }[state];
   return mark;
 }

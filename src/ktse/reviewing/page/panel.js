@@ -1,6 +1,7 @@
 // The panel beside the canvas: what is shown, tools, classes, facts. It keeps what the person has chosen from image to image.
 
-import { badge, chips } from "./gallery.js";
+import { badge } from "./gallery.js";
+import { retag, showTags } from "./tags.js";
 
 const part = (id) => document.getElementById(id);
 const VIEWS = [["mask", "Mask", "M"], ["photo", "Photo", "P"], ["fused", "Fused", "F"], ["prediction", "Prediction", "D"], ["heat", "CAM", "H"]];
@@ -60,13 +61,14 @@ export class Panel {
   begin(id, order) {
     part("name").textContent = id;
     part("place").textContent = `${(order.indexOf(id) + 1).toLocaleString("en")} of ${order.length.toLocaleString("en")}`;
-    part("facts").textContent = "";
+    part("facts").textContent = part("tags").textContent = "";
     part("saved").textContent = "";
     part("note").hidden = true;
     part("loading").hidden = false;
     part("loading").textContent = "Loading ...";
     part("hint").hidden = true;
     part("take-line").hidden = true;
+    this.editor.bar.clear("tags");
     this.doc = null;
     this.enable(false);
   }
@@ -99,16 +101,25 @@ export class Panel {
     this.sayRadius();
     this.edited(doc);
     this.facts(doc);
+    showTags(doc.about.tags, this.run.classes, (label, there) => retag(this.editor, label, there));
   }
 
   facts(doc) {
     const sure = doc.about.confidence;
-    const parts = chips(doc.about, this.byLabel);
+    const parts = [];
     if (sure !== null) {
       const text = document.createElement("span");
       text.className = "quiet";
       text.textContent = `confidence ${sure.toFixed(2)}`;
       text.title = "How good the mask probably is, compared with the others: 0 worst, 1 best";
+      parts.push(text);
+    }
+    const expected = this.editor.gallery.byId.get(doc.id)?.expected ?? null;
+    if (expected !== null) {
+      const text = document.createElement("span");
+      text.className = "quiet";
+      text.textContent = `expected IoU ${expected.toFixed(2)}`;
+      text.title = "Mean over the classes of the mask, background aside, if it is like checked masks of the same confidence";
       parts.push(text);
     }
     const mark = badge(doc.about);

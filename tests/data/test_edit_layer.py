@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ktse.data.edit_layer import EditLayer, Entry, OutdatedError
 from ktse.errors import RunError
 from ktse.files import write_label_map
-from ktse.reviewing.corrections import EditLayer, Entry, OutdatedError
 
 ONE, TWO = (np.full((4, 6), value, dtype=np.uint8) for value in (1, 2))
 IDS = ("a", "b/c", "d")
