@@ -141,8 +141,8 @@ class PredictRecipe:
     """Pixels of the image's longer side at scale 1; 0 keeps the image's own size."""
     fuse: Share | Literal["auto"] = "auto"
     """For the run's own images, which have masks: weight, 0..1, of the model in fused/ID.png, where mask and model
-    decide together, among the image's tags; "auto": the one whose masks the colours of the images explain best; 0:
-    there are no fused masks."""
+    decide together, among the image's tags; "auto": the one whose masks the colours of the images explain best, or,
+    after corrections, what the model has earned; 0: there are no fused masks."""
     crf: bool = False
     """Put the scores through a dense CRF, an extra."""
     tile: LongSide = 1024
