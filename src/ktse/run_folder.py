@@ -18,7 +18,7 @@ fused/ID.png      mask and segmentation model together, limited to the image's t
 evaluation.json   report.html   model_card.md
 tags.csv          the tags, if they were given as a table in memory
 log.txt           what ktse has said, with times
-.lock             the process that works here now
+.lock             the process that works here now;  .alive/  its sign of life;  .claims/  what others may do for it
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from ktse.runtime.device import Device, on_device
 from ktse.runtime.lock import refuse_locked
 from ktse.runtime.log import recording
 from ktse.verbs.check import check_data
+from ktse.verbs.joining import join_run
 from ktse.verbs.verdict import say_end
 from ktse.verbs.work import demo_recipe, has_nothing_to_do, make_ready, refuse_strange, scenes_beside, working
 
@@ -71,6 +72,21 @@ def run(
                 pipeline.run_all(job)
         log.at_end(lambda: say_end(folder))
     return folder
+
+
+def join(run: str | Path, *, device: Device = "auto") -> int:
+    """Help the process that works on a run: make some of its seeds, masks and predictions, until it has ended.
+
+    Any number of processes may join and leave, on any machines that share the run folder and the images.
+
+    Args:
+        run: run folder.
+        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
+
+    Returns:
+        how many images were made here, each counted in every stage.
+    """
+    return join_run(run, device)
 
 
 def demo(
