@@ -9,7 +9,7 @@ from typing import Any
 from ktse.checking.extras import require_extras
 from ktse.errors import RunError
 from ktse.job import Job
-from ktse.pipeline import STAGES
+from ktse.pipeline import STAGES, stages_of
 from ktse.run_folder import RunFolder
 from ktse.runtime.claims import Offer, OverError, current_offer, joining, leader, sign_of, terms_of
 from ktse.runtime.console import say
@@ -68,9 +68,11 @@ def _help(job: Job, offer: Offer) -> None:
     """
     stage = STAGES[offer.part.stage]
     if job.key(stage) != offer.part.key:
-        others = job.why_stale(stage) or ["the records of the run are being changed"]
-        text = f"what this process would make of {stage.name} is not what {offer.leader} makes"
-        raise RunError(text, where=others, hint="Images, tags and masks must be the same for both.")
+        # The first stage that differs says why; of those after it, only that something before them does.
+        reasons = (job.why_stale(one) for one in stages_of(job.recipe) if job.entry(one))
+        text = f"{offer.leader} does {stage.name}, and this process would make something else"
+        where = next((found for found in reasons if found), ())
+        raise RunError(text, where=where, hint="Settings, images, tags and masks must be the same for both.")
     require_extras(job.recipe, [stage])
     try:
         with joining(offer), machine_limits(stage.costs.lower):
