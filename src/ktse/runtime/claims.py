@@ -252,8 +252,11 @@ def _offered(part: Part) -> Iterator[Offer]:
     try:
         yield offer
     finally:
-        (offer.folder / "offer.json").unlink(missing_ok=True)
+        with suppress(OSError):
+            (offer.folder / "offer.json").unlink()
         shutil.rmtree(offer.folder, ignore_errors=True)
+        with suppress(OSError):  # it is shared with others still
+            offer.folder.parent.rmdir()
 
 
 def current_offer(root: Path) -> Offer | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,10 @@ def join_run(root: str | Path, device: Device = "auto") -> int:
     with recording(), on_device(device), showing_life(sign_of(folder.root, Holder.of_this())):
         say(f"join: {other}")
         while leader(folder.root, silence) is not None:
-            _refuse_other_terms(folder.root)
-            if (offer := current_offer(folder.root)) is None:
+            terms, offer = terms_of(folder.root), current_offer(folder.root)
+            if terms is not None:
+                _refuse_other(terms, folder.root)
+            if terms is None or offer is None:  # it has just begun, or shares nothing now
                 time.sleep(POLL)
                 continue
             if (recipe := folder.read_recipe()) != job.recipe:
@@ -84,15 +87,12 @@ def _help(job: Job, offer: Offer) -> None:
             raise
 
 
-def _refuse_other_terms(root: Path) -> None:
+def _refuse_other(terms: Mapping[str, Any], root: Path) -> None:
     """Make sure that the process that works in a run computes as this one does.
 
     Raises:
         RunError: it has other versions, or shares with nobody.
     """
-    terms: dict[str, Any] | None = terms_of(root)
-    if terms is None:  # it has just begun
-        return
     here, there = versions(), terms["versions"]
     others = [
         f"{name} is {here.get(name, 'missing')} here and {there.get(name, 'missing')} there"
