@@ -19,7 +19,7 @@ settings.register_profile("short", max_examples=60, deadline=None)
 settings.register_profile("long", max_examples=1000, deadline=None)
 settings.load_profile("short")
 
-pytest_plugins = ["drawn_scenes", "reviewed_run", "tiny_run"]
+pytest_plugins = ["drawn_scenes", "reviewed_run", "tiny_run", "browsing"]
 
 # What trains, exports or builds a large network, or does a whole run; single tests may have the marker themselves.
 TRAINING_FIXTURES = {"tiny_run", "own_run"}

@@ -70,7 +70,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
         "affinity.background_low": 0.1, "affinity.crop": 512, "affinity.long_side": [250, 750],
         "affinity.batch_size": 32, "affinity.epochs": 3, "affinity.lr": 0.1, "affinity.head_lr": 10.0,
         "affinity.backbone_lr": 0.0, "affinity.radius": 10, "refine.method": ["irn"],
-        "refine.walk_power": 10.0, "refine.walk_steps": 2**8, "refine.threshold": 0.25,
+        "refine.walk_power": 10.0, "refine.threshold": 0.25,
     },
     "6 segmentation": {
         "segment.method": "beco", "segment.architecture": "deeplabv2", "segment.encoder": "resnet101.tv_in1k",

@@ -67,8 +67,7 @@ class Job:
     def made_from(self, stage: Stage) -> dict[str, Any]:
         """Everything that a stage's result depends on: settings by dotted name, and hashes of everything else."""
         parts: dict[str, Any] = {"its form on disk": stage.layout, **stage.settings(self.recipe)}
-        if stage.given is not None:
-            name, opened = stage.given
+        for name, opened in stage.given.items():
             masks = opened(self)
             parts[name] = masks.fingerprint() if masks is not None else ""
         if not stage.needs:

@@ -60,7 +60,7 @@ def refine(job: Job) -> None:
     """Make masks: refine the CAMs along the image, and cut them at a background threshold."""
     from ktse.stages.refine import refine
 
-    refine(job.run, job.data, job.recipe.refine, job.given.calibration, job.recipe.compute)
+    refine(job.run, job.data, job.recipe.refine, job.given.calibration, job.given.other, job.recipe.compute)
 
 
 def segment(job: Job) -> None:
@@ -116,8 +116,11 @@ REFINE = Stage(
     "refine",
     refine,
     needs=(SEED, AFFINITY),
-    given=("the masks to calibrate with", lambda job: job.given.calibration),
-    outputs=("masks", "scores", "confident"),
+    given={
+        "the masks to calibrate with": lambda job: job.given.calibration,
+        "the other masks": lambda job: job.given.other,
+    },
+    outputs=("masks", "scores", "confident", "other"),
     costs=costs.Refine(),
     each=("masks/{}.npz", "masks/{}.png", "confident/{}.png"),
     last="masks/summary.json",
@@ -129,7 +132,7 @@ ADAPT = training(
     "adapt",
     adapt,
     needs=(REFINE, SEGMENT),
-    given=("the corrected masks", lambda job: job.given.corrections),
+    given={"the corrected masks": lambda job: job.given.corrections},
     costs=costs.Adapt(),
     wanted=lambda recipe: recipe.segment.made_by == "adapt",
 )
@@ -146,7 +149,7 @@ EVALUATE = Stage(
     "evaluate",
     evaluate,
     needs=(SEED, REFINE, PREDICT),
-    given=("the true masks", lambda job: job.given.truth),
+    given={"the true masks": lambda job: job.given.truth},
     outputs=("evaluation.json", "evaluation_images.csv"),
     costs=costs.EachImageOnce(),
     last="evaluation.json",

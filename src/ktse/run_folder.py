@@ -8,7 +8,8 @@ features/ID.npz   what a frozen backbone sees in an image; may be removed at any
 classify/         model.safetensors, checkpoint.safetensors, metrics.jsonl, tags.json
 seeds/ID.npz      keys, cam, logits
 affinity/         labels/ID.png, model.safetensors, checkpoint.safetensors, metrics.jsonl (only for the refiner irn)
-masks/ID.png      pseudo-mask, 255 undecided;  masks/ID.npz  keys, scores;  masks/summary.json, levels.json
+masks/ID.png      pseudo-mask, 255 undecided;  masks/ID.npz  keys, scores;  masks/summary.json, levels.json, other.json
+other/ID.png      mask by another method (only with refine.other)
 scores/ID.npz     keys, scores before the dense CRF (only for the refiner crf)
 confident/ID.png  1 where the mask is to be trusted
 segment/          model.safetensors, checkpoint.safetensors, metrics.jsonl, summary.json

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ktse.recipe.load import flat, to_dict
 from ktse.run_folder import RunFolder
 from ktse.runtime.words import many
 
-IRRELEVANT = ("calibrate", "corrections")
+IRRELEVANT = ("calibrate", "corrections", "other")
 """Settings that name files whose content counts, not their place."""
 
 
@@ -90,7 +90,7 @@ class Stage:
         needs: the stages that it reads from.
         last: the file that it writes last; empty where there is no such file.
         each: the files that it writes for each image.
-        given: what it is made from besides settings and stages: a name, and how a job opens it.
+        given: what it is made from besides settings and stages: by name, how a job opens it.
         trained: random choices decide its result, and its former one goes only when the new training has begun.
         alone: the first of many processes does it, while the others wait.
         measures: it takes whatever is there of what it needs.
@@ -106,7 +106,7 @@ class Stage:
     needs: tuple[Stage, ...] = ()
     last: str = ""
     each: tuple[str, ...] = ()
-    given: tuple[str, Callable[[Any], Any]] | None = None
+    given: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     trained: bool = False
     alone: bool = False
     measures: bool = False
@@ -139,7 +139,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping
     """What of the things that a stage is made from is no longer as it was, in words; nothing if all is.
 
     A setting that is new was at its default before, and one that is gone, or was a group, cannot be repeated: none of
-    them makes a result stale, so that an upgrade repeats nothing.
+    them makes a result stale, so that an upgrade repeats nothing. Nor do masks that are not given, now as before.
 
     Args:
         before: as noted when the stage was done: settings by dotted name, and hashes of everything else.
@@ -150,7 +150,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping
     for name in dict.fromkeys([*now, *before]):
         former, present = before.get(name, defaults.get(name)), now.get(name)
         gone = "." in name and (name not in now or any(other.startswith(f"{name}.") for other in before))
-        if gone or former == present or _made_whole(former, present):
+        if gone or former == present or not (former or present or "." in name) or _made_whole(former, present):
             continue
         setting = f"{name} was {json.dumps(former)} and is {json.dumps(present)}"
         found.append(setting if "." in name else f"{name} changed")

@@ -3,89 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ktse.files import read_label_map, write_npz
+from browsing import colour, loaded, middle, open_image, saved, shown, until
+from ktse.files import read_label_map, write_label_map, write_npz
 from ktse.run_folder import RunFolder
 from reviewed_run import COLOURS, NAMES, SIZE, served
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 if not importlib.util.find_spec("uvicorn"):
     pytest.skip("needs the extra review", allow_module_level=True)
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium without a window."""
-    if CHROMIUM is None:
-        pytest.skip("needs chromium")
-    with playwright.sync_playwright() as drivers:
-        browser = drivers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A page of 1280 pixels; errors of its scripts are errors of the test."""
-    page, errors = browser.new_page(viewport={"width": 1280, "height": 800}), []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    page.close()
-    assert not errors
-
-
-def loaded(page: Any) -> None:
-    """Wait until the image is there and can be edited."""
-    page.locator("#editor:not([data-shows=''])[data-shows]").wait_for()
-
-
-def open_image(page: Any, address: str, name: str) -> None:
-    page.goto("about:blank")
-    page.goto(f"{address}#/image/{name.replace('/', '%2F')}")
-    loaded(page)
-
-
-def middle(page: Any) -> tuple[int, int]:
-    """A point of the window in the right half of the image, where the masks are background."""
-    box = page.locator("#canvas").bounding_box()
-    scale = 0.98 * min(box["width"] / SIZE[0], box["height"] / SIZE[1])
-    return box["x"] + box["width"] / 2 + 6 * scale, box["y"] + box["height"] / 2
-
-
-def colour(page: Any) -> tuple[int, ...]:
-    """What the canvas shows in its middle, once it is drawn."""
-    script = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
-        const canvas = document.getElementById("canvas"), context = canvas.getContext("2d");
-        done([...context.getImageData(canvas.width * 0.6, canvas.height / 2, 1, 1).data]); })))"""
-    return tuple(page.evaluate(script)[:3])
-
-
-def until(page: Any, condition: Callable[[], Any]) -> None:
-    """Wait until something is so; on a busy machine, saving takes its time."""
-    for _ in range(200):
-        if condition():
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError("it did not happen within 10 seconds")
-
-
-def shown(path: Path, label: int) -> np.ndarray:
-    """Where a label map has a label; nowhere if there is no such file."""
-    return read_label_map(path) == label if path.is_file() else np.zeros(SIZE[::-1], dtype=bool)
-
-
-def saved(page: Any) -> None:
-    playwright.expect(page.locator("#saved")).to_have_text("Saved; not accepted yet")
 
 
 def test_a_person_corrects_a_mask_and_it_is_there_after_a_kill(page: Any, reviewed: RunFolder) -> None:
@@ -226,6 +157,22 @@ def test_a_shape_is_drawn_by_its_corners(page: Any, reviewed: RunFolder) -> None
         page.mouse.click(x, y)
         page.keyboard.press("Escape")  # forgets the corner, and stays
         playwright.expect(page.locator("#name")).to_have_text("beach/001")
+
+
+def test_the_mask_of_another_method_is_shown_and_taken(page: Any, reviewed: RunFolder) -> None:
+    label = np.zeros(SIZE[::-1], np.uint8)
+    label[:, 12:] = 1
+    write_label_map(reviewed.path("other", "beach", "001.png"), label)
+    draft = reviewed.path("corrections", ".drafts", "beach", "001.png")
+    with served(reviewed) as (_, address):
+        open_image(page, address, "beach/002")
+        playwright.expect(page.locator("#view-other")).to_be_hidden()
+        open_image(page, address, "beach/001")
+        page.keyboard.press("j")
+        playwright.expect(page.locator("#hint")).to_contain_text("Mask of the other method")
+        page.keyboard.press("c")
+        saved(page)
+        assert (read_label_map(draft) == label).all()
 
 
 def test_the_threshold_of_one_class_moves_alone(page: Any, reviewed: RunFolder) -> None:

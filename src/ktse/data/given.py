@@ -8,11 +8,20 @@ from typing import TypeVar
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.edit_layer import only_tags, with_corrected_tags
-from ktse.data.masks import Calibration, Corrections, Truth, open_calibration, open_corrections, open_truth
+from ktse.data.masks import (
+    Calibration,
+    Corrections,
+    SecondOpinion,
+    Truth,
+    open_calibration,
+    open_corrections,
+    open_second_opinion,
+    open_truth,
+)
 from ktse.data.open import open_data
 from ktse.recipe import Recipe
 
-Masks = TypeVar("Masks", Truth, Calibration, Corrections)
+Masks = TypeVar("Masks", Truth, Calibration, Corrections, SecondOpinion)
 
 
 def _shown(masks: Masks) -> Masks:
@@ -65,6 +74,16 @@ class Input:
         """
         folder = self.recipe.refine.calibrate
         return _shown(open_calibration(Path(folder), self.images)) if folder else None
+
+    @cached_property
+    def other(self) -> SecondOpinion | None:
+        """Masks by another method, if the user gave some.
+
+        Raises:
+            DataError: they cannot be used.
+        """
+        folder = self.recipe.refine.other
+        return _shown(open_second_opinion(Path(folder), self.images)) if folder else None
 
     @cached_property
     def corrections(self) -> Corrections:

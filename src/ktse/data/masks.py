@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -30,6 +31,9 @@ HOW = (
 
 
 FORMS = "a folder of PNG files, or what COCO, CVAT, Label Studio, labelme or YOLO write,"
+
+
+Kind = TypeVar("Kind", bound="Masks")
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,11 @@ class Masks:
         label = read_label_map(self.paths[image_id]) if drawing is None else drawing.draw()
         return label if kind is None or label.dtype == kind else retyped(label, kind)
 
+    def only(self: Kind, names: Collection[str]) -> Kind:
+        """Those of some images."""
+        kept = set(names)
+        return dataclasses.replace(self, paths={name: path for name, path in self.paths.items() if name in kept})
+
     def say(self) -> None:
         """Print what was found and what the user should know."""
         for text in (self.found, *self.notes):
@@ -89,6 +98,12 @@ class Masks:
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _size_and_time(path: Path) -> str:
+    """What is looked at where there may be thousands of files."""
+    stat = path.stat()
+    return f"{stat.st_size}\0{stat.st_mtime_ns}"
+
+
 @dataclass(frozen=True)
 class Truth(Masks):
     """True masks, for measuring only."""
@@ -100,9 +115,7 @@ class Truth(Masks):
         return dataclasses.replace(self, paths=paths, drawn=drawn)
 
     def _content(self, path: Path) -> str:
-        # Size and time of change: there may be thousands of files, and measuring again is quick.
-        stat = path.stat()
-        return f"{stat.st_size}\0{stat.st_mtime_ns}"
+        return _size_and_time(path)
 
 
 @dataclass(frozen=True)
@@ -114,9 +127,13 @@ class Calibration(Masks):
 class Corrections(Masks):
     """Masks that a person has corrected: labels to learn from, which true masks for measuring never are."""
 
-    def only(self, names: Collection[str]) -> Corrections:
-        """Those of some images."""
-        return dataclasses.replace(self, paths={name: path for name, path in self.paths.items() if name in names})
+
+@dataclass(frozen=True)
+class SecondOpinion(Masks):
+    """Masks that another method has made of the same images."""
+
+    def _content(self, path: Path) -> str:
+        return _size_and_time(path)
 
 
 def open_truth(path: Path, data: TaggedImages) -> Truth:
@@ -153,6 +170,20 @@ def open_calibration(path: Path, data: TaggedImages) -> Calibration:
     _require_a_class(reading, path)
     found = f"masks to calibrate with: {len(reading.paths)}"
     return Calibration(reading.paths, reading.drawn, found, (*reading.notes, *_doubts(reading, data)))
+
+
+def open_second_opinion(path: Path, data: TaggedImages) -> SecondOpinion:
+    """Open the masks of another method, in the forms of true masks. Masks of other images are left aside.
+
+    Raises:
+        DataError: there are none of these images, some cannot be used, or none shows a class.
+    """
+    reading = _read(path, data, "--refine.other")
+    if reading.problems:
+        raise DataError(f"some of the other masks in {path} cannot be used", where=reading.problems, hint=HOW)
+    _require_a_class(reading, path)
+    found = f"other masks: {len(reading.paths)} of {many(len(data), 'image')}"
+    return SecondOpinion(reading.paths, reading.drawn, found, (*reading.notes, *_doubts(reading, data)))
 
 
 Own = Callable[[str], Sequence[np.ndarray]]

@@ -101,8 +101,6 @@ class RefineRecipe:
     """Iterations of PAR."""
     walk_power: Positive = 10.0
     """Exponent of the affinity in the random walk."""
-    walk_steps: Rounds = 256
-    """Steps of the random walk."""
     sam_weights: Place = ""
     """Folder of a SAM, config.json and model.safetensors, for the refiner sam."""
     stride: Step = 2
@@ -112,6 +110,9 @@ class RefineRecipe:
     calibrate: Place = ""
     """Folder of a handful of true masks, named like their images, that choose the threshold instead; empty: none.
     Their images are not measured."""
+    other: Place = ""
+    """Folder of masks by another method, named like their images. Masks of refine.calibrate choose, class by class,
+    whether these are taken."""
 
     @property
     def chain(self) -> str:
@@ -122,7 +123,9 @@ class RefineRecipe:
         """Rules between settings."""
         chain = len(set(self.method)) == len(self.method) and "crf" not in self.method[:-1]
         yield "method", "a chain of different refiners, crf the last", chain
+        compared = bool(self.calibrate) or not self.other
         free = self.threshold == "auto" or not self.calibrate
+        yield "other", "given together with refine.calibrate: only true masks tell which masks are better", compared
         yield "threshold", "auto where refine.calibrate names masks that choose it", free
 
 

@@ -7,6 +7,7 @@ import struct
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
@@ -25,9 +26,10 @@ from ktse.reviewing.order import by_gain
 from ktse.run_folder import RunFolder, Scores
 from ktse.runtime.words import pixels
 from ktse.stages.levels import levelled_scores
+from ktse.stages.other_masks import other_mask, other_path
 from ktse.visual import PALETTE, overlay
 
-Layer = Literal["edit", "mask", "fused", "prediction"]
+Layer = Literal["edit", "mask", "fused", "prediction", "other"]
 Kind = Literal["scores", "cam"]
 
 PHOTO_PIXELS = 16_000_000
@@ -63,6 +65,7 @@ class Pictures:
         self._index = {name: index for index, name in enumerate(data.ids)}
         self._confidence = run.confidence("masks")
         self._layers = {"mask": run.mask_path, "fused": run.fused_path, "prediction": run.prediction_path}
+        self._layers["other"] = partial(other_path, run)
         self._thumbnails: OrderedDict[tuple[int, int, int], bytes] = OrderedDict()
         self._kept, self._lock = 0, Lock()
 
@@ -188,7 +191,7 @@ class Pictures:
 
         Args:
             index: number of the image.
-            layer: "mask", "fused", "prediction"; "edit": the mask as a person has left it, else that of the run.
+            layer: "edit" is the mask as a person has left it, else that of the run; "other" that of another method.
 
         Raises:
             RunError: it cannot be read, or has not the size of its image.
@@ -198,6 +201,7 @@ class Pictures:
         if label is None:
             readers: dict[str, Callable[[str], np.ndarray]]
             readers = {"fused": self.run.fused, "prediction": self.run.prediction}
+            readers["other"] = partial(other_mask, self.run)
             path = self._layers["mask" if layer == "edit" else layer](name)
             label = readers.get(layer, self.run.mask)(name) if path.is_file() else None
         if label is not None and label.shape[::-1] != self.size(index):

@@ -93,6 +93,7 @@ SHAPES: dict[str, Any] = {
         "threshold_source": A_WORD,
         "warnings": Maybe([WORD]),
         "calibration": Maybe({"masks": COUNT, "images": [WORD]}),
+        "other": Maybe([WORD]),
     },
     "segment/summary.json": {"agreement": A_NUMBER, "crops": A_COUNT, "warnings": Maybe([WORD])},
     "fused/summary.json": {"weight": NUMBER, "weight_source": A_WORD},

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.image import image_size
-from ktse.data.masks import Calibration
+from ktse.data.masks import Calibration, SecondOpinion
 from ktse.errors import CollapseError
 from ktse.files import label_type, write_json, write_label_map, write_npz, write_table
 from ktse.models.sam import load_sam
@@ -34,7 +34,8 @@ from ktse.runtime.workers import in_processes
 from ktse.stages.affinity import load_affinity
 from ktse.stages.calibration import calibrated_images, calibrated_threshold
 from ktse.stages.levels import levelled_scores, write_levels
-from ktse.stages.refiners import CRF_THRESHOLD, crf_class_scores, soft_refiner
+from ktse.stages.refiners import CRF_THRESHOLD, Refine, Refined, as_stored, crf_class_scores, soft_refiner
+from ktse.stages.second_opinion import taken_classes, with_second_opinion
 
 EMPTY_REFUSED = 0.5
 """Share of tagged images without any foreground above which masks are refused."""
@@ -61,6 +62,7 @@ def refine(
     data: TaggedImages,
     recipe: RefineRecipe,
     calibration: Calibration | None = None,
+    other: SecondOpinion | None = None,
     compute: ComputeRecipe = COMPUTE,
 ) -> None:
     """Write masks/ID.npz (refined scores), then masks/ID.png, confident/ID.png, confidence.csv and summary.json.
@@ -70,6 +72,7 @@ def refine(
         data: images and tags.
         recipe: the chain and its settings.
         calibration: masks to choose the threshold by, if the user gave some.
+        other: masks by another method, which are taken where those to calibrate with say that they are better.
         compute: precision and processes.
 
     Raises:
@@ -79,7 +82,10 @@ def refine(
     with_crf = "crf" in recipe.method
     soft = run.soft_scores if with_crf else run.scores
     fabric = make_fabric(compute.precision)
-    explained = _refine_all(run, data, recipe, fabric)
+    refined = _refined(run, data, recipe, fabric)
+    if other is not None and calibration is not None:
+        refined = with_second_opinion(run, data, other, calibration, refined)
+    explained = _refine_all(run, data, recipe, refined)
     chosen = choose_threshold(explained, recipe.threshold)
     threshold, source, kind = chosen.value, chosen.source, str(chosen.kind)
     calibrated = None
@@ -104,7 +110,7 @@ def refine(
     _write_confidence(run, found)
     summary = {"threshold": threshold, "threshold_source": source, "threshold_kind": kind}
     summary |= {"explained": explained.round(5).tolist(), "warnings": warnings, "calibration": calibrated}
-    summary["key"] = run.key("refine")
+    summary |= {"other": taken_classes(run), "key": run.key("refine")}
     write_json(run.path("masks", "summary.json"), summary)
     say(f"refine: threshold {threshold:.2f} ({source})")
 
@@ -163,22 +169,32 @@ def _write_confidence(run: RunFolder, found: dict[str, Signs]) -> None:
     write_table(run.path("masks", "confidence.csv"), ("id", "confidence", *shown), rows)
 
 
-def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, fabric: Fabric) -> np.ndarray:
-    """Soft refinement of every image that has none yet; (bins,) mean of explained_labels over images with tags."""
-    with_crf = "crf" in recipe.method
-    path, stored = (run.soft_scores_path, run.soft_scores) if with_crf else (run.scores_path, run.scores)
+def _refined(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, fabric: Fabric) -> Refine:
+    """What refines the CAMs of an image, by all refiners but the CRF."""
     network = load_affinity(run).to(fabric.device) if "irn" in recipe.method else None
     sam = load_sam(recipe.sam_weights).to(fabric.device) if "sam" in recipe.method else None
     refiner = soft_refiner(recipe, fabric, network, sam)
+    index = {name: place for place, name in enumerate(data.ids)}
+
+    def refined(name: str) -> Refined:
+        seed, image = run.seed(name), data.read(index[name], pixels=REFINE_PIXELS)
+        return Refined(image, seed.keys, refiner(image, torch.from_numpy(seed.cam.astype(np.float32))).cpu().numpy())
+
+    return refined
+
+
+def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, refined: Refine) -> np.ndarray:
+    """Soft refinement of every image that has none yet; (bins,) mean of explained_labels over images with tags."""
+    with_crf = "crf" in recipe.method
+    path, stored = (run.soft_scores_path, run.soft_scores) if with_crf else (run.scores_path, run.scores)
     part = Part(run.root, "refine", "refine", run.key("refine"))
     images = SharedImages(len(data), lambda index: not path(data.ids[index]).is_file(), part)
     label = "+".join(name for name in recipe.method if name != "crf") or "none"
     for index in track(images, f"refine ({label})", total=images.total, done=images.total - len(images.left)):
-        seed, image = run.seed(data.ids[index]), data.read(index, pixels=REFINE_PIXELS)
-        scores = refiner(image, torch.from_numpy(seed.cam.astype(np.float32))).cpu().numpy()
+        image, keys, scores = refined(data.ids[index])
         small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
         contrast, explained = boundary_contrast(small, scores), explained_labels(colour_regions(small), scores)
-        found = Scores(seed.keys, _stored(scores), contrast.astype(np.float32), explained.astype(np.float32))
+        found = Scores(keys, as_stored(scores), contrast.astype(np.float32), explained.astype(np.float32))
         write_npz(path(data.ids[index]), **found._asdict())
     wait_for_all()
     total = sum((stored(name).explained for name in data.ids), np.zeros(BINS))
@@ -199,12 +215,7 @@ def _crf_all(run: RunFolder, data: TaggedImages, background: float, workers: int
     shown = track(left, "refine (crf)", total=len(data), done=len(data) - len(left))
     for index, scores in zip(shown, results, strict=True):
         keys = np.flatnonzero(data.tags[index]).astype(np.int32)
-        write_npz(run.scores_path(data.ids[index]), keys=keys, scores=_stored(scores))
-
-
-def _stored(scores: np.ndarray) -> np.ndarray:
-    stored: np.ndarray = (scores * 255).round().astype(np.uint8)
-    return stored
+        write_npz(run.scores_path(data.ids[index]), keys=keys, scores=as_stored(scores))
 
 
 def _judge(empty: int, tagged: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,11 +24,32 @@ from ktse.refinement.random_walk import random_walk, walk_scores
 Refiner = Callable[[Image.Image, Tensor], Tensor]
 """RGB image and (K, h, w) scores, K at least 1, to (K, h', w') scores; float in 0..1, on the scores' device."""
 
+
+class Refined(NamedTuple):
+    """An image and its refined scores.
+
+    Attributes:
+        image: RGB.
+        keys: (K,) int32, its tagged classes 0..C-1.
+        scores: (K, h, w) float32 in 0..1.
+    """
+
+    image: Image.Image
+    keys: np.ndarray
+    scores: np.ndarray
+
+
+Refine = Callable[[str], Refined]
+"""The refined scores of an image of a run, by its name."""
+
 CRF_THRESHOLD = 0.5
 """Where crf_class_scores cut into background and classes as the CRF does."""
 
 SAM_POINTS = 4
 """Places of a class, at most, that a SAM is asked about."""
+
+WALK_STEPS = 256
+"""Steps of the random walk (published)."""
 
 WALK_RADIUS = 5
 """A step of the random walk leads to pixels, at a quarter of the image's size, closer than this (published)."""
@@ -95,8 +117,8 @@ def _even(scores: Tensor) -> Tensor:
 
 def _walk(image: Image.Image, scores: Tensor, network: AffinityNetwork, fabric: Fabric, recipe: RefineRecipe) -> Tensor:
     edge = boundary(network, image, fabric)
-    maps, beta, steps = _resized(scores, (edge.shape[0], edge.shape[1])), recipe.walk_power, recipe.walk_steps
-    walked = random_walk(maps, edge, radius=WALK_RADIUS, beta=beta, steps=steps)
+    maps = _resized(scores, (edge.shape[0], edge.shape[1]))
+    walked = random_walk(maps, edge, radius=WALK_RADIUS, beta=recipe.walk_power, steps=WALK_STEPS)
     return walk_scores(walked, (image.height, image.width))
 
 
@@ -142,3 +164,9 @@ def crf_class_scores(image: np.ndarray, scores: np.ndarray, background: float) -
     after = crf_scores(image, planes / planes.sum(axis=0), FOR_SEEDS)
     classes: np.ndarray = after[1:] / (after[:1] + after[1:].max(axis=0))
     return classes
+
+
+def as_stored(scores: np.ndarray) -> np.ndarray:
+    """Scores of float in 0..1 as the run folder keeps them: uint8, of which 255 stands for 1."""
+    stored: np.ndarray = (scores * 255).round().astype(np.uint8)
+    return stored

@@ -87,8 +87,8 @@ def do_stage(stage: Stage, run: str | Path, settings: Mapping[str, Any] | None, 
         if has_nothing_to_do(job, [stage], log):
             return folder
         refuse_locked(folder.root)
-        if stage.given is not None:
-            stage.given[1](job)  # bad input is an error before anything is written
+        for opened in stage.given.values():
+            opened(job)  # bad input is an error before anything is written
         require_extras(job.recipe, [stage])
         with working(job, log):
             job.do(stage)

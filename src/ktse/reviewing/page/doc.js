@@ -61,7 +61,7 @@ export class Doc {
     this.found = strongest(this.scores, this.width, this.height, less);
   }
 
-  // A label map other than the edit: "mask", "fused" or "prediction".
+  // A label map other than the edit: "mask", "fused", "prediction" or "other".
   layer(name) {
     this.loaded[name] ??= getLabel(this.id, name, this.run.bytes).catch((error) => {
       delete this.loaded[name];

@@ -12,7 +12,7 @@ import { cutAt, recut, strongest } from "./scores.js";
 import { View } from "./view.js";
 
 const part = (id) => document.getElementById(id);
-const VIEWS = ["mask", "photo", "fused", "prediction", "heat"];
+const VIEWS = ["mask", "photo", "fused", "prediction", "heat", "other"];
 
 export class Editor {
   constructor(run, gallery, bar) {
@@ -283,7 +283,7 @@ export class Editor {
     this.step(({ label, hand }, { width, height }) => work(label, hand, width, height));
   }
 
-  // Take another picture as the mask: "fused", "prediction", or "mask", which is the run's own.
+  // Take another picture as the mask: "fused", "prediction", "other", or "mask", which is the run's own.
   async take(name) {
     const doc = this.doc;
     if (!doc?.about.layers[name]) return;

@@ -4,8 +4,9 @@ import { badge } from "./gallery.js";
 import { retag, showTags } from "./tags.js";
 
 const part = (id) => document.getElementById(id);
-const VIEWS = [["mask", "Mask", "M"], ["photo", "Photo", "P"], ["fused", "Fused", "F"], ["prediction", "Prediction", "D"], ["heat", "CAM", "H"]];
-const HINTS = { photo: "Photo alone.", fused: "Fused mask.", prediction: "Prediction, without tags.", heat: "CAM of" };
+const VIEWS = [["mask", "Mask", "M"], ["photo", "Photo", "P"], ["fused", "Fused", "F"], ["prediction", "Prediction", "D"], ["heat", "CAM", "H"], ["other", "Other", "J"]];
+const HINTS = { photo: "Photo alone.", fused: "Fused mask.", prediction: "Prediction, without tags.", heat: "CAM of", other: "Mask of the other method." };
+const TAKEN = { fused: "fused mask", prediction: "prediction", other: "other mask" };
 const NOTES = {
   tell: "Draw a short line. The mask is solved again.",
   shape: "Draw around an area, or click its corners. Enter or a double click closes the line.",
@@ -87,6 +88,7 @@ export class Panel {
     this.doc = doc;
     this.enable(true);
     for (const [name] of VIEWS) part(`view-${name}`).disabled = !this.editor.available(name);
+    part("view-other").hidden = !this.editor.available("other"); // few runs have one
     part("threshold-line").hidden = part("threshold-note").hidden = !doc.found;
     part("original").disabled = !doc.about.layers.mask;
     const notes = [];
@@ -136,8 +138,8 @@ export class Panel {
     for (const [other] of VIEWS) part(`view-${other}`).setAttribute("aria-pressed", other === name);
     const heat = name === "heat" ? ` ${this.byLabel.get(this.chosen)?.name ?? "all tags"}.` : "";
     this.hint(name === "mask" ? "" : `${HINTS[name]}${heat} Press M to edit the mask.`);
-    part("take-line").hidden = name !== "fused" && name !== "prediction";
-    part("take").innerHTML = `Use this ${name === "fused" ? "fused mask" : "prediction"} as the mask <kbd>C</kbd>`;
+    part("take-line").hidden = !TAKEN[name];
+    part("take").innerHTML = `Use this ${TAKEN[name]} as the mask <kbd>C</kbd>`;
     part("canvas").classList.toggle("paints", name === "mask");
   }
 
