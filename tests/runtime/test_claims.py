@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,9 +73,21 @@ else:
 """
 
 
+STARTED: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    """Processes of a test that has failed do not outlive it."""
+    yield
+    while STARTED:
+        STARTED.pop().kill()
+
+
 def start(root: Path, counts: object, together: int, role: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", WORK, str(root), repr(counts), str(together), role]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    STARTED.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+    return STARTED[-1]
 
 
 def end(process: subprocess.Popen[str]) -> None:
