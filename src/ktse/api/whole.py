@@ -41,7 +41,8 @@ def run(
     The same call again on the same run folder does what is left, or what a changed setting invalidates.
 
     Args:
-        images: folder of images, or the root of a data set (class subfolders, VOC, COCO).
+        images: folder of images, or the root of a data set (class subfolders, VOC, COCO), or with a table of tags a URL
+            (s3://, gs://, https:// ...), which needs the extra remote.
         tags: file of tags (CSV, TSV, JSON, list, COCO), or a DataFrame, which is kept in the run folder as tags.csv;
             without it, the folder must say what is in its images.
         out: run folder; made if it does not exist.
