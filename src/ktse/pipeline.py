@@ -155,7 +155,7 @@ EVALUATE = Stage(
     last="evaluation.json",
     alone=True,
     measures=True,
-    layout=2,
+    layout=3,
 )
 REPORT = Stage(
     "report",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ktse.files import write_json
 from ktse.quality.facts import ClassFacts, Facts
 from ktse.quality.judge import judge
-from ktse.quality.verdict import LEVELS, Sign, Verdict, read_verdict
+from ktse.quality.verdict import LEVELS, Level, Sign, Verdict, read_verdict
 from ktse.run_folder import RunFolder
 
 DOG = ClassFacts(
@@ -43,7 +43,15 @@ FINE = Facts(
 
 
 def test_a_run_without_signs_is_good() -> None:
-    assert judge(FINE) == Verdict("good", "good", "good", {"dog": "good", "cat": "good", "cow": "good"}, ())
+    classes: dict[str, Level] = {"dog": "good", "cat": "good", "cow": "good"}
+    assert judge(FINE) == Verdict("good", "good", "good", classes, (), measured=False)
+
+
+def test_good_is_not_said_as_if_it_were_measured() -> None:
+    free, measured = judge(FINE), judge(replace(FINE, measured=10, miou={"mask": 60.0, "seed": 50.0}))
+    assert free.sentence.startswith("good, as far as one can tell without true masks: ")
+    assert measured.run == "good" and measured.sentence.startswith("good: ")
+    assert Verdict.from_json(free.to_json()) == free
 
 
 @pytest.mark.parametrize(
@@ -86,6 +94,7 @@ def test_a_fact_about_the_run_speaks_against_all_of_it(change: dict[str, object]
         ({"full": 0.9}, "do-not-use"),
         ({"empty": 0.3}, "look"),
         ({"cells": 2.0}, "do-not-use"),
+        ({"shrinks": 6.0}, "look"),
         ({"predicted": 0.0}, "look"),
         ({"agreement": 0.05}, "do-not-use"),
         ({"seed_agreement": 0.2}, "look"),
@@ -116,7 +125,7 @@ def test_a_fact_about_the_model_does_not_speak_against_the_masks(change: dict[st
     verdict = judge(replace(FINE, **change))  # type: ignore[arg-type]
     assert (verdict.run, verdict.masks, verdict.model) == (level, "good", level)
     assert set(verdict.classes.values()) == {"good"} and set(verdict.model_classes.values()) == {level}
-    assert verdict.of_masks == judge(FINE)
+    assert verdict.of_masks.masks == "good" and verdict.of_masks.signs == ()
 
 
 def test_predictions_worse_than_the_masks_name_what_to_use() -> None:

@@ -17,6 +17,14 @@ def test_undecided_pixels_do_not_count_as_covered() -> None:
     assert found.predictions == 0
 
 
+def test_a_haze_depends_on_the_threshold_and_a_thing_does_not() -> None:
+    haze = np.tile(np.arange(0, 201, 10, dtype=np.uint8), (3, 1))  # 0 to 200
+    thing = np.where(haze > 100, 200, 0).astype(np.uint8)
+    found = MaskFacts(3)
+    found.add_scores(np.array([0, 1, 2]), np.stack([haze, thing, thing * 0]), 0.2)  # 51; half way to the peak: 125.5
+    assert found.shrinks == [[15 / 8], [1.0], []]
+
+
 def test_a_prediction_without_any_object_is_still_a_prediction() -> None:
     mask = np.ones((4, 4), dtype=np.uint8)
     found = MaskFacts(1)

@@ -20,6 +20,8 @@ class ClassFacts:
         full: share of its images, 0..1, of which the mask covers most.
         empty: share of its images, 0..1, whose mask lacks the class.
         cells: median number of cells of the CAM's grid in which the CAM is above half of its maximum.
+        shrinks: how many times smaller the mask of one of its images would be (median), were the threshold half way to
+            the highest score.
         predicted: pixels predicted on its images, per pixel in their masks.
         agreement: IoU, 0..1, of masks and predictions on its images.
         seed_agreement: IoU, 0..1, of seeds and masks on its images.
@@ -38,6 +40,7 @@ class ClassFacts:
     full: float | None = None
     empty: float | None = None
     cells: float | None = None
+    shrinks: float | None = None
     predicted: float | None = None
     agreement: float | None = None
     seed_agreement: float | None = None

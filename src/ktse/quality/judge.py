@@ -20,10 +20,15 @@ RUN_TRUE_MASKS = 10
 """The same for all classes together."""
 
 
+SHRINKS = 4
+"""The mask of something that is seen as a thing, not as a haze, depends less on the threshold than this."""
+
+
 def judge(facts: Facts) -> Verdict:
     """The verdict on a run."""
     signs = [*_run_signs(facts), *(sign for one in facts.classes for sign in _class_signs(facts, one))]
-    return Verdict.of([sign for sign in signs if sign is not None], (one.name for one in facts.classes))
+    found = [sign for sign in signs if sign is not None]
+    return Verdict.of(found, (one.name for one in facts.classes), measured=facts.measured >= RUN_TRUE_MASKS)
 
 
 def _run_signs(facts: Facts) -> Iterator[Sign | None]:
@@ -90,6 +95,11 @@ def _class_without_truth(facts: Facts, one: ClassFacts, name: str, look: str) ->
     )
     tiles = "cut the images into tiles, or give larger ones with --seed.long_side 768"
     yield _sign(_low(one.cells, 20, 8), one.name, text, tiles)
+    text = (
+        f"Where {name} ends is a guess: were the threshold half way to the highest score, its masks would be "
+        f"{_number(one.shrinks, 0)} times smaller."
+    )
+    yield Sign("look", one.name, text, _calibrate(facts)) if (one.shrinks or 0) >= SHRINKS else None
     text = f"Seeds and masks of {name} hardly agree (IoU {_share(one.seed_agreement)})."
     yield _sign(_low(one.seed_agreement, 0.25, 0.1), one.name, text, look)
     text = f"Masks and the model's predictions of {name} hardly agree (IoU {_share(one.agreement)})."

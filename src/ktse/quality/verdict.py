@@ -18,6 +18,7 @@ WORDS: dict[Level, str] = {
     "look": "look at it: some results may be wrong",
     "do-not-use": "do not use: these results are probably wrong",
 }
+UNMEASURED = "good, as far as one can tell without true masks: nothing was found that speaks against these results"
 MASKS_BESIDE_A_WORSE_MODEL: dict[Level, tuple[str, str]] = {
     "good": ("the masks are good", "nothing was found that speaks against the masks"),
     "look": ("look at the masks", "some masks may be wrong"),
@@ -57,6 +58,7 @@ class Verdict:
         model: level of the segmentation model, never better than that of the masks.
         classes: level of each class, by name: its masks, and what the model makes of this class.
         signs: the worst first; none for a good run.
+        measured: whether true masks have a say in it.
     """
 
     run: Level
@@ -64,9 +66,10 @@ class Verdict:
     model: Level
     classes: dict[str, Level]
     signs: tuple[Sign, ...]
+    measured: bool = True
 
     @classmethod
-    def of(cls, signs: Iterable[Sign], classes: Iterable[str]) -> Verdict:
+    def of(cls, signs: Iterable[Sign], classes: Iterable[str], *, measured: bool = True) -> Verdict:
         """The verdict that follows from signs.
 
         Masks and model have the worst level of the signs that concern all classes. A class has the worst level of its
@@ -78,13 +81,13 @@ class Verdict:
         masks = _with_classes(_worst_of(on_masks, ""), _class_levels(on_masks, names))
         levels = _class_levels(order, names)
         model = _with_classes(_worst([masks, _worst_of(order, "")]), levels)
-        return cls(model, masks, model, levels, order)
+        return cls(model, masks, model, levels, order, measured)
 
     @property
     def of_masks(self) -> Verdict:
         """The verdict on the masks alone, without the signs that concern only the model."""
         signs = [sign for sign in self.signs if sign.concerns == "masks"]
-        return self if len(signs) == len(self.signs) else Verdict.of(signs, self.classes)
+        return self if len(signs) == len(self.signs) else Verdict.of(signs, self.classes, measured=self.measured)
 
     @property
     def model_classes(self) -> dict[str, Level]:
@@ -95,6 +98,8 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """The verdict in words, without a full stop: what to do, a colon, and why."""
+        if self.run == "good" and not self.measured:
+            return UNMEASURED
         if self.masks == self.model:
             return WORDS[self.run]
         model, masks = MODEL_WORSE_THAN_ITS_MASKS[self.model], MASKS_BESIDE_A_WORSE_MODEL[self.masks]
@@ -116,7 +121,7 @@ class Verdict:
             for one in content["signs"]
         )
         masks, model = content.get("masks", run), content.get("model", run)
-        return cls(run, masks, model, dict(content["classes"]), tuple(signs))
+        return cls(run, masks, model, dict(content["classes"]), tuple(signs), content.get("measured", True))
 
 
 def read_verdict(run: RunFolder) -> Verdict | None:

@@ -53,7 +53,7 @@ SCORE = {
 }
 LEVEL = frozenset(("good", "look", "do-not-use"))
 SIGN = {"level!": LEVEL, "class!": WORD, "text!": WORD, "next!": WORD, "concerns": WORD}
-VERDICT = {"run!": LEVEL, "masks": LEVEL, "model": LEVEL, "classes!": Each(LEVEL), "signs!": [SIGN]}
+VERDICT = {"run!": LEVEL, "masks": LEVEL, "model": LEVEL, "classes!": Each(LEVEL), "signs!": [SIGN], "measured": SWITCH}
 
 SHAPES: dict[str, Any] = {
     "manifest.json": Each(

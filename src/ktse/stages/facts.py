@@ -16,6 +16,7 @@ from ktse.recipe import Recipe
 from ktse.refinement.cutting import cut
 from ktse.run_folder import RunFolder
 from ktse.runtime.console import track
+from ktse.stages.levels import levelled_scores
 
 SAMPLE = 400
 """Tagged images that are looked at."""
@@ -37,6 +38,7 @@ class MaskFacts:
     def __init__(self, classes: int) -> None:
         self.areas: list[list[float]] = [[] for _ in range(classes)]
         self.cells: list[list[float]] = [[] for _ in range(classes)]
+        self.shrinks: list[list[float]] = [[] for _ in range(classes)]
         self.covered: list[float] = []
         # Pixels of both, of the first and of the second, for masks and predictions, and for seeds and masks.
         self.model, self.seeds = np.zeros((3, classes)), np.zeros((3, classes))
@@ -51,6 +53,18 @@ class MaskFacts:
             self.areas[key].append(float(here.mean()))
             if prediction is not None:
                 _count(self.model[:, key], here, prediction == key + 1)
+
+    def add_scores(self, keys: np.ndarray, scores: np.ndarray, threshold: float) -> None:
+        """Count by how much an image's masks depend on the threshold.
+
+        Args:
+            keys: (K,) classes 0..C-1.
+            scores: (K, h, w) uint8 that the mask was cut from; 255 is 1.
+            threshold: where it was cut, 0..1.
+        """
+        for key, plane in zip(keys, scores / 255, strict=True):
+            if (inside := (plane > threshold).sum()) > 0:
+                self.shrinks[key].append(float(inside / (plane > (threshold + plane.max()) / 2).sum()))
 
     def add_seed(self, keys: np.ndarray, cam: np.ndarray, seed: np.ndarray, mask: np.ndarray, cells: float) -> None:
         """Count an image's seed.
@@ -123,6 +137,8 @@ def _look(run: RunFolder, data: TaggedImages, recipe: Recipe, seed_threshold: fl
             continue
         mask = run.mask(name)
         found.add(keys, mask, run.prediction(name) if run.prediction_path(name).is_file() else None)
+        if run.scores_path(name).is_file():
+            found.add_scores(*levelled_scores(run, name)[:2], float(run.summary("masks")["threshold"]))
         stored = run.seed(name)
         cam = stored.cam.astype(np.float32)
         seed = cut(stored.keys, cam, seed_threshold, len(data.classes))
@@ -158,6 +174,7 @@ def _class_facts(
         full=_share([value > FULL for value in areas]),
         empty=_share([value == 0 for value in areas]),
         cells=_median(looked.cells[index]),
+        shrinks=_median(looked.shrinks[index]),
         predicted=float(second / first) if first and looked.predictions else None,
         agreement=_iou(both, first, second) if looked.predictions else None,
         seed_agreement=_iou(*looked.seeds[:, index]),
