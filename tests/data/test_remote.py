@@ -79,7 +79,7 @@ def test_nothing_is_kept_without_a_run_or_beyond_the_limit(bucket: str, given: D
         some.read(index)
     copies = list((tmp_path / "copies").iterdir())
     assert sorted(path.stat().st_size for path in copies) == sorted(sizes[:5])
-    assert any("keeps copies of 5 of them, and fetches the others each time" in note for note in some.notes)
+    assert any("copies of 5 of them (data.keep is " in note and "fetches others each" in note for note in some.notes)
     open_data(DataRecipe(images=given.images, tags=given.tags, keep=0), tmp_path / "none").read(0)
     assert not (tmp_path / "none").exists()
 

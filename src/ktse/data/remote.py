@@ -136,8 +136,8 @@ def at_url(data: TaggedImages, listing: RemoteListing, kept: Path | None, most: 
     if len(keep) == len(data):
         text += f"; a run keeps copies of them ({in_words(total)}) in its folder"
     else:
-        text += f"; a run keeps copies of {len(keep):,} of them, and fetches the others each time that they are read"
-        text += f" (data.keep is {most:g} GB)" if whole else ""
+        some = f"copies of {len(keep):,} of them (data.keep is {most:g} GB)" if whole else "no copies"
+        text += f"; a run keeps {some}, and fetches others each time that they are read"
     fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(TaggedImages)}
     fields["notes"] = (*data.notes, text)
     return RemoteImages(**fields, url=listing.url, known=listing.known, kept=kept, keep=frozenset(keep))
