@@ -129,6 +129,8 @@ def _show(name: str, result: Any, as_json: bool, log: Log) -> int:
         show_evaluation(result)
     elif isinstance(result, list):
         print(many(len(result), "prediction"))
+    elif isinstance(result, int):
+        print(many(result, "image"))
     return 0
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from ktse.errors import RunError
+from ktse.runtime.claims import require_claim
 from ktse.runtime.processes import is_running
 from ktse.runtime.reading import reading, reason
 from ktse.visual import PALETTE
@@ -42,6 +43,9 @@ def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
         path: the file.
         durable: whether it is on the disk, whatever happens to the machine, when the block has ended. One of many small
             files need not be: whoever writes them calls `settle` for all of them at the end.
+
+    Raises:
+        OverError: this process has joined a run, and the file is no longer its task.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Short, since the path's own name may be as long as a name can be.
@@ -50,6 +54,7 @@ def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
         yield temporary
         if durable:
             flush(temporary)
+        require_claim()
         rename(temporary, path)
         if durable:
             flush_folder(path.parent)

@@ -38,7 +38,7 @@ class Job:
     """
 
     def __init__(self, run: RunFolder, recipe: Recipe, given: Input | None = None) -> None:
-        self.run, self.recipe, self.given = run, recipe, given or Input(recipe)
+        self.run, self.recipe, self.given = run, recipe, given or Input(recipe, run.path("images"))
         self._whole: set[str] = set()  # stages whose files were all looked at
         self._right: dict[str, dict[str, Any]] = {}  # which of two records, as long as they have
         self._stamp: object = None

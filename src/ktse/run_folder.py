@@ -4,6 +4,7 @@ recipe.yaml       every setting, resolved
 manifest.json     per stage: state, what it was made from and the hash of it (key), versions, seconds, peak memory
 index/STAGE.json  its entry of the manifest, and size and hash of each file;  index/recipe.json  the settings, once more
 classes.txt       one name a line, line k is class k
+images/           copies of images at a URL; may be removed at any time
 features/ID.npz   what a frozen backbone sees in an image; may be removed at any time
 classify/         model.safetensors, checkpoint.safetensors, metrics.jsonl, tags.json
 seeds/ID.npz      keys, cam, logits
@@ -19,7 +20,7 @@ fused/ID.png      mask and segmentation model together, limited to the image's t
 evaluation.json   report.html   model_card.md
 tags.csv          the tags, if they were given as a table in memory
 log.txt           what ktse has said, with times
-.lock             the process that works here now
+.lock             the process that works here now;  .alive/  its sign of life;  .claims/  what others may do for it
 """
 
 from __future__ import annotations

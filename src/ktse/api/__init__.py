@@ -2,7 +2,7 @@
 
 from ktse.api.results import accept, export, import_masks, import_weights, load, predict, review, status, verify
 from ktse.api.stages import adapt, affinity, classify, evaluate, refine, report, seed, segment
-from ktse.api.whole import check, demo, run
+from ktse.api.whole import check, demo, join, run
 
 __all__ = [
     "accept",
@@ -15,6 +15,7 @@ __all__ = [
     "export",
     "import_masks",
     "import_weights",
+    "join",
     "load",
     "predict",
     "refine",

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ktse import pipeline
 from ktse.api.arguments import Settings, Tags
+from ktse.data.remote import refuse_url
 from ktse.errors import RunError
 from ktse.exporting.export import Wishes
 from ktse.prediction.predictor import Predictor
@@ -51,7 +52,10 @@ def predict(
     Returns:
         the prediction files.
     """
-    given = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images or ()]
+    named = [images] if isinstance(images, str | Path) else images or ()
+    for place in named:
+        refuse_url(place, "images to predict")
+    given = [Path(place) for place in named]
     if not given:
         if tags is not None:
             raise RunError("the tags of the run's own images are known", hint="Give images, or leave --tags out.")

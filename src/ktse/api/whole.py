@@ -15,6 +15,7 @@ from ktse.runtime.device import Device, on_device
 from ktse.runtime.lock import refuse_locked
 from ktse.runtime.log import recording
 from ktse.verbs.check import check_data
+from ktse.verbs.joining import join_run
 from ktse.verbs.verdict import say_end
 from ktse.verbs.work import demo_recipe, has_nothing_to_do, make_ready, refuse_strange, scenes_beside, working
 
@@ -40,7 +41,8 @@ def run(
     The same call again on the same run folder does what is left, or what a changed setting invalidates.
 
     Args:
-        images: folder of images, or the root of a data set (class subfolders, VOC, COCO).
+        images: folder of images, or the root of a data set (class subfolders, VOC, COCO), or with a table of tags a URL
+            (s3://, gs://, https:// ...), which needs the extra remote.
         tags: file of tags (CSV, TSV, JSON, list, COCO), or a DataFrame, which is kept in the run folder as tags.csv;
             without it, the folder must say what is in its images.
         out: run folder; made if it does not exist.
@@ -71,6 +73,21 @@ def run(
                 pipeline.run_all(job)
         log.at_end(lambda: say_end(folder))
     return folder
+
+
+def join(run: str | Path, *, device: Device = "auto") -> int:
+    """Help the process that works on a run: make some of its seeds, masks and predictions, until it has ended.
+
+    Any number of processes may join and leave, on any machines that share the run folder and the images.
+
+    Args:
+        run: run folder.
+        device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
+
+    Returns:
+        how many images were made here, each counted in every stage.
+    """
+    return join_run(run, device)
 
 
 def demo(

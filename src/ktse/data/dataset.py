@@ -64,6 +64,14 @@ class TaggedImages:
         size = at_most(image.size, pixels)
         return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
 
+    def stamp(self, index: int) -> str:
+        """What is another text when the file of an image has changed."""
+        source = self.source(index)
+        if isinstance(source, Path):
+            stat = source.stat()
+            return f"{self.files[index]} {stat.st_size} {stat.st_mtime_ns}"
+        return hashlib.sha256(source.getbuffer()).hexdigest()
+
     def take(self, indices: np.ndarray) -> TaggedImages:
         """Some of the images, in this order."""
         files, ids = (tuple(names[index] for index in indices) for names in (self.files, self.ids))

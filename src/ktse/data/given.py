@@ -19,6 +19,7 @@ from ktse.data.masks import (
     open_truth,
 )
 from ktse.data.open import open_data
+from ktse.data.remote import refuse_url
 from ktse.recipe import Recipe
 
 Masks = TypeVar("Masks", Truth, Calibration, Corrections, SecondOpinion)
@@ -35,10 +36,11 @@ class Input:
 
     Args:
         recipe: where everything is.
+        kept: folder for copies of images at a URL; None: none are kept.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, kept: Path | None = None) -> None:
+        self.recipe, self.kept = recipe, kept
 
     @cached_property
     def images(self) -> TaggedImages:
@@ -47,7 +49,7 @@ class Input:
         Raises:
             DataError: they cannot be used.
         """
-        data, folder = open_data(self.recipe.data), self.recipe.segment.corrections
+        data, folder = open_data(self.recipe.data, self.kept), self.recipe.segment.corrections
         return with_corrected_tags(data, Path(folder)) if folder else data
 
     @cached_property
@@ -63,6 +65,7 @@ class Input:
             DataError: they cannot be used.
         """
         masks = self.recipe.truth.masks
+        refuse_url(masks, "true masks")
         return _shown(open_truth(Path(masks), self.images)) if masks else None
 
     @cached_property
@@ -73,6 +76,7 @@ class Input:
             DataError: they cannot be used.
         """
         folder = self.recipe.refine.calibrate
+        refuse_url(folder, "masks to calibrate with")
         return _shown(open_calibration(Path(folder), self.images)) if folder else None
 
     @cached_property
@@ -83,6 +87,7 @@ class Input:
             DataError: they cannot be used.
         """
         folder = self.recipe.refine.other
+        refuse_url(folder, "other masks")
         return _shown(open_second_opinion(Path(folder), self.images)) if folder else None
 
     @cached_property
@@ -93,6 +98,7 @@ class Input:
             DataError: they cannot be used.
         """
         folder = self.recipe.segment.corrections
+        refuse_url(folder, "corrected masks")
         if not folder or only_tags(Path(folder)):
             return Corrections()
         return _shown(open_corrections(Path(folder), self.images))

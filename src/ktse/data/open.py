@@ -10,14 +10,19 @@ from ktse.data.image_files import no_folder
 from ktse.data.readers.class_folders import find_subfolders
 from ktse.data.readers.coco import coco_files, find_coco, looks_like_coco
 from ktse.data.readers.found import assemble
-from ktse.data.readers.table import find_table
+from ktse.data.readers.table import find_table, fit_table, read_table
 from ktse.data.readers.voc import find_voc, voc_root
+from ktse.data.remote import at_url, is_url, list_url, refuse_url
 from ktse.errors import DataError, RecipeError
 from ktse.recipe import DataRecipe
 
 
-def open_data(recipe: DataRecipe) -> TaggedImages:
+def open_data(recipe: DataRecipe, kept: Path | None = None) -> TaggedImages:
     """Open images and tags in the form that they have, or that the recipe says.
+
+    Args:
+        recipe: where they are.
+        kept: folder for copies of images at a URL; None: none are kept.
 
     | given | form |
     |---|---|
@@ -33,6 +38,8 @@ def open_data(recipe: DataRecipe) -> TaggedImages:
     images, tags = Path(recipe.images), Path(recipe.tags)
     if not recipe.images:
         raise RecipeError("data.images is empty", hint="Give the folder of the images.")
+    if is_url(recipe.images):
+        return _open_at_url(recipe, kept)
     if not images.is_dir():
         lacking = "is a folder" if tags.is_dir() else "does not exist"
         places = [f"the tag file {tags} {lacking}"] if recipe.tags and not tags.is_file() else []
@@ -59,6 +66,25 @@ def open_data(recipe: DataRecipe) -> TaggedImages:
         case _:
             found = find_subfolders(images, sure=recipe.form == "folders")
     return assemble(found, recipe)
+
+
+def _open_at_url(recipe: DataRecipe, kept: Path | None) -> TaggedImages:
+    """Images at a URL, with a table of tags on this machine.
+
+    Raises:
+        KtseError: what is wrong, all problems together.
+    """
+    refuse_url(recipe.tags, "the file of tags")
+    form = form_of(recipe) if recipe.tags else ""
+    if form != "table":
+        text = f"the images are at {recipe.images}, and only a table says there what is in them"
+        raise DataError(
+            text, where=f"the form is {form!r}" if form else (), hint="Give a CSV file of tags with --tags."
+        )
+    table = read_table(Path(recipe.tags), recipe)
+    listing = list_url(recipe.images, table.rows)
+    data = assemble(fit_table(table, listing, recipe.images), recipe)
+    return at_url(data, listing, kept, recipe.keep)
 
 
 def form_of(recipe: DataRecipe) -> str:

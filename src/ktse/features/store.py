@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,11 +79,7 @@ class KeptFeatures:
 
     def made_from(self, index: int) -> str:
         """What the file of an image says that it was made from."""
-        source = self.data.source(index)
-        if isinstance(source, Path):
-            stat = source.stat()
-            return f"{self.made_by} {self.data.files[index]} {stat.st_size} {stat.st_mtime_ns}"
-        return f"{self.made_by} {hashlib.sha256(source.getbuffer()).hexdigest()}"
+        return f"{self.made_by} {self.data.stamp(index)}"
 
 
 class FrozenFeatures(KeptFeatures):

@@ -26,6 +26,7 @@ from ktse.data.names import image_ids
 from ktse.errors import DataError
 from ktse.files import MOST_TEXT, atomic, in_cell, of_cell, write_label_map, write_npz, write_table
 from ktse.prediction.predictor import Predictor, within
+from ktse.runtime.claims import Part, SharedImages
 from ktse.runtime.console import say, track
 from ktse.runtime.reading import reading
 from ktse.runtime.words import many
@@ -116,6 +117,7 @@ def predict_files(
     out: Path,
     beside: Callable[[str, Image.Image], Beside] | None = None,
     tags: Mapping[str, Collection[str]] | None = None,
+    part: Part | None = None,
 ) -> None:
     """Write the predictions of images, given by name and how to read them.
 
@@ -125,22 +127,30 @@ def predict_files(
         out: the folder.
         beside: what else to make of each.
         tags: the classes that each shows, where that is known.
+        part: of a run, which other processes may share.
 
     Raises:
         DataError: images that cannot be read (the others are written first).
     """
-    sure = known_confidences(out)
-    left = {name: read for name, read in images.items() if not (name in sure and is_done(predictor, out, name))}
-    if done := len(images) - len(left):
-        say(f"predict: {done} of {len(images)} are in {out} already and stay; remove them to have them anew")
+    sure, names = known_confidences(out), list(images)
+    shared = SharedImages(
+        len(names), lambda index: not (names[index] in sure and is_done(predictor, out, names[index])), part
+    )
+    if done := shared.total - len(shared.left):
+        say(f"predict: {done} of {shared.total} are in {out} already and stay; remove them to have them anew")
     problems = []
-    for name, read in track(left.items(), "predict", total=len(images), done=done):
+    for index in track(shared, "predict", total=shared.total, done=done):
+        name = names[index]
         try:
-            image = read()
+            image = images[name]()
             known = None if tags is None else tags[name]
-            predict_file(predictor, image, out, name, beside(name, image) if beside else None, known)
+            confidence = predict_file(predictor, image, out, name, beside(name, image) if beside else None, known)
         except DataError as error:
             problems.append(error.line)
+        else:
+            if not shared.tell(index, confidence):
+                add_confidences(out, {name: confidence})
+    add_confidences(out, {names[index]: confidence for index, confidence in shared.told.items()})
     if problems:
         others = "The predictions of all others are written." if len(problems) < len(images) else ""
         raise DataError(f"{len(problems)} of {many(len(images), 'image')} cannot be read", where=problems, hint=others)
@@ -161,8 +171,12 @@ def predict_file(
     name: str,
     beside: Beside | None = None,
     tags: Collection[str] | None = None,
-) -> None:
-    """Write everything that the settings ask for about one RGB image, among its tags if these are known."""
+) -> str:
+    """Write everything that the settings ask for about one RGB image, among its tags if these are known.
+
+    Returns:
+        the confidence, for `add_confidences`.
+    """
     recipe, kept = predictor.recipe, []
     stride = recipe.probabilities
 
@@ -182,11 +196,15 @@ def predict_file(
             overlay(small, label).save(part, format="JPEG", quality=90)
     if beside is not None:
         beside.write()
-    # The label map comes last, since it says that an image is done.
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / CONFIDENCE).open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow([in_cell(name), f"{confidence:.4f}"])
     write_label_map(out / f"{name}.png", label)
+    return f"{confidence:.4f}"
+
+
+def add_confidences(out: Path, found: Mapping[str, str]) -> None:
+    """Add confidences, by image, to the table; an image with a label map and a confidence is done."""
+    if found:
+        with (out / CONFIDENCE).open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([in_cell(name), confidence] for name, confidence in found.items())
 
 
 def known_confidences(out: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from ktse.errors import DataError, KtseError
-from ktse.prediction.files import is_done, predict_file, tidy
+from ktse.prediction.files import add_confidences, is_done, predict_file, tidy
 from ktse.prediction.predictor import Predictor
 from ktse.runtime.console import track
 from ktse.runtime.words import many
@@ -47,7 +47,7 @@ def predict_video(predictor: Predictor, clip: Path, out: Path) -> list[Path]:
             for number, frame in enumerate(track(frames, "predict", total=stream.frames)):
                 name = f"{clip.stem}/{number:06d}"
                 if not is_done(predictor, out, name):
-                    predict_file(predictor, upright(frame), out, name)
+                    add_confidences(out, {name: predict_file(predictor, upright(frame), out, name)})
                 written.append(out / f"{name}.png")
     except av.FFmpegError as error:
         hint = f"Already written: the predictions of {many(len(written), 'frame')}." if written else ""

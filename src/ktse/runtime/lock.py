@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -38,14 +39,34 @@ class Holder:
     since: str
     born: str
 
+    @classmethod
+    def of_this(cls) -> Holder:
+        """The process that asks, from now on."""
+        since, process = datetime.now().isoformat(timespec="seconds"), os.getpid()
+        return cls(socket.gethostname(), process, since, _born(process))
+
+    @property
+    def text(self) -> str:
+        """As a file names it."""
+        return json.dumps(asdict(self))
+
+    @property
+    def lives(self) -> bool:
+        """Whether the process still runs; of another machine, nobody can tell, and it is taken for alive."""
+        if self.host != socket.gethostname():
+            return True
+        if self.born and sys.platform == "linux":
+            return self.born == _born(self.process) and is_running(self.process)
+        return _alive_on_windows(self.process) if sys.platform == "win32" else is_running(self.process)
+
     def __str__(self) -> str:
         return f"process {self.process} on {self.host} since {self.since.replace('T', ' ')}"
 
 
 def holder(folder: Path) -> Holder | None:
     """The process that works in a folder now; None if nobody does."""
-    found = _read(folder / NAME)
-    return found if found is not None and _alive(found) else None
+    found = read_holder(folder / NAME)
+    return found if found is not None and found.lives else None
 
 
 def refuse_locked(folder: Path) -> None:
@@ -71,16 +92,15 @@ def locked(folder: Path) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    path, since = folder / NAME, datetime.now().isoformat(timespec="seconds")
-    mine = Holder(socket.gethostname(), os.getpid(), since, _born(os.getpid()))
-    while not _create(path, mine):
-        if (other := _read(path)) is not None and _alive(other):
+    path, mine = folder / NAME, Holder.of_this()
+    while not create(path, mine.text):
+        if (other := read_holder(path)) is not None and other.lives:
             raise _refusal(folder, other)
         _remove(path, other)
     try:
         yield
     finally:
-        if _read(path) == mine:
+        if read_holder(path) == mine:
             path.unlink(missing_ok=True)
 
 
@@ -90,32 +110,39 @@ def _refusal(folder: Path, other: Holder) -> RunError:
     return RunError(f"another ktse works in {folder} ({other})", hint=f"Wait until it has finished{other_way}")
 
 
-def _create(path: Path, mine: Holder) -> bool:
-    """Make the lock, whole or not at all where the file system knows links; False if there is one."""
-    part = path.with_name(f".00000000.{os.getpid()}.part")  # as other files that are being written
-    part.write_text(json.dumps(asdict(mine)), encoding="utf-8")
+def create(path: Path, text: str) -> bool:
+    """Make a file, whole or not at all where the file system knows links; False if there is one of this name.
+
+    Of any number of processes, on any machines, one makes it.
+    """
+    # As other files that are being written; processes of two machines may have the same number.
+    mark = zlib.crc32(f"{socket.gethostname()} {path.name}".encode())
+    part = path.with_name(f".{mark:08x}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
     try:
         os.link(part, path)
     except FileExistsError:
         return False
+    except FileNotFoundError:  # the folder is gone
+        raise
     except OSError:
-        return _create_in_place(path, mine)
+        return _create_in_place(path, text)
     finally:
         part.unlink(missing_ok=True)
     return True
 
 
-def _create_in_place(path: Path, mine: Holder) -> bool:
+def _create_in_place(path: Path, text: str) -> bool:
     try:
         with path.open("x", encoding="utf-8") as file:
-            json.dump(asdict(mine), file)
+            file.write(text)
     except FileExistsError:
         return False
     return True
 
 
-def _read(path: Path) -> Holder | None:
-    """Who holds a lock; None if there is no lock, or if the lock names nobody."""
+def read_holder(path: Path) -> Holder | None:
+    """Who holds a lock, or has claimed something; None if there is no such file, or if it names nobody."""
     until = time.monotonic() + HALF_WRITTEN
     while True:
         try:
@@ -131,7 +158,7 @@ def _read(path: Path) -> Holder | None:
 def _remove(path: Path, former: Holder | None) -> None:
     """Remove a lock that is left behind, unless another process has taken it over meanwhile."""
     with _one_at_a_time(path.parent):
-        if _read(path) == former:
+        if read_holder(path) == former:
             path.unlink(missing_ok=True)
 
 
@@ -163,17 +190,6 @@ def _born(process: int) -> str:
         return f"{boot} {Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[19]}"
     except OSError:
         return ""
-
-
-def _alive(one: Holder) -> bool:
-    """Whether a process still runs; of another machine, nobody can tell, and it is taken for alive."""
-    if one.host != socket.gethostname():
-        return True
-    if one.born and sys.platform == "linux":
-        return one.born == _born(one.process) and is_running(one.process)
-    if sys.platform == "win32":
-        return _alive_on_windows(one.process)
-    return is_running(one.process)
 
 
 def _alive_on_windows(process: int) -> bool:

@@ -53,8 +53,11 @@ def is_running(process: int) -> bool:
 
 
 def my_share(items: Sequence[T]) -> Sequence[T]:
-    """The items that this process does; give the same items in the same order to every process."""
-    return items[rank() :: world_size()]
+    """The items that this process does; give the same items in the same order to every process.
+
+    One that has only joined (`claims.joining`) has no share: it does what it claims.
+    """
+    return items[rank() :: world_size()] if rank() < world_size() else items[:0]
 
 
 @contextmanager

@@ -18,8 +18,9 @@ from ktse.prediction.files import predict_files, tidy
 from ktse.prediction.predictor import Predictor
 from ktse.recipe import COMPUTE, ComputeRecipe, PredictRecipe, SegmentRecipe
 from ktse.run_folder import RunFolder
+from ktse.runtime.claims import Part
 from ktse.runtime.fabric import make_fabric
-from ktse.runtime.processes import my_share, rank, wait_for_all
+from ktse.runtime.processes import rank, wait_for_all
 from ktse.stages.fused import FusedMask, Read, choose_fusing
 from ktse.stages.seen_model import SeenModel
 from ktse.stages.segment import load_model
@@ -88,7 +89,7 @@ def predict(
             if not run.fused_path(name).is_file():
                 run.prediction_path(name).unlink(missing_ok=True)
     wait_for_all()
-    images = {data.ids[index]: partial(read, index, 0) for index in my_share(range(len(data)))}
+    images = {name: partial(read, index, 0) for index, name in enumerate(data.ids)}
     beside = None
     if recipe.fuse:
         fusing = choose_fusing(run, data, predictor, read, recipe, corrections)
@@ -98,7 +99,8 @@ def predict(
             said = corrections.read(name, kind) if corrections is not None and name in corrections else None
             return FusedMask(run, name, np.empty(image.size[::-1], dtype=kind), said, fusing)
 
-    predict_files(predictor, images, run.path("predictions"), beside)
+    part = Part(run.root, "predict", "predict", run.key("predict"))
+    predict_files(predictor, images, run.path("predictions"), beside, part=part)
     wait_for_all()
     if rank() == 0:
         tidy(run.path("predictions"))

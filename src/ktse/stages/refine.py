@@ -25,6 +25,7 @@ from ktse.refinement.confidence import Signs, confident_half, image_confidence, 
 from ktse.refinement.cutting import cut, enlarge
 from ktse.refinement.threshold import BINS, boundary_contrast, choose_threshold, colour_regions, explained_labels
 from ktse.run_folder import RunFolder, Scores
+from ktse.runtime.claims import Part, SharedImages
 from ktse.runtime.console import say, track
 from ktse.runtime.fabric import make_fabric
 from ktse.runtime.processes import my_share, rank, wait_for_all, world_size
@@ -118,8 +119,9 @@ def _cut_all(
     run: RunFolder, data: TaggedImages, threshold: float, contrast: Callable[[str], np.ndarray], fabric: Fabric
 ) -> dict[str, Signs]:
     """Cut and write the mask of every image, each process its share; what was found about all of them."""
-    found, mine = np.zeros((len(data), len(Signs._fields))), my_share(range(len(data)))
-    for index in track(mine, "cut masks", total=len(mine)):
+    found, part = np.zeros((len(data), len(Signs._fields))), Part(run.root, "refine", "cut", run.key("refine"))
+    images = SharedImages(len(data), lambda _: True, part)
+    for index in track(images, "cut masks", total=images.total):
         name, stored = data.ids[index], levelled_scores(run, data.ids[index])
         size, keys = image_size(data.source(index))[::-1], stored.keys
         label, trusted, separation = _cut_mask(keys, stored.scores, size, threshold, len(data.classes))
@@ -130,6 +132,9 @@ def _cut_all(
         shares = [float((label == key + 1).mean()) for key in keys]
         mean, contrast_here = logits.mean() if len(logits) else 0.0, excess / max(1, pairs)
         found[index] = (len(logits), mean, contrast_here, separation, min(shares, default=0.0), sum(shares))
+        images.tell(index, found[index].tolist())
+    for index, signs in images.told.items():
+        found[index] = signs
     if world_size() > 1:  # each process has filled in other rows
         found = np.asarray(cast(Tensor, fabric.all_reduce(torch.from_numpy(found), reduce_op="sum")).cpu())
     return {name: Signs(int(tags), *map(float, signs)) for name, (tags, *signs) in zip(data.ids, found, strict=True)}
@@ -182,10 +187,10 @@ def _refine_all(run: RunFolder, data: TaggedImages, recipe: RefineRecipe, refine
     """Soft refinement of every image that has none yet; (bins,) mean of explained_labels over images with tags."""
     with_crf = "crf" in recipe.method
     path, stored = (run.soft_scores_path, run.soft_scores) if with_crf else (run.scores_path, run.scores)
-    mine = my_share(range(len(data)))
-    missing = [index for index in mine if not path(data.ids[index]).is_file()]
+    part = Part(run.root, "refine", "refine", run.key("refine"))
+    images = SharedImages(len(data), lambda index: not path(data.ids[index]).is_file(), part)
     label = "+".join(name for name in recipe.method if name != "crf") or "none"
-    for index in track(missing, f"refine ({label})", total=len(mine), done=len(mine) - len(missing)):
+    for index in track(images, f"refine ({label})", total=images.total, done=images.total - len(images.left)):
         image, keys, scores = refined(data.ids[index])
         small = np.array(image.resize(scores.shape[:0:-1], Image.Resampling.BOX))
         contrast, explained = boundary_contrast(small, scores), explained_labels(colour_regions(small), scores)

@@ -20,9 +20,9 @@ from ktse.recipe import COMPUTE, ComputeRecipe, SeedRecipe
 from ktse.recipe.masks import SEED_PIXELS
 from ktse.refinement.threshold import colour_regions, explained_labels
 from ktse.run_folder import RunFolder, Seed
+from ktse.runtime.claims import Part, SharedImages
 from ktse.runtime.console import track
 from ktse.runtime.fabric import make_fabric
-from ktse.runtime.processes import my_share
 from ktse.stages.classify import kept_features, load_network
 
 
@@ -95,9 +95,9 @@ def seed(run: RunFolder, data: TaggedImages, recipe: SeedRecipe, compute: Comput
     fabric = make_fabric(compute.precision)
     network = load_network(run).to(fabric.device).to(memory_format=torch.channels_last)
     kept, long_side = kept_features(run, data)
-    mine = my_share(range(len(data)))
-    left = [index for index in mine if not run.seed_path(data.ids[index]).is_file()]
-    for index in track(left, "seed", total=len(mine), done=len(mine) - len(left)):
+    part = Part(run.root, "seed", "seed", run.key("seed"))
+    images = SharedImages(len(data), lambda index: not run.seed_path(data.ids[index]).is_file(), part)
+    for index in track(images, "seed", total=images.total, done=images.total - len(images.left)):
         keys = np.flatnonzero(data.tags[index])
         image = data.read(index)
         found = kept.get(index) if kept is not None else None

@@ -56,6 +56,7 @@ TAGS = {"tags": "file of tags (CSV, TSV, JSON, list, COCO); without it, the fold
 
 VERBS: dict[str, Verb] = {
     "run": Verb(api.run, ("data", *TRAINING), SKIP_BAD, files=TAGS),
+    "join": Verb(api.join),
     "demo": Verb(api.demo, ("data", *TRAINING)),
     "check": Verb(api.check, ("data",), {**SKIP_BAD, "json": "print JSON"}, files=TAGS),
     "status": Verb(api.status),

@@ -13,6 +13,7 @@ from ktse.checking.in_advance import in_memory, maps_need, memory_need, seconds_
 from ktse.data.masks import open_truth
 from ktse.data.open import open_data
 from ktse.data.readers.data_frame import tags_as_file
+from ktse.data.remote import refuse_url
 from ktse.errors import RunError
 from ktse.job import Job
 from ktse.pipeline import stages_of
@@ -70,6 +71,7 @@ def check_data(
     Raises:
         KtseError: what is wrong, where, and what to do next.
     """
+    refuse_url(masks or "", "true masks")
     if (Path(images) / "recipe.yaml").is_file():
         if tags is not None:
             raise RunError(f"{images} is a run folder, which knows its tags", hint="Leave --tags out.")

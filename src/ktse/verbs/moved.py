@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from ktse.data.dataset import TaggedImages
+from ktse.data.remote import is_url
 from ktse.errors import KtseError, RunError
 from ktse.job import Job
 from ktse.recipe import Recipe
@@ -49,7 +50,7 @@ def moved_error(run: RunFolder, recipe: Recipe) -> RunError | None:
         recipe: its settings.
     """
     images, tags = Path(recipe.data.images), Path(recipe.data.tags)
-    there = images.is_dir() and any(images.iterdir())
+    there = is_url(recipe.data.images) or (images.is_dir() and any(images.iterdir()))
     if there and (not recipe.data.tags or tags.exists()):
         return None
     what, place = ("tags", tags) if there else ("images", images)

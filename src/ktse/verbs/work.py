@@ -16,13 +16,15 @@ from ktse.pipeline import REPORT, stages_of
 from ktse.recipe.load import changed, load_recipe
 from ktse.recipe.values import absolute
 from ktse.run_folder import RunFolder
+from ktse.runtime.claims import sharing
 from ktse.runtime.console import say
 from ktse.runtime.device import Device, on_device
+from ktse.runtime.environment import versions
 from ktse.runtime.heartbeat import beating, forget
 from ktse.runtime.lock import NAME as LOCK
 from ktse.runtime.lock import holder, locked, refuse_locked
 from ktse.runtime.log import Log, recording
-from ktse.runtime.processes import meet, rank
+from ktse.runtime.processes import meet, rank, world_size
 from ktse.staleness import Stage, of_other_images
 from ktse.verbs.moved import moved_error
 
@@ -120,7 +122,8 @@ def working(job: Job, log: Log) -> Iterator[None]:
                 path.unlink(missing_ok=True)
             job.run.write_recipe(job.recipe)
         log.keep(job.run.path("log.txt"))
-        with beating(job.run.root):
+        terms = {"versions": versions(), "processes": world_size()}
+        with beating(job.run.root), sharing(job.run.root, terms):
             yield
 
 

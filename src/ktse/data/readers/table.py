@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ktse.data.classes import read_classes
 from ktse.data.file_kinds import endings
-from ktse.data.image_files import list_folder
+from ktse.data.image_files import Listing, list_folder
 from ktse.data.name_matching import Names
 from ktse.data.readers.cells import Key, bit, cells_problem, is_code, is_empty, key_of, tags_of
 from ktse.data.readers.columns import choose_columns
@@ -238,8 +238,18 @@ def find_table(images: Path, path: Path, recipe: DataRecipe) -> Found:
         DataError: anything that is wrong, all problems together.
     """
     table = read_table(path, recipe)
-    listing = list_folder(images)
-    names, word = Names(listing), table.word
+    return fit_table(table, list_folder(images), images)
+
+
+def fit_table(table: Table, listing: Listing, images: Path | str) -> Found:
+    """Find the images of a table; `find_table` says how.
+
+    Args:
+        table: names and tags.
+        listing: the images that there are.
+        images: where they are, for messages.
+    """
+    names, word, path = Names(listing), table.word, table.path
     files: dict[str, str] = {}
     tags: dict[str, tuple[str, ...]] = {}
     missing, doubled = [], []
@@ -274,7 +284,7 @@ def find_table(images: Path, path: Path, recipe: DataRecipe) -> Found:
     if left:
         text = f"left out: {many(len(left), 'image')} without a {word} in {path} ({examples(left)})"
         notes.append(f"{text}; an image with none of the classes needs a {word} with an empty tag")
-    return Found(images, path, list(files), list(tags.values()), _classes(path, table), notes=notes)
+    return Found(listing.root, path, list(files), list(tags.values()), _classes(path, table), notes=notes)
 
 
 def _classes(path: Path, table: Table) -> tuple[str, ...]:
