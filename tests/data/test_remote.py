@@ -14,7 +14,7 @@ import pytest
 from ktse.artefacts import digest
 from ktse.data import remote
 from ktse.data.open import open_data
-from ktse.data.remote import RemoteImages
+from ktse.data.remote import Copies, RemoteImages
 from ktse.errors import DataError
 from ktse.recipe import DataRecipe
 from tiny_run import TINY
@@ -73,26 +73,27 @@ def test_nothing_is_kept_without_a_run_or_beyond_the_limit(bucket: str, given: D
     data = open_data(given)
     assert isinstance(data, RemoteImages) and data.kept is None and data.read(0).size
     sizes = [data.known[file].size for file in data.files]
-    limited = DataRecipe(images=given.images, tags=given.tags, keep=sum(sizes[:5]) / 1e9)
-    some = open_data(limited, tmp_path / "copies")
+    some = open_data(given, Copies(tmp_path / "copies", sum(sizes[:5]) / 1e9))
     for index in range(len(some)):
         some.read(index)
     copies = list((tmp_path / "copies").iterdir())
     assert sorted(path.stat().st_size for path in copies) == sorted(sizes[:5])
-    assert any("copies of 5 of them (data.keep is " in note and "fetches others each" in note for note in some.notes)
-    open_data(DataRecipe(images=given.images, tags=given.tags, keep=0), tmp_path / "none").read(0)
+    assert any(
+        "copies of 5 of them (compute.cache is " in note and "fetches others each" in note for note in some.notes
+    )
+    open_data(given, Copies(tmp_path / "none", 0.0)).read(0)
     assert not (tmp_path / "none").exists()
 
 
 def test_a_copy_is_read_and_a_changed_image_is_fetched_anew(bucket: str, given: DataRecipe, tmp_path: Path) -> None:
-    before = open_data(given, tmp_path)
+    before = open_data(given, Copies(tmp_path, 4.0))
     first = before.read(0)
     system = fsspec.filesystem("memory")
     other = system.cat_file(f"/bucket/photos/{before.files[1]}")
     system.pipe(f"/bucket/photos/{before.files[0]}", other)
     remote.fetch.cache_clear()
     assert before.read(0) == first  # its copy
-    after = open_data(given, tmp_path)
+    after = open_data(given, Copies(tmp_path, 4.0))
     assert after.read(0) == after.read(1) != first
     assert after.fingerprint() != before.fingerprint() == before.fingerprint()
 

@@ -19,7 +19,7 @@ from ktse.data.masks import (
     open_truth,
 )
 from ktse.data.open import open_data
-from ktse.data.remote import refuse_url
+from ktse.data.remote import Copies, refuse_url
 from ktse.recipe import Recipe
 
 Masks = TypeVar("Masks", Truth, Calibration, Corrections, SecondOpinion)
@@ -40,7 +40,7 @@ class Input:
     """
 
     def __init__(self, recipe: Recipe, kept: Path | None = None) -> None:
-        self.recipe, self.kept = recipe, kept
+        self.recipe, self._copies = recipe, None if kept is None else Copies(kept, recipe.compute.cache)
 
     @cached_property
     def images(self) -> TaggedImages:
@@ -49,7 +49,7 @@ class Input:
         Raises:
             DataError: they cannot be used.
         """
-        data, folder = open_data(self.recipe.data, self.kept), self.recipe.segment.corrections
+        data, folder = open_data(self.recipe.data, self._copies), self.recipe.segment.corrections
         return with_corrected_tags(data, Path(folder)) if folder else data
 
     @cached_property

@@ -12,17 +12,17 @@ from ktse.data.readers.coco import coco_files, find_coco, looks_like_coco
 from ktse.data.readers.found import assemble
 from ktse.data.readers.table import find_table, fit_table, read_table
 from ktse.data.readers.voc import find_voc, voc_root
-from ktse.data.remote import at_url, is_url, list_url, refuse_url
+from ktse.data.remote import Copies, at_url, is_url, list_url, refuse_url
 from ktse.errors import DataError, RecipeError
 from ktse.recipe import DataRecipe
 
 
-def open_data(recipe: DataRecipe, kept: Path | None = None) -> TaggedImages:
+def open_data(recipe: DataRecipe, copies: Copies | None = None) -> TaggedImages:
     """Open images and tags in the form that they have, or that the recipe says.
 
     Args:
         recipe: where they are.
-        kept: folder for copies of images at a URL; None: none are kept.
+        copies: of images at a URL, where they are kept; None: none are.
 
     | given | form |
     |---|---|
@@ -39,7 +39,7 @@ def open_data(recipe: DataRecipe, kept: Path | None = None) -> TaggedImages:
     if not recipe.images:
         raise RecipeError("data.images is empty", hint="Give the folder of the images.")
     if is_url(recipe.images):
-        return _open_at_url(recipe, kept)
+        return _open_at_url(recipe, copies)
     if not images.is_dir():
         lacking = "is a folder" if tags.is_dir() else "does not exist"
         places = [f"the tag file {tags} {lacking}"] if recipe.tags and not tags.is_file() else []
@@ -68,7 +68,7 @@ def open_data(recipe: DataRecipe, kept: Path | None = None) -> TaggedImages:
     return assemble(found, recipe)
 
 
-def _open_at_url(recipe: DataRecipe, kept: Path | None) -> TaggedImages:
+def _open_at_url(recipe: DataRecipe, copies: Copies | None) -> TaggedImages:
     """Images at a URL, with a table of tags on this machine.
 
     Raises:
@@ -84,7 +84,7 @@ def _open_at_url(recipe: DataRecipe, kept: Path | None) -> TaggedImages:
     table = read_table(Path(recipe.tags), recipe)
     listing = list_url(recipe.images, table.rows)
     data = assemble(fit_table(table, listing, recipe.images), recipe)
-    return at_url(data, listing, kept, recipe.keep)
+    return at_url(data, listing, copies)
 
 
 def form_of(recipe: DataRecipe) -> str:

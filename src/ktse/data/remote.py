@@ -115,16 +115,28 @@ class RemoteImages(TaggedImages):
         return self.hashed("\n".join([*self.classes, *map(self.stamp, range(len(self)))]))
 
 
-def at_url(data: TaggedImages, listing: RemoteListing, kept: Path | None, most: float) -> RemoteImages:
+class Copies(NamedTuple):
+    """Where copies of images are kept.
+
+    Attributes:
+        folder: of the copies.
+        most: gigabytes that they may take.
+    """
+
+    folder: Path
+    most: float
+
+
+def at_url(data: TaggedImages, listing: RemoteListing, copies: Copies | None) -> RemoteImages:
     """Tagged images whose files are at a URL.
 
     Args:
         data: what a reader found in the listing.
         listing: what is there.
-        kept: folder for copies; None: none are kept.
-        most: gigabytes that the copies may take.
+        copies: where they are kept; None: none are.
     """
     total, keep = 0, []
+    most = copies.most if copies is not None else 0.0
     for file in data.files:
         size = listing.known[file].size
         if size and total + size <= most * GIGABYTE:  # of unknown size, none is kept
@@ -136,11 +148,13 @@ def at_url(data: TaggedImages, listing: RemoteListing, kept: Path | None, most: 
     if len(keep) == len(data):
         text += f"; a run keeps copies of them ({in_words(total)}) in its folder"
     else:
-        some = f"copies of {len(keep):,} of them (data.keep is {most:g} GB)" if whole else "no copies"
+        some = f"copies of {len(keep):,} of them (compute.cache is {most:g} GB)" if whole else "no copies"
         text += f"; a run keeps {some}, and fetches others each time that they are read"
     fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(TaggedImages)}
     fields["notes"] = (*data.notes, text)
-    return RemoteImages(**fields, url=listing.url, known=listing.known, kept=kept, keep=frozenset(keep))
+    return RemoteImages(
+        **fields, url=listing.url, known=listing.known, kept=copies and copies.folder, keep=frozenset(keep)
+    )
 
 
 @dataclass(frozen=True)

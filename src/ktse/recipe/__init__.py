@@ -41,8 +41,8 @@ class ComputeRecipe:
     workers: FromMinusOne = -1
     """Processes that read images; -1 chooses by the number of cores, 0: none but the one that trains."""
     cache: Factor = 4.0
-    """Gigabytes in which the run folder keeps what a frozen backbone sees, so that each image goes through it
-    once; 0: none is kept."""
+    """Gigabytes in which the run folder keeps what a frozen backbone sees, so that each image goes through it once;
+    as many for copies of images at a URL; 0: nothing is kept."""
 
 
 COMPUTE = ComputeRecipe()

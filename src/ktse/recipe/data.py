@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ktse.recipe.values import Factor, File, Place, ShareBelowOne
+from ktse.recipe.values import File, Place, ShareBelowOne
 
 
 @dataclass(frozen=True)
@@ -14,9 +14,6 @@ class DataRecipe:
 
     images: Place = ""
     """Folder of images, or the root of a data set, or with a file of tags a URL (s3://, gs://, https:// ...)."""
-    keep: Factor = 4.0
-    """Gigabytes of images at a URL of which the run folder keeps copies; others are fetched each time that they are
-    read; 0: none."""
     tags: File = ""
     """File of tags; empty where the folder says what is in its images."""
     form: Literal["auto", "table", "folders", "voc", "coco", "datasets"] = "auto"

@@ -81,7 +81,7 @@ def image_cams(
                 views = torch.stack([tensor, tensor.flip(-1)] if recipe.flip else [tensor])
                 views = views.to(fabric.device, memory_format=torch.channels_last)
                 # Without a GPU, two views at once are no faster, and take twice the memory.
-                parts = views.split(1 if fabric.device.type == "cpu" else len(views))
+                parts = [view[None] for view in views] if fabric.device.type == "cpu" else [views]
                 cam = torch.cat([network.scores(part) for part in parts])[:, 1:]
             logits.append(network.head.classify(cam))
         cams += [(view[None], mirrored > 0) for mirrored, view in enumerate(network.head.evidence(cam))]
