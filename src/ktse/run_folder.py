@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -35,6 +36,7 @@ from ktse.errors import RunError
 from ktse.files import (
     AGAIN,
     MOST_TEXT,
+    Held,
     digest,
     read_json,
     read_label_map,
@@ -110,7 +112,7 @@ class RunFolder:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
-        self._indices: dict[str, tuple[object, dict[str, Any]]] = {}
+        self._held = Held()
 
     def __repr__(self) -> str:
         try:
@@ -309,7 +311,8 @@ class RunFolder:
         """
         entries = {stage: entry for stage in self.indexed() if (entry := self.index(stage).get("entry"))}
         try:
-            found = {name: one for name, one in self._object("manifest.json").items() if isinstance(one, dict)}
+            held = self._held.get(self.path("manifest.json"), lambda: self._object("manifest.json"))
+            found = {name: one for name, one in held.items() if isinstance(one, dict)}
             return found | {name: one for name, one in entries.items() if name not in found}
         except RunError:
             if not entries:
@@ -331,15 +334,10 @@ class RunFolder:
     def index(self, name: str) -> dict[str, Any]:
         """What is noted of the files of a stage, or of the recipe; empty if nothing is, or if that is damaged."""
         path = self.path("index", f"{name}.json")
-        try:
-            stat = path.stat()
-            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if self._indices.get(name, (None, {}))[0] != stamp:
-                content = read_json(path)
-                self._indices[name] = (stamp, content if isinstance(content, dict) else {})
-            return self._indices[name][1]
-        except (OSError, RunError):
-            return {}
+        with suppress(OSError, RunError):
+            content = self._held.get(path, lambda: read_json(path))
+            return content if isinstance(content, dict) else {}
+        return {}
 
     def write_index(self, name: str, content: Mapping[str, Any]) -> None:
         """Note the files of a stage, or the recipe."""

@@ -17,7 +17,8 @@ SETTINGS = [
     *("--recipe", "demo", "--weights", "none", "--compute.workers", "0", "--seed.scales", "[0.5]"),
     *("--classify.backbone", "test_byobnet", "--classify.epochs", "2", "--classify.warmup", "1"),
     *("--classify.crop", "64", "--classify.long_side", "[64,64]"),
-    *("--segment.encoder", "test_byobnet", "--segment.epochs", "1"),
+    *("--segment.encoder", "test_byobnet", "--segment.epochs", "1", "--segment.architecture", "pspnet"),
+    *("--segment.batch_size", "2"),
     *("--segment.crop", "64", "--segment.long_side", "[64,64]"),
 ]
 
