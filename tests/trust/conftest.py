@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from workshop import Workshop
+from workshop import Workshop, hurry
 
 
 @pytest.fixture(scope="session")
@@ -16,13 +16,11 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     import segmentation_models_pytorch  # noqa: F401 (so that no copy of this process has to load it)
 
     import ktse.reporting.page
-    import ktse.stages.adapt
     import ktse.stages.predict
     import ktse.stages.refine
-    import ktse.stages.seed
+    import ktse.stages.seed  # noqa: F401
 
-    # So that it is soon done.
-    ktse.stages.adapt.STEPS = 1
+    hurry()
     return Workshop(tmp_path_factory.mktemp("trust"))
 
 
