@@ -24,7 +24,7 @@ log.txt           what ktse has said, with times
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
@@ -309,15 +309,19 @@ class RunFolder:
         Raises:
             RunError: it is damaged, and there is no index.
         """
-        entries = {stage: entry for stage in self.indexed() if (entry := self.index(stage).get("entry"))}
         try:
             held = self._held.get(self.path("manifest.json"), lambda: self._object("manifest.json"))
             found = {name: one for name, one in held.items() if isinstance(one, dict)}
-            return found | {name: one for name, one in entries.items() if name not in found}
+            return found | self._noted(found)
         except RunError:
-            if not entries:
+            if not (entries := self._noted()):
                 raise
             return entries
+
+    def _noted(self, but: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+        """What the index says of stages."""
+        names = (stage for stage in self.indexed() if stage not in but)
+        return {stage: entry for stage in names if (entry := self.index(stage).get("entry"))}
 
     def record(self, stage: str, entry: Mapping[str, Any]) -> None:
         """Store what a stage did."""
