@@ -13,13 +13,6 @@ from workshop import Workshop, hurry
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """A small run, made once without and once with another random seed."""
-    import segmentation_models_pytorch  # noqa: F401 (so that no copy of this process has to load it)
-
-    import ktse.reporting.page
-    import ktse.stages.predict
-    import ktse.stages.refine
-    import ktse.stages.seed  # noqa: F401
-
     hurry()
     return Workshop(tmp_path_factory.mktemp("trust"))
 

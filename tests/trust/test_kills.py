@@ -103,13 +103,13 @@ def test_at_a_write(workshop: Workshop, report: Report, tmp_path: Path, what: st
     workshop.clear()
     assert workshop.do(workshop.words(), disk=Disk(workshop.run, tmp_path, lossy)) == 0, workshop.text
     total, moments = len(list(tmp_path.iterdir())), different(tmp_path)
-    assert lossy or not any(unlike(workshop, moments[len(moments) * part // 5]) for part in range(1, 5))
+    assert lossy or not any(unlike(workshop, moments[len(moments) * part // 5]) for part in (1, 3))
     count = amount(min(most, len(moments)))
     tried = [moments[number * len(moments) // count] for number in range(count)]
     bad = 0
-    for moment in tried:
+    for number, moment in enumerate(tried):
         workshop.begins_as(moment)
-        if wrong := workshop.recovers():
+        if wrong := workshop.recovers(whole=lossy or number % 8 == 0):
             bad += 1
             report(f"moment {moment.name}: {wrong}\n{workshop.text}")
     report(
