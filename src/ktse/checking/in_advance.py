@@ -90,8 +90,11 @@ def memory_need(stages: Iterable[Stage], extent: Extent, recipe: Recipe) -> tupl
     Raises:
         RecipeError: a network cannot be built.
     """
-    peak, lower = max((stage.costs.memory(extent, recipe), stage.costs.lower) for stage in stages)
-    return round((LIBRARIES + peak) * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))), lower
+    return max((_memory_of(stage, extent, recipe), stage.costs.lower) for stage in stages)
+
+
+def _memory_of(stage: Stage, extent: Extent, recipe: Recipe) -> int:
+    return round((LIBRARIES + stage.costs.memory(extent, recipe)) * int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def in_memory(need: int, lower: str) -> str:
@@ -119,18 +122,20 @@ def memory_said(stages: Iterable[Stage], extent: Extent, recipe: Recipe) -> tupl
     """
     from ktse.runtime.memory import memory_there  # loads torch
 
-    all_stages, there = list(stages), memory_there()
-    need, lower = memory_need(all_stages, extent, recipe)
+    there, needs = memory_there(), [(_memory_of(stage, extent, recipe), stage) for stage in stages]
+    need, lower = max((need, stage.costs.lower) for need, stage in needs)
     text = in_memory(need, lower)
-    fits = batches_that_fit(all_stages, extent, recipe, there) if there is not None and need > there else ""
+    if there is None or need <= there:
+        return need, text
+    fits = batches_that_fit([stage for need, stage in needs if need > there], extent, recipe, there)
     return need, f"{text}. These would fit, with a lower lr: {fits}" if fits else text
 
 
-def batches_that_fit(stages: Collection[Stage], extent: Extent, recipe: Recipe, there: int) -> str:
-    """Settings, as the shell takes them, that halve batches as often as it takes until a run fits into the memory.
+def batches_that_fit(stages: Iterable[Stage], extent: Extent, recipe: Recipe, there: int) -> str:
+    """Settings, as the shell takes them, that halve batches as often as it takes until stages fit into the memory.
 
     Args:
-        stages: of the run.
+        stages: those that do not fit.
         extent: how much there is to work on.
         recipe: all settings.
         there: bytes of memory.
@@ -142,13 +147,14 @@ def batches_that_fit(stages: Collection[Stage], extent: Extent, recipe: Recipe, 
         RecipeError: a network cannot be built.
     """
     smaller: dict[str, int] = {}
-    while (peak := memory_need(stages, extent, recipe))[0] > there:
-        sizes = {name: attrgetter(name)(recipe) for name in BATCHES if name in peak[1]}
-        halved = {name: max(2, size // 2) for name, size in sizes.items() if size > 2}
-        if not halved:
-            return ""
-        smaller |= halved
-        recipe = changed(recipe, smaller)
+    for stage in stages:
+        while _memory_of(stage, extent, recipe) > there:
+            sizes = {name: attrgetter(name)(recipe) for name in BATCHES if name in stage.costs.lower}
+            halved = {name: max(2, size // 2) for name, size in sizes.items() if size > 2}
+            if not halved:
+                return ""
+            smaller |= halved
+            recipe = changed(recipe, smaller)
     return " ".join(f"--{name} {size}" for name, size in smaller.items())
 
 
