@@ -34,8 +34,9 @@ def begun(workshop: Workshop, *, real: bool = False) -> int:
             return subprocess.Popen(command, env=paths, stdout=said, stderr=said, start_new_session=True).pid
     process = os.fork()
     if process == 0:
-        os.setsid()
+        os.setpgid(0, 0)
         os._exit(workshop.do(workshop.words()))
+    os.setpgid(process, process)  # here too, as the copy may be stopped before it has done so
     return process
 
 
