@@ -12,7 +12,7 @@ import sys
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,6 +143,23 @@ def read_json(path: Path) -> Any:
         if r"\u" in text:  # half a character, which no file can hold
             json.dumps(content, ensure_ascii=False).encode()
         return content
+
+
+class Held:
+    """What some files hold, read again only when they have changed: a run is asked for its records a thousand times."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[object, Any]] = {}
+
+    def get(self, path: Path, read: Callable[[], Any]) -> Any:
+        """What `read` has made of a file; an empty dict if there is no file."""
+        if not path.is_file():
+            return {}
+        stat = path.stat()
+        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        if self._known.get(path, (None, None))[0] != stamp:
+            self._known[path] = (stamp, read())
+        return self._known[path][1]
 
 
 def _finite(text: str) -> float:

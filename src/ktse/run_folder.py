@@ -10,9 +10,8 @@ classify/         model.safetensors, checkpoint.safetensors, metrics.jsonl, tags
 seeds/ID.npz      keys, cam, logits
 affinity/         labels/ID.png, model.safetensors, checkpoint.safetensors, metrics.jsonl (only for the refiner irn)
 masks/ID.png      pseudo-mask, 255 undecided;  masks/ID.npz  keys, scores;  masks/summary.json, levels.json, other.json
-other/ID.png      mask by another method (only with refine.other)
 scores/ID.npz     keys, scores before the dense CRF (only for the refiner crf)
-confident/ID.png  1 where the mask is to be trusted
+confident/ID.png  1 where the mask is to be trusted;  other/ID.png  mask by another method (only with refine.other)
 segment/          model.safetensors, checkpoint.safetensors, metrics.jsonl, summary.json
 adapt/            the same after corrections, without summary.json
 predictions/ID.png
@@ -26,7 +25,8 @@ log.txt           what ktse has said, with times
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -37,6 +37,7 @@ from ktse.errors import RunError
 from ktse.files import (
     AGAIN,
     MOST_TEXT,
+    Held,
     digest,
     read_json,
     read_label_map,
@@ -112,7 +113,7 @@ class RunFolder:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
-        self._indices: dict[str, tuple[object, dict[str, Any]]] = {}
+        self._held = Held()
 
     def __repr__(self) -> str:
         try:
@@ -309,14 +310,19 @@ class RunFolder:
         Raises:
             RunError: it is damaged, and there is no index.
         """
-        entries = {stage: entry for stage in self.indexed() if (entry := self.index(stage).get("entry"))}
         try:
-            found = {name: one for name, one in self._object("manifest.json").items() if isinstance(one, dict)}
-            return found | {name: one for name, one in entries.items() if name not in found}
+            held = self._held.get(self.path("manifest.json"), lambda: self._object("manifest.json"))
+            found = {name: one for name, one in held.items() if isinstance(one, dict)}
+            return found | self._noted(found)
         except RunError:
-            if not entries:
-                raise
-            return entries
+            if entries := self._noted():
+                return entries
+            raise
+
+    def _noted(self, but: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+        """What the index says of stages."""
+        names = (stage for stage in self.indexed() if stage not in but)
+        return {stage: entry for stage in names if (entry := self.index(stage).get("entry"))}
 
     def record(self, stage: str, entry: Mapping[str, Any]) -> None:
         """Store what a stage did."""
@@ -333,15 +339,10 @@ class RunFolder:
     def index(self, name: str) -> dict[str, Any]:
         """What is noted of the files of a stage, or of the recipe; empty if nothing is, or if that is damaged."""
         path = self.path("index", f"{name}.json")
-        try:
-            stat = path.stat()
-            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if self._indices.get(name, (None, {}))[0] != stamp:
-                content = read_json(path)
-                self._indices[name] = (stamp, content if isinstance(content, dict) else {})
-            return self._indices[name][1]
-        except (OSError, RunError):
-            return {}
+        with suppress(OSError, RunError):
+            content = self._held.get(path, lambda: read_json(path))
+            return content if isinstance(content, dict) else {}
+        return {}
 
     def write_index(self, name: str, content: Mapping[str, Any]) -> None:
         """Note the files of a stage, or the recipe."""

@@ -149,8 +149,9 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping
     found = []
     for name in dict.fromkeys([*now, *before]):
         former, present = before.get(name, defaults.get(name)), now.get(name)
-        gone = "." in name and (name not in now or any(other.startswith(f"{name}.") for other in before))
-        if gone or former == present or not (former or present or "." in name) or _made_whole(former, present):
+        if former == present or _made_whole(former, present) or not (former or present or "." in name):
+            continue
+        if "." in name and (name not in now or any(other.startswith(f"{name}.") for other in before)):  # gone
             continue
         setting = f"{name} was {json.dumps(former)} and is {json.dumps(present)}"
         found.append(setting if "." in name else f"{name} changed")

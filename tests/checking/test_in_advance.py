@@ -17,11 +17,14 @@ from PIL import Image
 import ktse
 from ktse import pipeline
 from ktse.checking.in_advance import (
+    LIBRARIES,
+    batches_that_fit,
     check_disk,
     detail,
     disk_need,
     in_memory,
     memory_need,
+    memory_said,
     seconds_need,
     smallest_object,
 )
@@ -246,6 +249,24 @@ def test_memory_grows_with_batch_and_crop_and_names_what_to_lower() -> None:
     assert "segment.batch_size" in small[1]
     assert batch[0] - small[0] > 7 * 8 * 96**2 * 100
     assert crop[0] > batch[0]
+
+
+def test_batches_that_fit_the_memory_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    extent, stages = Extent(1000, 900, 5, 10**8, 10**8), list(pipeline.STAGES.values())
+    given = {"segment.batch_size": 64, "classify.batch_size": 64, "classify.warmup_batch_size": 16}
+    recipe = load_recipe("demo", given)
+    monkeypatch.setattr("ktse.runtime.memory.memory_there", lambda: round(LIBRARIES + 4e8))
+    need, said = memory_said(stages, extent, recipe)
+    assert need > LIBRARIES + 4e8
+    settings = said.partition("These would fit, with a lower lr: ")[2].split()
+    smaller = {name.removeprefix("--"): int(size) for name, size in zip(settings[::2], settings[1::2], strict=True)}
+    fitting = load_recipe("demo", given | smaller)
+    assert memory_need(stages, extent, fitting)[0] <= LIBRARIES + 4e8
+    twice = {name: min(given[name], 2 * size) for name, size in smaller.items()}
+    assert (
+        memory_need(stages, extent, load_recipe("demo", given | twice))[0] > LIBRARIES + 4e8
+    )  # no smaller than needed
+    assert batches_that_fit(stages, extent, recipe, round(LIBRARIES)) == ""
 
 
 def test_less_memory_than_needed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

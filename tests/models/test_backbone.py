@@ -230,6 +230,19 @@ def test_a_model_without_its_last_layer_starts_from_an_earlier_run_too(tmp_path,
     assert again(torch.zeros(1, 3, 97, 130)).shape[-2:] == (7, 9)
 
 
+@pytest.mark.parametrize("name", ["test_byobnet", "convnext_atto"])
+def test_a_model_with_stages_that_timm_renames_starts_from_an_earlier_run_too(tmp_path, name):
+    torch.manual_seed(5)
+    backbone = Backbone(name, 16, "none", levels=2)
+    network = CamNetwork(backbone, CamHead(backbone.channels, 2))
+    save_tensors(tmp_path / "cam.safetensors", network.state_dict(), {"classes": ["a", "b"]})
+    again = Backbone(name, 16, str(tmp_path / "cam.safetensors"), levels=2)
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in backbone.state_dict().items())
+    learned = {value.double().sum().item() for value in backbone.state_dict().values()}
+    encoder = Segmenter("head", name, 2, str(tmp_path / "cam.safetensors")).encoder
+    assert {value.double().sum().item() for value in encoder.state_dict().values()} <= learned
+
+
 def test_an_encoder_that_a_file_does_not_fill_is_refused(resnet_weights, tmp_path):
     kept = {name: value for name, value in load_file(resnet_weights).items() if not name.startswith("layer3")}
     save_file(kept, tmp_path / "part.safetensors")

@@ -71,6 +71,29 @@ def test_masks_and_what_is_said_of_them_agree(runs: tuple[Path, Path]) -> None:
     assert np.mean(np.abs(np.subtract(*curves))) < 0.002
 
 
+def test_the_first_process_alone_draws_the_scenes_of_the_demo(tmp_path: Path) -> None:
+    counting = """
+import os, pathlib, sys
+import ktse.verbs.work as work
+from ktse import cli
+
+make = work.make_scenes
+
+def counted(folder, **how):
+    pathlib.Path(f"drawn-by-{os.environ['RANK']}").touch()
+    make(folder, **how)
+
+work.make_scenes = counted
+cli.main(["demo", "--out", "run", "--images", "4", *sys.argv[1:]])
+"""
+    (tmp_path / "demo.py").write_text(counting)
+    # Each process must find the scenes: what is wrong with the settings is said after that.
+    command = [sys.executable, *TORCHRUN, "demo.py", "--classify.epochs", "2", "--classify.warmup", "3"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert "warmup" in done.stderr
+    assert {path.name for path in tmp_path.glob("drawn-by-*")} == {"drawn-by-0"}
+
+
 def test_a_run_made_with_relative_paths_can_be_used_from_anywhere(
     runs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,22 +7,13 @@ import random
 from collections.abc import Callable
 
 import pytest
-from workshop import Workshop
+from workshop import Workshop, hurry
 
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """A small run, made once without and once with another random seed."""
-    import segmentation_models_pytorch  # noqa: F401 (so that no copy of this process has to load it)
-
-    import ktse.reporting.page
-    import ktse.stages.adapt
-    import ktse.stages.predict
-    import ktse.stages.refine
-    import ktse.stages.seed
-
-    # So that it is soon done.
-    ktse.stages.adapt.STEPS = 1
+    hurry()
     return Workshop(tmp_path_factory.mktemp("trust"))
 
 

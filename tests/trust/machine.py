@@ -1,17 +1,17 @@
-"""A machine that is switched off: processes that end at any write, and a disk that loses what was not flushed."""
+"""A machine that is switched off at any write: what a process leaves that ends there, and what a disk then loses."""
 
 from __future__ import annotations
 
 import os
 import random
+import shutil
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-SWITCHED_OFF = 137
 
 
 def in_child(do: Callable[[], int], said: Path) -> int:
@@ -38,28 +38,28 @@ def in_child(do: Callable[[], int], said: Path) -> int:
 
 @dataclass
 class Disk:
-    """A disk below one folder that ends the process at a given event, and then forgets what was not flushed.
+    """A disk below one folder, of which a copy is kept as it is at each event.
 
     Events are the moments before and after a file takes its place, and before a flush.
 
     Args:
         root: the folder.
-        end_at: the event at which the process ends; 0: never.
-        lossy: whether the machine loses its power then, rather than the process alone ending.
-        chance: what is lost.
+        states: where the copies are kept, in a folder for each event, by its number.
+        lossy: whether a copy is what the disk holds after the machine lost its power then: it forgets what was not
+            flushed.
     """
 
     root: Path
-    end_at: int
+    states: Path
     lossy: bool
-    chance: random.Random
     events: int = 0
     flushed: dict[int, bytes] = field(default_factory=dict)
     former: dict[str, bytes | None] = field(default_factory=dict)
+    one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def install(self) -> None:
         """Stand between this process and the operating system."""
-        replace, rename, unlink, fsync = os.replace, os.rename, os.unlink, os.fsync
+        replace, rename, unlink = os.replace, os.rename, os.unlink
 
         def inside(path: Any, folder: int | None = None) -> str:
             name = os.fspath(path)
@@ -86,7 +86,6 @@ class Disk:
         def flush(number: int) -> None:
             place = Path(f"/proc/self/fd/{number}").readlink()
             self.event()
-            fsync(number)
             if place.is_dir():
                 start = f"{place}{os.sep}"
                 for name in [name for name in self.former if name.startswith(start)]:
@@ -106,15 +105,15 @@ class Disk:
 
     def event(self) -> None:
         """Something happens on the disk."""
-        self.events += 1
-        if self.events == self.end_at:
+        with self.one_at_a_time:
+            self.events += 1
+            state = self.states / f"{self.events:04}"
+            shutil.copytree(self.root, state, copy_function=copied)
             if self.lossy:
-                self.lose()
-            os._exit(SWITCHED_OFF)
+                self.lose(state, random.Random(self.events))
 
-    def lose(self) -> None:
-        """Leave what a disk may hold after the power was lost."""
-        chance = self.chance
+    def lose(self, state: Path, chance: random.Random) -> None:
+        """Leave in a copy what a disk may hold after the power was lost."""
         for path in [path for path in self.root.rglob("*") if path.is_file()]:
             content, safe = path.read_bytes(), self.flushed.get(path.stat().st_ino, b"")
             if content != safe:
@@ -123,15 +122,23 @@ class Disk:
                 cut = chance.randrange(len(rest) + 1)
                 torn = kept + rest[:cut]
                 left = [content, kept, torn, torn + bytes(len(rest) - cut), kept + bytes(len(rest))]
-                path.write_bytes(chance.choice(left))
+                put(state / path.relative_to(self.root), chance.choice(left))
         for name, before in self.former.items():
             if chance.random() < 0.5:
-                path = Path(name)
-                if before is not None:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(before)
-                elif path.is_file():
-                    path.unlink()
+                put(state / Path(name).relative_to(self.root), before)
+
+
+def copied(source: str, target: str) -> None:
+    """A copy of a file; of models, which are replaced whole, another name, as there are hundreds of copies."""
+    (os.link if source.endswith(".safetensors") else shutil.copy2)(source, target)
+
+
+def put(path: Path, content: bytes | None) -> None:
+    """Let a file hold something, or be gone, whatever other names the former one has."""
+    path.unlink(missing_ok=True)
+    if content is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def content(root: Path, without: Sequence[str] = ()) -> dict[str, bytes]:

@@ -62,7 +62,7 @@ def test_one_file_is_wrong(
         right[name] = made(workshop, out, name)
     names = sorted(name for name in content(workshop.reference) if name != "log.txt")
     wrong, seen = [], Counter()
-    for number in range(amount(60)):
+    for number in range(amount(200)):
         name, fault = chance.choice(names), FAULTS[number % len(FAULTS)]
         use, words = chance.choice(list(uses(workshop, out).items()))
         fresh(workshop, out)
@@ -91,7 +91,7 @@ def test_one_file_is_wrong(
         after = [text for text in workshop.complaints() if text.partition(" is lost")[0] not in SPARE]
         if code or after or trouble or "Traceback" in workshop.text:
             wrong.append(f"{case}: not repaired: {code} {after}")
-    report(f"{amount(60)} faults in a finished run ({dict(seen)}): {len(wrong)} not found, healed or named")
+    report(f"{amount(200)} faults in a finished run ({dict(seen)}): {len(wrong)} not found, healed or named")
     assert not wrong
 
 

@@ -2,72 +2,152 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
-import re
 import signal
+import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from machine import SWITCHED_OFF, Disk
-from workshop import Workshop, amount
+from machine import Disk, content
+from workshop import VARYING, Workshop, amount
 
 pytestmark = pytest.mark.trust
 
 Report = Callable[[str], None]
 
+COMMAND = "import sys, workshop; workshop.hurry(); from ktse.cli import main; sys.exit(main(sys.argv[1:]))"
 
-def events(workshop: Workshop) -> int:
-    """How many moments there are at which a run can be killed."""
+
+def begun(workshop: Workshop, *, real: bool = False) -> int:
+    """Number of a process, in a group of its own, that does the run: a copy of this one, or a real command."""
+    if real:
+        command = [sys.executable, "-c", COMMAND, *workshop.words()]
+        paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        with workshop.said.open("wb") as said:
+            return subprocess.Popen(command, env=paths, stdout=said, stderr=said, start_new_session=True).pid
+    process = os.fork()
+    if process == 0:
+        os.setpgid(0, 0)
+        os._exit(workshop.do(workshop.words()))
+    os.setpgid(process, process)  # here too, as the copy may be stopped before it has done so
+    return process
+
+
+def stop(process: int, after: float, how: signal.Signals = signal.SIGKILL) -> int | None:
+    """Send a signal to a group of processes, and wait for its end; its exit code if it ended before."""
+    time.sleep(after)
+    ended, status = os.waitpid(process, os.WNOHANG)
+    if ended:
+        return os.waitstatus_to_exitcode(status)
+    os.killpg(process, how)
+    os.waitpid(process, 0)
+    return None
+
+
+def stage_of(workshop: Workshop) -> str:
+    """The stage that a run is in."""
+    try:
+        entries = json.loads((workshop.run / "manifest.json").read_text())
+    except FileNotFoundError:
+        return "before the first"
+    return next((name for name, entry in entries.items() if entry["state"] == "running"), "between two")
+
+
+def seconds(workshop: Workshop, *, real: bool = False) -> float:
+    """How long the run takes when nothing disturbs it."""
     workshop.clear()
-    assert workshop.do(workshop.words(), disk=Disk(workshop.run, 0, False, random.Random(0))) == 0, workshop.text
-    return int(re.findall(r"events: (\d+)", workshop.text)[-1])
+    began = time.monotonic()
+    assert os.waitpid(begun(workshop, real=real), 0)[1] == 0, workshop.text
+    return time.monotonic() - began
 
 
-def chosen(total: int, count: int) -> list[int]:
-    """Moments, evenly over all, each once."""
-    return sorted({1 + round(number * (total - 1) / max(1, count - 1)) for number in range(min(count, total))})
+def unlike(workshop: Workshop, moment: Path) -> set[str]:
+    """Files that a process leaves that ends at an event, where they are not those of the copy that was kept of it."""
+
+    def ends() -> None:
+        disk.events += 1
+        if disk.events == int(moment.name):
+            os._exit(137)
+
+    workshop.clear()
+    disk = Disk(workshop.run, moment, False)
+    disk.event = ends  # type: ignore[method-assign]
+    assert workshop.do(workshop.words(), disk=disk) == 137
+    left, kept = (content(folder, (*VARYING, ".lock")) for folder in (workshop.run, moment))
+    return {name for name, _ in left.items() ^ kept.items() if not name.endswith(".part")}
 
 
-@pytest.mark.parametrize(("what", "powerless", "count"), [("killed", False, 60), ("power lost", True, 40)])
-def test_at_a_write(workshop: Workshop, report: Report, what: str, powerless: bool, count: int) -> None:
-    total, bad = events(workshop), {}
-    moments = chosen(total, amount(count))
-    for moment in moments:
-        workshop.clear()
-        disk = Disk(workshop.run, moment, powerless, random.Random(moment))
-        assert workshop.do(workshop.words(), disk=disk) == SWITCHED_OFF
-        if wrong := workshop.recovers():
-            bad[moment] = wrong
-            report(f"moment {moment}: {wrong}")
-    report(f"{what} at {len(moments)} of {total} moments around writes: {len(bad)} lost or wrong")
+def different(states: Path) -> list[Path]:
+    """Of folders that are equal, the first: a flush, for one, changes nothing that a process sees."""
+    found: dict[str, Path] = {}
+    for state in sorted(states.iterdir()):
+        held = hashlib.blake2b()
+        for path in sorted(state.rglob("*")):
+            # A model is one file under several names.
+            same = str(path.stat().st_ino).encode() if path.suffix == ".safetensors" else b""
+            held.update(
+                str(path.relative_to(state)).encode() + (same or (path.read_bytes() if path.is_file() else b""))
+            )
+        found.setdefault(held.hexdigest(), state)
+    return list(found.values())
+
+
+@pytest.mark.parametrize(("what", "lossy", "most"), [("killed", False, 1000), ("power lost", True, 100)])
+def test_at_a_write(workshop: Workshop, report: Report, tmp_path: Path, what: str, lossy: bool, most: int) -> None:
+    workshop.clear()
+    assert workshop.do(workshop.words(), disk=Disk(workshop.run, tmp_path, lossy)) == 0, workshop.text
+    total, moments = len(list(tmp_path.iterdir())), different(tmp_path)
+    assert lossy or not any(unlike(workshop, moments[len(moments) * part // 5]) for part in (1, 3))
+    count = amount(min(most, len(moments)))
+    tried = [moments[number * len(moments) // count] for number in range(count)]
+    bad = 0
+    for number, moment in enumerate(tried):
+        workshop.begins_as(moment)
+        if wrong := workshop.recovers(whole=lossy or number % 8 == 0):
+            bad += 1
+            report(f"moment {moment.name}: {wrong}\n{workshop.text}")
+    report(
+        f"{what} at {total} moments around writes, {count} of {len(moments)} states of the disk: {bad} lost or wrong"
+    )
     assert not bad
 
 
 def test_killed_at_any_time(workshop: Workshop, report: Report, chance: random.Random) -> None:
-    kills, runs, bad = 0, 0, []
-    began = time.monotonic()
-    workshop.clear()
-    assert workshop.do(workshop.words()) == 0
-    whole = time.monotonic() - began
-    while kills < amount(30):
+    kills, runs, bad, stages = 0, 0, 0, Counter[str]()
+    whole = seconds(workshop)
+    while kills < amount(200):
         runs += 1
         workshop.clear()
-        for _ in range(3):
-            process = os.fork()
-            if process == 0:
-                os.setpgid(0, 0)
-                workshop.do(workshop.words())
-                os._exit(0)
-            time.sleep(chance.uniform(0, whole))
-            ended = os.waitpid(process, os.WNOHANG)[0]
-            if not ended:
-                os.killpg(process, signal.SIGKILL)
-                os.waitpid(process, 0)
-                kills += 1
+        while stop(begun(workshop), chance.uniform(0, whole / 2)) is None:
+            kills += 1
+            stages[stage_of(workshop)] += 1
         if wrong := workshop.recovers():
-            bad.append(wrong)
-            report(f"run {runs}: {wrong}")
-    report(f"killed {kills} times at any time, in {runs} runs: {len(bad)} lost or wrong")
+            bad += 1
+            report(f"run {runs}: {wrong}\n{workshop.text}")
+    report(f"killed {kills} times at any time ({dict(stages)}), in {runs} runs: {bad} lost or wrong")
     assert not bad
+
+
+def test_real_commands_are_like_copies(workshop: Workshop, report: Report, chance: random.Random) -> None:
+    whole = seconds(workshop, real=True)
+    assert workshop.complaints() == []
+    outcomes = []
+    for number in range(amount(6)):
+        how = (signal.SIGKILL, signal.SIGTERM)[number % 2]
+        workshop.clear()
+        process = begun(workshop, real=True)
+        ended = stop(process, chance.uniform(0.3, 0.9) * whole, how)
+        interrupted = "interrupted; the same command goes on" in workshop.text
+        assert ended == 0 or interrupted == (how is signal.SIGTERM), workshop.text
+        process = begun(workshop, real=True)
+        assert os.waitpid(process, 0)[1] == 0, workshop.text
+        outcomes += workshop.complaints()
+    report(f"{amount(6)} real commands stopped: {len(outcomes)} lost or wrong")
+    assert not outcomes

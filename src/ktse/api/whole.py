@@ -14,6 +14,7 @@ from ktse.run_folder import RunFolder
 from ktse.runtime.device import Device, on_device
 from ktse.runtime.lock import refuse_locked
 from ktse.runtime.log import recording
+from ktse.runtime.processes import from_first, meet
 from ktse.verbs.check import check_data
 from ktse.verbs.joining import join_run
 from ktse.verbs.verdict import say_end
@@ -104,7 +105,9 @@ def demo(
         device: what computes: auto (a GPU if there is one), cpu, cuda or mps.
         settings: changes to the recipe, such as {"classify.epochs": 5}.
     """
-    scenes = scenes_beside(Path(out), images)
+    with on_device(device):
+        meet()
+        scenes = from_first(lambda: scenes_beside(Path(out), images))  # drawn once, however many processes there are
     recipe, weights = demo_recipe()
     return run(
         scenes / "images",

@@ -7,10 +7,12 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable
+from operator import attrgetter
 from pathlib import Path
 
 from ktse.errors import RunError
 from ktse.recipe import Recipe
+from ktse.recipe.load import changed
 from ktse.recipe.masks import SEED_PIXELS
 from ktse.runtime.console import in_words, say
 from ktse.runtime.progress import about
@@ -22,6 +24,9 @@ CELLS = 2
 Of 175 classes in images that covered less than 2 x 2 cells, on magnetic tiles, steel and street photos, 6 % had a mask
 with an IoU of 25 % or more; of those between 2 x 2 and 4 x 4 cells, 36 % (docs/measurements/small-things.md).
 """
+
+BATCHES = ("classify.batch_size", "classify.warmup_batch_size", "affinity.batch_size", "segment.batch_size")
+"""Settings that say how many images a network sees at a time in training."""
 
 LIBRARIES = 1.1e9
 """Bytes that a process takes for Python with its libraries, and for what these keep of the shapes that they meet."""
@@ -85,8 +90,11 @@ def memory_need(stages: Iterable[Stage], extent: Extent, recipe: Recipe) -> tupl
     Raises:
         RecipeError: a network cannot be built.
     """
-    peak, lower = max((stage.costs.memory(extent, recipe), stage.costs.lower) for stage in stages)
-    return round((LIBRARIES + peak) * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))), lower
+    return max((_memory_of(stage, extent, recipe), stage.costs.lower) for stage in stages)
+
+
+def _memory_of(stage: Stage, extent: Extent, recipe: Recipe) -> int:
+    return round((LIBRARIES + stage.costs.memory(extent, recipe)) * int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def in_memory(need: int, lower: str) -> str:
@@ -104,6 +112,50 @@ def in_memory(need: int, lower: str) -> str:
         return text
     text = f"{text}; there are {in_words(there)}"
     return text if need <= there else f"{text}: this will hardly be enough. Lower {lower}"
+
+
+def memory_said(stages: Iterable[Stage], extent: Extent, recipe: Recipe) -> tuple[int, str]:
+    """Bytes of memory at the peak of a run, and a line that says so; if they are not there, with batches that fit.
+
+    Raises:
+        RecipeError: a network cannot be built.
+    """
+    from ktse.runtime.memory import memory_there  # loads torch
+
+    there, needs = memory_there(), [(_memory_of(stage, extent, recipe), stage) for stage in stages]
+    need, lower = max((need, stage.costs.lower) for need, stage in needs)
+    text = in_memory(need, lower)
+    if there is None or need <= there:
+        return need, text
+    fits = batches_that_fit([stage for need, stage in needs if need > there], extent, recipe, there)
+    return need, f"{text}. These would fit, with a lower lr: {fits}" if fits else text
+
+
+def batches_that_fit(stages: Iterable[Stage], extent: Extent, recipe: Recipe, there: int) -> str:
+    """Settings, as the shell takes them, that halve batches as often as it takes until stages fit into the memory.
+
+    Args:
+        stages: those that do not fit.
+        extent: how much there is to work on.
+        recipe: all settings.
+        there: bytes of memory.
+
+    Returns:
+        nothing if batches of two do not fit either.
+
+    Raises:
+        RecipeError: a network cannot be built.
+    """
+    smaller: dict[str, int] = {}
+    for stage in stages:
+        while _memory_of(stage, extent, recipe) > there:
+            sizes = {name: attrgetter(name)(recipe) for name in BATCHES if name in stage.costs.lower}
+            halved = {name: max(2, size // 2) for name, size in sizes.items() if size > 2}
+            if not halved:
+                return ""
+            smaller |= halved
+            recipe = changed(recipe, smaller)
+    return " ".join(f"--{name} {size}" for name, size in smaller.items())
 
 
 def check_disk(folder: Path, need: int) -> str:
@@ -145,6 +197,6 @@ def say_costs(folder: Path, stages: Collection[Stage], left: Collection[Stage], 
     """
     say(f"check: the run will take {about(seconds_need(left, extent, recipe))} if this machine stays as busy as it is")
     say(f"check: {check_disk(folder, disk_need(stages, extent, recipe))}")
-    say(f"check: {in_memory(*memory_need(left, extent, recipe))}")
+    say(f"check: {memory_said(left, extent, recipe)[1]}")
     if any(stage.name == "seed" for stage in left) and (side := smallest_object(extent, recipe)):
         say(f"check: {detail(side, extent.long_side)}")

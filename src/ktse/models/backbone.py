@@ -307,13 +307,23 @@ def pretrained_arguments(name: str, weights: str) -> dict[str, Any]:
     if not Path(weights).is_file():
         hint = "Give 'hub', 'package', 'none', or the path of a file."
         raise RecipeError(f"the weights {weights!r} are not a file", hint=hint)
-    own = part_of_network(weights, "backbone.model.")[0]
+    own = _own_names(name, part_of_network(weights, "backbone.model.")[0])
     # An own file lacks what no level needs, such as a last norm. timm minds that in models that never had a classifier,
     # such as DINOv2, and no other. What is needed is missed by refuse_random.
     return {
         "pretrained": True,
         "pretrained_cfg_overlay": {"state_dict": own, "num_classes": 1} if own else {"file": str(weights)},
     }
+
+
+def _own_names(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors under the names of the whole model; where timm gives several levels, stages.0 is stages_0 in some."""
+    if not tensors:
+        return tensors
+    with torch.device("meta"):  # no weights, no memory
+        names = create(name, "none", num_classes=0).state_dict().keys()
+    renamed = {own.replace(".", "_", 1): own for own in names}
+    return {key if key in names else renamed.get(key, key): tensor for key, tensor in tensors.items()}
 
 
 def part_of_network(path: str | Path, prefix: str) -> tuple[dict[str, Tensor], list[str]]:

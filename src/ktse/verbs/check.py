@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ktse.checking.check import Checked, check_images, typical_side
-from ktse.checking.in_advance import in_memory, maps_need, memory_need, seconds_need, smallest_object
+from ktse.checking.in_advance import maps_need, memory_said, seconds_need, smallest_object
 from ktse.data.masks import open_truth
 from ktse.data.open import open_data
 from ktse.data.readers.data_frame import tags_as_file
@@ -88,8 +88,7 @@ def check_data(
     stages = stages_of(whole)
     with on_device(device):
         seconds = round(seconds_need(stages, extent, whole))
-        memory, lower = memory_need(stages, extent, whole)
-        said = in_memory(memory, lower)
+        memory, said = memory_said(stages, extent, whole)
     disk, smallest = maps_need(stages, extent, whole), smallest_object(extent, whole)
     checked = dataclasses.replace(checked, disk=disk, seconds=seconds, smallest=smallest)
     return dataclasses.replace(checked, memory=memory, memory_said=said)

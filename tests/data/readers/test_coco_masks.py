@@ -98,6 +98,17 @@ def test_images_of_another_size_or_with_a_doubtful_name_have_no_masks(tmp_path: 
     assert truth.found == f"true masks: 1 of 4 images; 1 name in {path} fits no image: c.png"
 
 
+def test_annotations_of_categories_that_are_no_classes_are_named(tmp_path: Path) -> None:
+    data = tagged(tmp_path, SEVERAL)
+    content = drawn_coco(SEVERAL)
+    content["categories"] += [{"id": 77, "name": "shoe"}, {"id": 78, "name": "never used"}]
+    content["annotations"].append({**content["annotations"][0], "id": 99, "category_id": 77})
+    path = write_json(tmp_path / "more.json", content)
+    note = f"{path}: 1 annotation is of categories that are no classes and left out: shoe"
+    assert note in open_truth(path, data).notes
+    assert note in open_corrections(path, data).notes
+
+
 def test_boxes_are_no_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tagged(tmp_path, SEVERAL)
     for empty in ([], None, [[]], [[1, 2, 3, 4]], {}, ""):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,28 @@ def test_tags_in_lists_may_hold_anything(tmp_path: Path) -> None:
     frame = pandas.DataFrame({"image": NAMES, "tags": [[strange[n % 6], strange[(n + 1) % 6]] for n in range(10)]})
     with tags_as_file(frame, tmp_path / "tags.csv") as path:
         assert set(open_data(DataRecipe(images=str(tmp_path / "images"), tags=str(path))).classes) == set(strange)
+
+
+def test_a_table_is_quoted_by_the_rules_of_csv_and_of_spreadsheets(tmp_path: Path) -> None:
+    images = ["a,b.jpg", 'a"b.jpg', "=1+1.jpg", "'q.jpg", "'=z.jpg", "-x.jpg", "plain.jpg"]
+    tags = ["=cmd()", "a,b", """both "this" and 'that'""", "back\\slash", "+p", "@x", "'=y"]
+    photos(tmp_path / "images", images)
+    frames = [
+        pandas.DataFrame({"image": images, "tags": [[tags[n], tags[(n + 1) % 7]] for n in range(7)]}),
+        pandas.DataFrame(
+            {"image": images, **{tag: [n in (k, (k - 1) % 7) for n in range(7)] for k, tag in enumerate(tags)}}
+        ),
+    ]
+    for number, frame in enumerate(frames):
+        with tags_as_file(frame, tmp_path / f"{number}.csv") as path:
+            data = open_data(DataRecipe(images=str(tmp_path / "images"), tags=str(path)))
+        said = {
+            file: {data.classes[k] for k in np.flatnonzero(row)}
+            for file, row in zip(data.files, data.tags, strict=True)
+        }
+        assert said == {image: {tags[n], tags[(n + 1) % 7]} for n, image in enumerate(images)}
+        cells = [cell for row in csv.reader(path.read_text().splitlines()) for cell in row]
+        assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
 
 
 def test_a_file_that_says_the_same_is_left_alone_and_a_failure_undoes_everything(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ def read_coco(path: Path, data: TaggedImages) -> Reading:
     images, found = Images(data), Reading()
     entries, unfit, found.problems = entries_by_file(instances, images.file)
     found.unfit = {name: name for name in unfit.values()}
+    found.notes = _left_out(instances, labels)
     shapes = {
         file: tuple((labels[one["category_id"]], one) for one in entry.annotations if one["category_id"] in labels)
         for file, entry in entries.items()
@@ -116,6 +118,17 @@ def _labels(instances: Instances, data: TaggedImages) -> dict[int, int]:
         text = f"no category of {instances.path} is one of the classes"
         raise DataError(text, where=where, hint="Names must be the same, letter by letter.")
     return {category: label for category, label in labels.items() if label}
+
+
+def _left_out(instances: Instances, labels: dict[int, int]) -> list[str]:
+    """What annotations are not drawn, in words, as their categories are no classes."""
+    used = Counter(one["category_id"] for mine in instances.annotations.values() for one in mine)
+    other = sorted(category for category in used if category not in labels)
+    if not other:
+        return []
+    count = many(sum(used[category] for category in other), "annotation is", "annotations are")
+    names = examples(instances.names[category] for category in other)
+    return [f"{instances.path}: {count} of categories that are no classes and left out: {names}"]
 
 
 def _require_segmentations(path: Path, annotations: list[Annotation]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from ktse.data.readers.columns import IMAGE_COLUMNS
 from ktse.errors import DataError, KtseError
+from ktse.files import atomic, in_cell
 
 
 def is_frame(tags: object) -> bool:
@@ -38,8 +40,8 @@ def frame_text(frame: Any) -> str:
         columns, cells = [IMAGE_COLUMNS[0], *columns], [list(index), *cells]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(columns)
-    table.writerows([_cell(value) for value in row] for row in zip(*cells, strict=True))
+    table.writerow(map(in_cell, columns))
+    table.writerows([in_cell(_cell(value)) for value in row] for row in zip(*cells, strict=True))
     return text.getvalue()
 
 
@@ -58,15 +60,14 @@ def tags_as_file(tags: Any, path: Path) -> Iterator[Any]:
     former = path.read_bytes() if path.is_file() else None
     text = frame_text(tags).encode()
     if text != former:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text)
+        _write(path, text)
     try:
         yield path
     except BaseException as error:
         if former is None:
             path.unlink(missing_ok=True)
         elif text != former:
-            path.write_bytes(former)
+            _write(path, former)
         for folder in made:
             with suppress(OSError):  # others may have put something there
                 folder.rmdir()
@@ -80,11 +81,18 @@ def tags_as_file(tags: Any, path: Path) -> Iterator[Any]:
         raise
 
 
+def _write(path: Path, text: bytes) -> None:
+    with atomic(path) as part:
+        part.write_bytes(text)
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, set | frozenset):
         value = sorted(map(str, value))
     if isinstance(value, list | tuple) or getattr(value, "ndim", None) == 1:
-        texts = map(str, value)
+        texts = list(map(str, value))
+        if any("\\" in text or {"'", '"'} <= set(text) for text in texts):  # which no list in a cell can say
+            return json.dumps({"choices": texts}, ensure_ascii=False)
         return "[" + ", ".join(f'"{text}"' if '"' not in text else f"'{text}'" for text in texts) + "]"
     # Of the missing values of pandas, one is a number, and the others have names.
     return "" if value is None or str(value) in ("nan", "<NA>", "NaT") else str(value)

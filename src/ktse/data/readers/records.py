@@ -14,6 +14,7 @@ from ktse.data.readers.other_formats import json_format, refuse
 from ktse.data.text import clean
 from ktse.data.text_files import DoubledKeys, encoding_of, parse_json, read_json
 from ktse.errors import DataError
+from ktse.files import of_cell
 
 LINES = (".jsonl", ".ndjson")
 """Endings of files with one JSON object a line."""
@@ -69,7 +70,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Cells]]:
         try:
             for cells in reader:
                 if any(map(clean, cells)):
-                    yield reader.line_num + skipped, list(cells)
+                    # A text that a spreadsheet would compute is marked as text, by ktse too.
+                    yield reader.line_num + skipped, list(map(of_cell, cells))
         except csv.Error as error:
             raise csv.Error(f"row {reader.line_num + skipped}: {error}") from error
 
