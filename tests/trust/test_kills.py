@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from machine import Disk, content
-from workshop import VARYING, Workshop, amount
+from workshop import OF_PROCESSES, VARYING, Workshop, amount
 
 pytestmark = pytest.mark.trust
 
@@ -80,7 +80,7 @@ def unlike(workshop: Workshop, moment: Path) -> set[str]:
     disk = Disk(workshop.run, moment, False)
     disk.event = ends  # type: ignore[method-assign]
     assert workshop.do(workshop.words(), disk=disk) == 137
-    left, kept = (content(folder, (*VARYING, ".lock")) for folder in (workshop.run, moment))
+    left, kept = (content(folder, (*VARYING, *OF_PROCESSES)) for folder in (workshop.run, moment))
     return {name for name, _ in left.items() ^ kept.items() if not name.endswith(".part")}
 
 
@@ -90,11 +90,12 @@ def different(states: Path) -> list[Path]:
     for state in sorted(states.iterdir()):
         held = hashlib.blake2b()
         for path in sorted(state.rglob("*")):
+            name = path.relative_to(state).as_posix()
+            if f"{name}/".startswith((".alive/", ".claims/")):
+                continue
             # A model is one file under several names.
             same = str(path.stat().st_ino).encode() if path.suffix == ".safetensors" else b""
-            held.update(
-                str(path.relative_to(state)).encode() + (same or (path.read_bytes() if path.is_file() else b""))
-            )
+            held.update(name.encode() + (same or (path.read_bytes() if path.is_file() else b"")))
         found.setdefault(held.hexdigest(), state)
     return list(found.values())
 

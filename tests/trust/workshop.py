@@ -28,6 +28,9 @@ SETTINGS = [
 VARYING = ("manifest.json", "index/", "log.txt", "report.html")
 """Files that hold times, so that no two runs have the same."""
 
+OF_PROCESSES = (".lock", ".alive/", ".claims/")
+"""Files by which processes know of each other, while they work."""
+
 
 def hurry() -> None:
     """Leave out of this process what takes time and leaves no file: estimates, most of `adapt`, waiting for the disk.
