@@ -53,7 +53,7 @@ def test_nothing_grows(workshop: Workshop, report: Callable[[str], None], tmp_pa
         from ktse.training.checkpoint import Checkpoints
 
         ktse.recipe.classify.LEAST_IMAGES = ktse.recipe.segment.LEAST_IMAGES = 8
-        save, notes = Checkpoints.save, (tmp_path / "notes.jsonl").open("w")
+        save, notes = Checkpoints.save, (tmp_path / "notes.jsonl").open("w", buffering=1)
 
         def noted(self: Checkpoints, state: object, keep: str = "") -> None:
             save(self, state, keep)  # type: ignore[arg-type]
