@@ -4,7 +4,7 @@ other/ID.png       the other mask of an image, as far as there is one
 masks/other.json   the IoU of both over the masks to calibrate with, and the classes for which the other masks are taken
 
 Only true masks can tell which are better. The measure that chooses thresholds without truth cannot: it holds the
-masks that were refined along colours for better than any others, even than true ones.
+masks that were refined along colours for better than others, on some data even than true ones.
 """
 
 from __future__ import annotations
