@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import ktse
 from ktse.data.masks import Truth, open_truth
 from ktse.files import read_json, read_label_map, write_json
 from ktse.job import Job
@@ -54,7 +55,7 @@ def measured(run: RunFolder, masks: Path) -> dict[str, Any]:
     data = Job(run, run.read_recipe()).data
     truth = open_truth(masks, data)
     apart = data.take(np.flatnonzero(data.validation)).ids
-    found: dict[str, Any] = {"images": len(data)}
+    found: dict[str, Any] = {"images": len(data), "seeds": ktse.evaluate(run.root, masks=masks)["seed"]["miou"]}
     for kind, path in KINDS.items():
         found[kind] = miou(run, path, truth, data.ids, len(data.classes))
         found[f"{kind}, kept out"] = miou(run, path, truth, apart, len(data.classes))
@@ -93,8 +94,8 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}")
     print(f"recipe {arguments.recipe} {' '.join(arguments.set)}, {results[0]['images']} images\n")
     print("| | all images | kept out of training |\n|---|---|---|")
-    for kind in KINDS:
-        both = ([result[name] for result in results] for name in (kind, f"{kind}, kept out"))
+    for kind in ("seeds", *KINDS):
+        both = ([result.get(name) for result in results] for name in (kind, f"{kind}, kept out"))
         print(f"| {kind} | {' | '.join(map(spread, both))} |")
     for name in ("processor", "wall"):
         seconds = [result[name] / result["images"] for result in results]

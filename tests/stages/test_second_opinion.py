@@ -72,18 +72,27 @@ def test_a_class_comes_from_whichever_masks_are_better(
 
 
 def test_undecided_pixels_of_another_mask_keep_what_the_run_has_found(
-    run: RunFolder, data: TaggedImages, truth: Calibration, tmp_path: Path
+    run: RunFolder, data: TaggedImages, scenes: Path, truth: Calibration, tmp_path: Path
 ) -> None:
     refine(run, data, RECIPE, truth, compute=HERE)
-    before = {name: run.scores(name).scores for name in data.ids}
+    before = {name: run.scores(name) for name in data.ids}
+    middle = run.mask(data.ids[0]).shape[1] // 2
     for name in data.ids:
-        label = np.full(run.mask(name).shape, 255, dtype=np.uint8)
-        label[0, 0] = 1  # a folder in which no mask shows a class is refused
+        label = read_label_map(scenes / "masks" / f"{name}.png").copy()
+        label[:, middle:] = 255
         write_label_map(tmp_path / "other" / f"{name}.png", label)
     shutil.rmtree(run.path("masks"))
     refine(run, data, RECIPE, truth, open_second_opinion(tmp_path / "other", data), HERE)
+    taken = [data.classes.index(name) for name in read_json(run.path("masks", "other.json"))["taken"]]
+    looked = 0
     for name in data.ids:
-        assert np.abs(run.scores(name).scores.astype(int) - before[name])[:, 1:, 1:].max(initial=0) <= 1
+        true, (keys, former) = read_label_map(scenes / "masks" / f"{name}.png"), before[name][:2]
+        for key, own, now in zip(keys, former, run.scores(name).scores, strict=True):
+            assert np.abs(now.astype(int) - own)[:, middle:].max() <= 1
+            if key in taken:
+                assert (now[:, :middle] == 255 * (true[:, :middle] == key + 1)).all()
+                looked += (own[:, :middle] != now[:, :middle]).any() and (own[:, middle:] > 0).any()
+    assert looked
 
 
 def test_without_a_true_mask_of_the_same_image_nothing_can_choose(
