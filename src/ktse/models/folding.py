@@ -133,7 +133,7 @@ def _scaled(self: Any, image: Tensor) -> Tensor:
     made_of = (self.weight, self.bias, norm.running_mean, norm.running_var, norm.weight, norm.bias)
     there = [part for part in made_of if part is not None]
     learns = any(part.requires_grad for part in there)
-    if torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
         return cast(Tensor, self._conv_forward(image, *_weights(self, norm)))
     if learns and self.weight[0].numel() > len(image) * prod(image.shape[2:]) / prod(self.stride):
         return _normalised(norm, self._conv_forward(image, self.weight, self.bias))
