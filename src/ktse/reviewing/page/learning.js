@@ -24,6 +24,7 @@ export class Learning {
 
   show(about) {
     const { state, seconds, lines } = about, was = this.running;
+    const reason = lines.slice(Math.max(0, lines.findLastIndex((line) => line.startsWith("ktse run: ")))).join(" ");
     this.running = state === "running";
     part("learn-now").disabled = this.running;
     const words = { running: `Learning for ${seconds} s: `, done: `Learned in ${seconds} s.`, failed: "Learning failed:" }[state] ?? "";
@@ -31,6 +32,7 @@ export class Learning {
     part("learn-lines").hidden = state !== "failed";
     part("learn-lines").textContent = lines.join("\n");
     if (this.running) setTimeout(() => getLearning().then((next) => this.show(next), () => this.show(about)), OFTEN);
-    else if (was) state === "done" ? this.finished() : this.failed(`Learning failed: ${lines.at(-1) ?? ""}`);
+    else if (was && state === "done") this.finished();
+    else if (was) this.failed(state === "failed" ? `Learning failed: ${reason.replace("ktse run: ", "")}` : "The server has begun anew, so it no longer sees the learning. Learn now (W) goes on from what was learned.");
   }
 }
