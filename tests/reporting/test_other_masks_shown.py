@@ -69,7 +69,7 @@ def test_the_page_says_whose_masks_these_are_and_how_they_compare(second: Any) -
     assert "made by another method (refine.other)" in page.words
     assert "The mask takes bag and hat from it" in page.words
     assert "bag 20.0 % 90.0 % 4 other" in table and "dress 20.0 % 10.0 % 4 own" in table
-    assert "skirt 20.0 % 90.0 % 1 own: too few true masks show it" in table
+    assert "skirt 20.0 % 90.0 % 1 own: too few show it" in table
     assert all(image["alt"] for image in page.images)
 
 

@@ -153,7 +153,8 @@ class Painter:
         values, sizes = np.unique(label, return_counts=True)
         words = []
         for value, size in zip(values.tolist(), sizes.tolist(), strict=True):
-            part = f"{100 * size / label.size:.0f} %"
+            percent = 100 * size / label.size
+            part = f"{percent:.0f} %" if percent >= 1 else "below 1 %"
             if value == undecided(label):
                 self.undecided = True
                 words.append(f"undecided {part}")

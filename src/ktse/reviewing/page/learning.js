@@ -27,7 +27,7 @@ export class Learning {
     const reason = lines.slice(Math.max(0, lines.findLastIndex((line) => line.startsWith("ktse run: ")))).join(" ");
     this.running = state === "running";
     part("learn-now").disabled = this.running;
-    const words = { running: `Learning for ${seconds} s: `, done: `Learned in ${seconds} s.`, failed: "Learning failed:" }[state] ?? "";
+    const words = { running: `Learning for ${seconds} s: `, done: `Learned in ${seconds} s. New are the fused masks (F shows that of an image), the predictions and the report.`, failed: "Learning failed:" }[state] ?? "";
     part("learn-state").textContent = words + (this.running ? (lines.at(-1) ?? "it begins") : "");
     part("learn-lines").hidden = state !== "failed";
     part("learn-lines").textContent = lines.join("\n");
