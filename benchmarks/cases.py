@@ -83,14 +83,20 @@ def square(side: int) -> dict[str, Tensor]:
 
 
 def batch(classes: int) -> dict[str, Tensor]:
-    """Eight crops of 192 pixels with one to three tags, scores at stride 8, and a pseudo-label."""
+    """Eight crops of 192 pixels with one to three tags, scores at stride 8, and a pseudo-label.
+
+    Of the classes that an image lacks, three in ten are positive somewhere, as in trained networks of 5 to 7 classes.
+    """
     generator = torch.Generator().manual_seed(0)
     tags = torch.zeros(8, classes)
     for number in range(8):
         tags[number, [(number * 7 + other * 5) % classes for other in range(1 + number % 3)]] = 1
     noise = torch.randn(8, classes + 1, 32, 32, generator=generator)
-    scores = (avg_pool2d(noise, 9, 1) * 20).requires_grad_()
-    tagged = torch.cat([torch.ones(8, 1), tags], dim=1).multinomial(16, True, generator=generator)
+    there = torch.cat([torch.ones(8, 1), tags], dim=1)
+    seen = (there > 0) | (torch.rand(8, classes + 1, generator=generator) < 0.3)
+    scores = avg_pool2d(noise, 9, 1) * 20
+    scores = torch.where(seen[:, :, None, None], scores, -scores.abs()).requires_grad_()
+    tagged = there.multinomial(16, True, generator=generator)
     label = tagged.view(8, 1, 4, 4).float()
     label = torch.nn.functional.interpolate(label, (192, 192)).long()[:, 0]
     return {"scores": scores, "tags": tags, "label": label, "image": torch.randn(8, 3, 192, 192, generator=generator)}
@@ -99,7 +105,7 @@ def batch(classes: int) -> dict[str, Tensor]:
 def our_objective(given: dict[str, Tensor]) -> Tensor:
     """Loss terms, their gradient, and the erased image."""
     scores, tags, image = given["scores"], given["tags"], given["image"]
-    terms = segmentation_terms(scores.relu(), given["label"], tags.sum(dim=1) == 1)
+    terms = segmentation_terms(scores, given["label"], tags.sum(dim=1) == 1)
     with torch.no_grad():
         shown = foreground_score(scores[:, 1:], tags, image.shape[-2:])
         kept = erase(image, scores[:, 1:], tags, 0.6)

@@ -126,17 +126,17 @@ class Objective(nn.Module):
     def _self_supervision(
         self, scores: Tensor, image: Tensor, tags: Tensor, label: Tensor | None, on: set[str]
     ) -> dict[str, Tensor]:
-        recipe, positive = self.recipe, relu(scores)
+        recipe = self.recipe
         losses: dict[str, Tensor] = {}
         if label is not None:
             count = tags.sum(dim=1)
             teaches = count == 1 if recipe.foreground_images == "single-tag" else count > 0
-            losses |= segmentation_terms(positive, label[: len(image)], teaches)._asdict()
+            losses |= segmentation_terms(scores, label[: len(image)], teaches)._asdict()
         if "inter_class" in on:
             with torch.no_grad():
                 foreground = foreground_score(self.network.head.evidence(scores[:, 1:]), tags, image.shape[-2:])
             above, classes = recipe.inter_above, recipe.inter_classes
-            losses["inter_class"] = inter_class_term(positive, tags, foreground, above, classes)
+            losses["inter_class"] = inter_class_term(relu(scores), tags, foreground, above, classes)
         return losses
 
     def _transfer(
@@ -153,7 +153,7 @@ class Objective(nn.Module):
         if label is not None and on & STITCHED:
             joined = stitch(label[:pairs, None], label[len(batch.image) :, None], axis)[:, 0]
             everyone = torch.ones(pairs, dtype=torch.bool, device=joined.device)
-            terms = segmentation_terms(relu(stitched), joined, everyone)
+            terms = segmentation_terms(stitched, joined, everyone)
             losses |= {"stitched_background": terms.background, "stitched_foreground": terms.foreground}
         return losses
 
