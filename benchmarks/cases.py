@@ -235,7 +235,7 @@ CASES = {
         step_of,
         our_step,
         plain_step,
-        (128,),
+        (224,),
         tolerance=2e-2,
     ),
     "sweep": Case(
