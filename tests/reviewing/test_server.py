@@ -78,10 +78,13 @@ def test_the_list_begins_with_what_needs_a_look(client: TestClient) -> None:
 
 def test_what_check_has_noticed_is_shown(pictures: Pictures, reviewed: RunFolder) -> None:
     doubt = {"id": "beach/001", "class": "dog", "tagged": True, "score": 2.0}
-    write_json(reviewed.path("check.json"), {"doubtful": [doubt], "duplicates": [["beach/001", "none"]]})
+    pairs = [{"id": "beach/002", "like": "none"}, {"id": "none", "like": "gone"}]
+    write_json(reviewed.path("check.json"), {"duplicates": [["beach/001", "none"]]})
+    write_json(reviewed.path("noticed.json"), {"doubtful": [doubt], "near_copies": pairs})
     notes = {image["id"]: image["notes"] for image in pictures.about_run()["images"]}
     assert notes["beach/001"] == ["doubtful tag: dog", "same content as none"]
-    assert notes["none"] == ["same content as beach/001"]
+    assert notes["beach/002"] == ["almost the same as none"]
+    assert notes["none"] == ["same content as beach/001", "almost the same as beach/002"]
     assert notes["park/003"] == []
 
 

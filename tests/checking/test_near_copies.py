@@ -1,0 +1,147 @@
+"""Near copies are found, those across the split first, and different images are left alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ktse.checking import near_copies as near_module
+from ktse.checking.near_copies import ALIKE, CELLS, NearCopy, alike, layout, near_copy_warnings, nearest, standardised
+from ktse.data.dataset import TaggedImages
+from ktse.features.store import FrozenFeatures, Seen
+from ktse.job import Job
+from ktse.pipeline import CHECK, CLASSIFY
+from ktse.recipe.load import load_recipe
+from ktse.run_folder import RunFolder
+from typed import ktse
+
+Found = tuple[TaggedImages, np.ndarray]
+
+
+@pytest.fixture
+def found() -> Found:
+    """200 images of nothing in common, every tenth in validation; 0 ~ 7 with other tags, 20 ~ 33, 40 ~ 50."""
+    rng = np.random.default_rng(0)
+    layouts = rng.normal(size=(200, 64)).astype(np.float32) * rng.uniform(0.1, 10, 64) + rng.normal(size=64) * 100
+    tags = np.ones((200, 1), dtype=bool)
+    tags[7] = False
+    for one, other, change in ((0, 7, 0.2), (20, 33, 0.1), (40, 50, 0.05)):
+        layouts[other] = layouts[one] + change * layouts.std(axis=0) * rng.normal(size=64)
+    names = tuple(f"{number:03}" for number in range(200))
+    data = TaggedImages(Path(), tuple(f"{name}.png" for name in names), names, ("a",), tags, np.arange(200) % 10 == 0)
+    return data, layouts
+
+
+def test_those_across_the_split_come_first_and_the_one_in_validation_is_named_first(found: Found) -> None:
+    data, layouts = found
+    pairs = alike(layouts, data)
+    assert [(pair.id, pair.like, pair.across) for pair in pairs] == [
+        ("020", "033", True), ("000", "007", True), ("050", "040", False),
+    ]  # fmt: skip
+    assert [pair.tags_differ for pair in pairs] == [False, True, False]
+    assert all(ALIKE <= pair.score <= 1 for pair in pairs)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 64])
+def test_blocks_change_nothing(found: Found, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    units = standardised(found[1])
+    cosines = units @ units.T
+    np.fill_diagonal(cosines, -2)
+    monkeypatch.setattr(near_module, "ROWS", rows)
+    monkeypatch.setattr(near_module, "COLUMNS", 3 * rows + 1)
+    for among in (range(150), range(150, 200), range(0)):
+        likest, similarity = nearest(units, among)
+        expected = cosines[:, among.start : among.stop]
+        assert (likest[: len(expected)] == expected.argmax(axis=1) + among.start).all() if among else True
+        np.testing.assert_allclose(similarity, expected.max(axis=1, initial=-2), atol=1e-5)
+
+
+def test_the_pairs_stay_few_where_all_images_are_alike() -> None:
+    names = tuple(map(str, range(60)))
+    data = TaggedImages(Path(), names, names, ("a",), np.ones((60, 1), dtype=bool), np.arange(60) < 10)
+    rng = np.random.default_rng(0)
+    layouts = np.repeat(rng.normal(size=(2, 8)), 30, axis=0) + 0.01 * rng.normal(size=(60, 8))
+    assert 30 <= len(alike(layouts, data)) <= 120  # of 870 that are alike
+
+
+def test_a_mirrored_image_has_the_same_layout_and_a_turned_one_has_not() -> None:
+    level = torch.rand(6, 20, 28, generator=torch.Generator().manual_seed(0)).cumsum(-1).cumsum(-2)
+    seen, mirrored, turned = (
+        Seen([torch.zeros(1, 40, 56), one, one], torch.zeros(3, 1, 1))
+        for one in (level, level.flip(-1), level.flip(-2))
+    )
+    assert layout(seen).shape == (6 * CELLS * CELLS // 2,)
+    np.testing.assert_allclose(layout(mirrored), layout(seen), rtol=1e-5)
+    assert not np.allclose(layout(turned), layout(seen), rtol=0.01)
+
+
+def test_the_leak_is_said_first_and_counts_images() -> None:
+    pairs = [
+        NearCopy("a", "t1", True, False, 0.9),
+        NearCopy("a", "t2", True, True, 0.8),
+        NearCopy("x", "y", False, False, 0.9),
+    ]
+    first, second, third = near_copy_warnings(pairs)
+    assert first.startswith("1 validation image is almost the same as one in training, so that")
+    assert first.endswith(": a ~ t1, a ~ t2")
+    assert second.endswith(": x ~ y")
+    assert third.endswith("different tags: a ~ t2")
+    assert near_copy_warnings([]) == []
+
+
+@pytest.fixture
+def with_copies(scenes: Path, tmp_path: Path) -> RunFolder:
+    """A run on nine scenes, a file of the same content, and a compressed, slightly cropped photo in validation."""
+    images = shutil.copytree(scenes / "images", tmp_path / "images")
+    first, second = sorted(images.iterdir())[2:4]
+    shutil.copy(first, images / f"same{first.suffix}")
+    with Image.open(second) as scene:
+        scene.convert("RGB").crop((3, 2, *scene.size)).save(images / "again.jpg", quality=60)
+    table = (scenes / "tags.csv").read_text().rstrip("\n")
+    tags = dict(line.rsplit(",", 1) for line in table.splitlines())
+    added = [f"{name},{next(tags[key] for key in (one.name, one.stem) if key in tags)}" for name, one in (
+        (f"same{first.suffix}", first), ("again.jpg", second),
+    )]  # fmt: skip
+    (tmp_path / "tags.csv").write_text("\n".join([table, *added]))
+    (tmp_path / "held_out.txt").write_text("again\n")
+    settings = {
+        "data.images": str(images), "data.tags": str(tmp_path / "tags.csv"), "classify.weights": "none",
+        "data.validation_list": str(tmp_path / "held_out.txt"), "classify.backbone": "resnet10t",
+        "classify.long_side": [96, 96], "classify.epochs": 1, "classify.warmup": 1, "compute.workers": 0,
+    }  # fmt: skip
+    run = RunFolder(tmp_path / "run")
+    job = Job(run, load_recipe("fast", settings))
+    run.write_recipe(job.recipe)
+    for stage in (CHECK, CLASSIFY):
+        job.do(stage)
+    return run
+
+
+@pytest.mark.trains
+def test_a_copy_in_validation_is_found_after_classify(with_copies: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed, compute = [], FrozenFeatures._compute
+
+    def counted(self: FrozenFeatures, index: int) -> dict[str, np.ndarray]:
+        computed.append(self.data.ids[index])
+        return compute(self, index)
+
+    monkeypatch.setattr(FrozenFeatures, "_compute", counted)
+    found = json.loads(ktse("check", with_copies.root, "--json").stdout)
+    assert computed == ["again"]  # the others were kept
+    assert [(pair["id"], pair["like"], pair["across"]) for pair in found["near_copies"]] == [("again", "0003", True)]
+    assert found["duplicates"] == [["0002", "same"]]
+    assert found["warnings"][0].endswith(": again ~ 0003")
+    assert with_copies.noticed()["near_copies"] == found["near_copies"]
+
+    shutil.rmtree(with_copies.path("features"))
+    said = ktse("check", with_copies.root)
+    assert len(computed) == 1 + 10  # all but the file of the same content
+    assert "validation, the other in training" in " ".join(said.stdout.split())
+    assert "1 validation image is almost the same as one in training" in said.stderr
+    assert with_copies.noticed()["near_copies"] == found["near_copies"]
