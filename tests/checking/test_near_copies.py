@@ -87,12 +87,12 @@ def test_the_leak_is_said_first_and_counts_images() -> None:
         NearCopy("a", "t2", True, True, 0.8),
         NearCopy("x", "y", False, False, 0.9),
     ]
-    first, second, third = near_copy_warnings(pairs)
-    assert first.startswith("1 validation image is almost the same as one in training, so that")
+    first, second, third = near_copy_warnings(pairs, 20)
+    assert first.startswith("near copies in training of 1 of 20 validation images, so that ")
     assert first.endswith(": a ~ t1, a ~ t2")
     assert second.endswith(": x ~ y")
     assert third.endswith("different tags: a ~ t2")
-    assert near_copy_warnings([]) == []
+    assert near_copy_warnings([], 0) == []
 
 
 @pytest.fixture
@@ -143,5 +143,5 @@ def test_a_copy_in_validation_is_found_after_classify(with_copies: RunFolder, mo
     said = ktse("check", with_copies.root)
     assert len(computed) == 1 + 10  # all but the file of the same content
     assert "validation, the other in training" in " ".join(said.stdout.split())
-    assert "1 validation image is almost the same as one in training" in said.stderr
+    assert "near copies in training of 1 of 1 validation image" in said.stderr
     assert with_copies.noticed()["near_copies"] == found["near_copies"]

@@ -166,11 +166,12 @@ def standardised(layouts: np.ndarray) -> np.ndarray:
     return units
 
 
-def near_copy_warnings(pairs: list[NearCopy]) -> list[str]:
+def near_copy_warnings(pairs: list[NearCopy], validation: int) -> list[str]:
     """Warnings about images that are almost the same, those across the split first.
 
     Args:
         pairs: as of `near_copies`.
+        validation: number of validation images.
     """
 
     def some(chosen: list[NearCopy]) -> str:
@@ -179,12 +180,10 @@ def near_copy_warnings(pairs: list[NearCopy]) -> list[str]:
     across, other = ([pair for pair in pairs if pair.across == side] for side in (True, False))
     differ = [pair for pair in pairs if pair.tags_differ]
     held_out = len({pair.id for pair in across})
-    leak = f"{many(held_out, 'validation image is', 'validation images are')} almost the same as one in training"
-    leak += ", so that what is measured on validation images is too good"
-    aside = f"{many(len(other), 'pair', 'pairs')} of images, both in training or both in validation, almost the same"
+    of = f"near copies in training of {held_out:,} of {many(validation, 'validation image')}"
     texts = (
-        (across, leak),
-        (other, aside),
-        (differ, f"{many(len(differ), 'pair of these has', 'pairs of these have')} different tags"),
+        (across, f"{of}, so that what is measured on these is too good"),
+        (other, f"{many(len(other), 'pair')} of near copies, both in training or both in validation"),
+        (differ, f"{many(len(differ), 'pair')} of near copies with different tags"),
     )
     return [f"{text}: {some(chosen)}" for chosen, text in texts if chosen]

@@ -63,7 +63,7 @@ def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings
     listed = [pair._asdict() for pair in near[:LISTED]]
     with suppress(OSError):  # a run that others own can be checked, too
         write_json(run.path("noticed.json"), {"doubtful": doubtful, "near_copies": listed})
-    warnings = [*near_copy_warnings(near), *checked.warnings, *([warning] if warning else [])]
+    warnings = [*near_copy_warnings(near, checked.validation), *checked.warnings, *([warning] if warning else [])]
     return dataclasses.replace(checked, doubtful=doubtful, doubtful_judge=judge, near_copies=listed, warnings=warnings)
 
 
