@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from ktse.checking.near_copies import ALIKE, layout, standardised
+from ktse.checking.near_copies import ALIKE, layout, nearest
 from ktse.data.open import open_data
 from ktse.features.store import FrozenFeatures
 from ktse.models.backbone import Backbone
@@ -81,16 +81,17 @@ def main() -> None:
         copies = dataclasses.replace(copies, files=tuple(names), ids=tuple(names))
         fabric, run = make_fabric("auto"), RunFolder(folder)
         both = [FrozenFeatures(run, some, backbone, SIDE, 0, fabric) for some in (data, copies)]
-        units = standardised(np.stack([layout(seen[index]) for seen in both for index in range(len(seen.data))]))
-    own, made = units[: len(data)], units[len(data) :]
+        layouts = np.stack([layout(seen[index]) for seen in both for index in range(len(seen.data))])
+    likest, similarity = nearest(layouts, range(len(data)))
     for kind in COPIES:
-        found = np.array([made[row] @ own[index] for row, (index, one) in enumerate(made_of) if one == kind])
-        print(f"{kind}: {(found >= ALIKE).mean():.0%} found, similarity {np.median(found):.2f} in the median")
-    cosines = np.triu(own @ own.T, 1)
-    print(f"{(cosines >= ALIKE).sum()} pairs of {len(data)} images are alike; the most similar pairs:")
-    for place in np.argsort(-cosines, axis=None)[: arguments.shown]:
-        one, other = np.unravel_index(place, cosines.shape)
-        print(f"{cosines[one, other]:.3f}  {data.ids[one]}  {data.ids[other]}")
+        rows = [len(data) + row for row, (_, one) in enumerate(made_of) if one == kind]
+        right = [likest[row] == made_of[row - len(data)][0] and similarity[row] >= ALIKE for row in rows]
+        print(f"{kind}: {np.mean(right):.0%} found, similarity {np.median(similarity[rows]):.2f} in the median")
+    own, near = nearest(layouts[: len(data)], range(len(data)))
+    pairs = {tuple(sorted((row, int(own[row])))): near[row] for row in range(len(data))}
+    print(f"{(near >= ALIKE).sum()} of {len(data)} images have a near copy; the most similar pairs:")
+    for one, other in sorted(pairs, key=lambda pair: -pairs[pair])[: arguments.shown]:
+        print(f"{pairs[one, other]:.3f}  {data.ids[one]}  {data.ids[other]}")
 
 
 if __name__ == "__main__":

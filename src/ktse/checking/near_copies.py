@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.nn.functional import adaptive_avg_pool2d
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.text import examples
@@ -18,7 +19,7 @@ from ktse.runtime.fabric import find_device, make_fabric
 from ktse.runtime.words import many
 from ktse.stages.classify import frozen_features, load_network
 
-ALIKE = 0.7
+ALIKE = 0.68
 """Similarity from which two images are near copies (docs/measurements/data.md)."""
 
 LEVEL, CELLS = -2, 4
@@ -30,8 +31,8 @@ LISTED = 10_000
 NAMED = 5
 """Near copies that a warning names."""
 
-ROWS, COLUMNS = 1024, 8192
-"""Images that are compared at once, and with how many others: 32 MB."""
+ROWS, COLUMNS = 2048, 8192
+"""Images that are compared at once, and with how many others: 64 MB."""
 
 
 class NearCopy(NamedTuple):
@@ -71,24 +72,20 @@ def near_copies(
     """
     repeated = {name for group in same for name in group[1:]}
     data = data.without(repeated)
+    data = data.take(np.argsort(data.validation, kind="stable"))
     seen = frozen_features(run, data, load_network(run), recipe, compute, make_fabric(compute.precision))
-    numbers = seen.backbone.level_channels[LEVEL] * CELLS * CELLS // 2
-    layouts = np.zeros((len(data), numbers), dtype=np.float16)
+    layouts = np.zeros((len(data), seen.backbone.level_channels[LEVEL], CELLS, CELLS), dtype=np.float16)
     for index in track(range(len(data)), "near copies", total=len(data)):
         layouts[index] = layout(seen[index])
     return alike(layouts, data)
 
 
 def layout(seen: Seen) -> np.ndarray:
-    """What is where in an image: the mean features of its cells, the same for an image and its mirror image.
+    """What is where in an image: (K, CELLS, CELLS) float32, the mean features of its cells.
 
     A coarse layout tells two photos of one thing from two things of one kind, which the mean over the image does not.
-
-    Returns:
-        (K * CELLS * CELLS / 2,) float32.
     """
-    cells = adaptive_avg_pool2d(seen.levels[LEVEL], CELLS)
-    return ((cells + cells.flip(-1)) / 2)[..., : CELLS // 2].flatten().numpy()
+    return adaptive_avg_pool2d(seen.levels[LEVEL], CELLS).numpy()
 
 
 def alike(layouts: np.ndarray, data: TaggedImages) -> list[NearCopy]:
@@ -98,27 +95,25 @@ def alike(layouts: np.ndarray, data: TaggedImages) -> list[NearCopy]:
     few where all images are alike.
 
     Args:
-        layouts: (N, D) float32, of each image.
-        data: the N images.
+        layouts: (N, K, CELLS, CELLS) float, of each image.
+        data: the N images, those in training first.
 
     Returns:
         those across the split first, then the most similar first.
     """
-    order = np.argsort(data.validation, kind="stable")  # training first
     training = int((~data.validation).sum())
-    units = standardised(layouts[order])
     pairs: dict[tuple[int, int], float] = {}
-    for side in (range(training), range(training, len(order))):
-        likest, similarity = nearest(units, side)
+    for side in (range(training), range(training, len(data))):
+        likest, similarity = nearest(layouts, side)
         for row in np.flatnonzero(similarity >= ALIKE):
             earlier, later = sorted((int(row), int(likest[row])))
             pairs[earlier, later] = float(similarity[row])
     found = [
         NearCopy(
-            id=data.ids[order[later]],
-            like=data.ids[order[earlier]],
+            id=data.ids[later],
+            like=data.ids[earlier],
             across=earlier < training <= later,
-            tags_differ=bool((data.tags[order[earlier]] != data.tags[order[later]]).any()),
+            tags_differ=bool((data.tags[earlier] != data.tags[later]).any()),
             score=round(score, 3),
         )
         for (earlier, later), score in pairs.items()
@@ -126,44 +121,41 @@ def alike(layouts: np.ndarray, data: TaggedImages) -> list[NearCopy]:
     return sorted(found, key=lambda pair: (not pair.across, -pair.score, pair.id, pair.like))
 
 
-def nearest(units: np.ndarray, among: range) -> tuple[np.ndarray, np.ndarray]:
+def nearest(layouts: np.ndarray, among: range) -> tuple[np.ndarray, np.ndarray]:
     """The most similar other image of every image, among some of them.
 
+    The similarity is the larger one of two cosines: with the other image, and with its mirror image. Each feature of
+    each cell is brought to mean 0 and spread 1 before, since what all images share says nothing.
+
     Args:
-        units: (N, D) float32, rows of length 1.
+        layouts: (N, K, CELLS, CELLS) float.
         among: rows among which it is looked for.
 
     Returns:
-        (N,) int64 rows, and (N,) float32 cosines; -2 where there is none.
+        (N,) int64 rows, and (N,) float32 similarities; -2 where there is none.
     """
-    rows = torch.from_numpy(units).to(find_device())
-    likest, similarity = np.zeros(len(units), dtype=np.int64), np.full(len(units), -2, dtype=np.float32)
-    for start in range(0, len(units), ROWS):
+    rows = torch.from_numpy(layouts).to(find_device())
+    parts = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
+    mean = sum((part.float().sum(dim=0) for part in parts), start=torch.zeros(())) / max(1, len(rows))
+    squares = sum((((part.float() - mean) ** 2).sum(dim=0) for part in parts), start=torch.zeros(()))
+    spread = (squares / max(1, len(rows))).sqrt().clamp(min=1e-6)
+
+    def units(some: Tensor) -> Tensor:
+        return normalize(((some.float() - mean) / spread).flatten(1))
+
+    likest, similarity = np.zeros(len(rows), dtype=np.int64), np.full(len(rows), -2, dtype=np.float32)
+    for number, part in enumerate(track(parts, "near copies: comparison", total=len(parts))):
+        start, some = number * ROWS, units(part)
         here = slice(start, start + ROWS)
         for column in among[::COLUMNS]:
-            cosines = rows[here] @ rows[column : min(column + COLUMNS, among.stop)].T
+            others = rows[column : min(column + COLUMNS, among.stop)]
+            cosines = torch.maximum(some @ units(others).T, some @ units(others.flip(-1)).T)
             cosines.diagonal(start - column).fill_(-2)  # each image with itself
             best, where = (found.cpu().numpy() for found in cosines.max(dim=1))
             better = best > similarity[here]
             similarity[here] = np.where(better, best, similarity[here])
             likest[here] = np.where(better, where + column, likest[here])
     return likest, similarity
-
-
-def standardised(layouts: np.ndarray) -> np.ndarray:
-    """Each number brought to mean 0 and spread 1, since what all images share says nothing; then rows of length 1.
-
-    Args:
-        layouts: (N, D) float.
-
-    Returns:
-        (N, D) float32.
-    """
-    units = layouts.astype(np.float32)
-    units -= units.mean(axis=0)
-    units /= np.maximum(units.std(axis=0), 1e-6)
-    units /= np.maximum(np.linalg.norm(units, axis=1, keepdims=True), 1e-6)
-    return units
 
 
 def near_copy_warnings(pairs: list[NearCopy], validation: int) -> list[str]:
