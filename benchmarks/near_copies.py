@@ -82,11 +82,10 @@ def main() -> None:
         fabric, run = make_fabric("auto"), RunFolder(folder)
         both = [FrozenFeatures(run, some, backbone, SIDE, 0, fabric) for some in (data, copies)]
         layouts = np.stack([layout(seen[index]) for seen in both for index in range(len(seen.data))])
-    likest, similarity = nearest(layouts, range(len(data)))
+    _, similarity = nearest(layouts, range(len(data)))
     for kind in COPIES:
-        rows = [len(data) + row for row, (_, one) in enumerate(made_of) if one == kind]
-        right = [likest[row] == made_of[row - len(data)][0] and similarity[row] >= ALIKE for row in rows]
-        print(f"{kind}: {np.mean(right):.0%} found, similarity {np.median(similarity[rows]):.2f} in the median")
+        found = similarity[[len(data) + row for row, (_, one) in enumerate(made_of) if one == kind]]
+        print(f"{kind}: {(found >= ALIKE).mean():.0%} found, similarity {np.median(found):.2f} in the median")
     own, near = nearest(layouts[: len(data)], range(len(data)))
     pairs = {tuple(sorted((row, int(own[row])))): near[row] for row in range(len(data))}
     print(f"{(near >= ALIKE).sum()} of {len(data)} images have a near copy; the most similar pairs:")

@@ -81,6 +81,8 @@ def _show_near_copies(checked: Checked) -> None:
         place = "validation, the other in training" if pair["across"] else "the same part"
         table.add_row(visible(pair["id"]), visible(pair["like"]), place, f"{pair['score']:.2f}")
     show(table)
+    if more := len(checked.near_copies[DOUBTFUL:]):
+        show(f"... and {many(more, 'more pair')}: noticed.json in the run lists them")
 
 
 def _partners(checked: Checked, name: str) -> str:
