@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch.nn.functional import cross_entropy, interpolate
+from torch.nn.functional import cross_entropy, interpolate, relu
 
 from ktse.method import cross_entropy as module
 from ktse.method.cross_entropy import enlarged_cross_entropy
@@ -10,7 +10,7 @@ from ktse.method.regularisation import UNDECIDED
 
 
 def by_torch(scores, label):
-    large = interpolate(scores, label.shape[-2:], mode="bilinear", align_corners=False)
+    large = interpolate(relu(scores), label.shape[-2:], mode="bilinear", align_corners=False)
     return cross_entropy(large, label, ignore_index=UNDECIDED, reduction="none")
 
 
@@ -23,7 +23,9 @@ def test_losses_and_gradients_are_those_of_torch(monkeypatch, band, small, size)
     generator = torch.Generator().manual_seed(0)
     label = torch.randint(UNDECIDED, 6, (3, *size), generator=generator)
     weight = torch.rand(3, *size, generator=generator, dtype=torch.float64)
-    values = 300 * torch.rand(3, 6, *small, generator=generator, dtype=torch.float64)
+    values = 300 * torch.rand(3, 6, *small, generator=generator, dtype=torch.float64) - 150
+    values[0] = -1  # an image in which nothing is positive
+    values[1, [0, 2, 4]] = -1  # and one in which some classes are not, that pixels are labelled with
     found = []
     for function in (by_torch, enlarged_cross_entropy):
         scores = values.clone().requires_grad_()

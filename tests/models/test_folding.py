@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import batch_norm, conv2d
 
 from ktse.models.backbone import Backbone
@@ -62,13 +63,17 @@ def test_a_convolution_and_its_norm_by_hand() -> None:
     torch.testing.assert_close(model(image), expected)
 
 
+@pytest.mark.parametrize("side", [9, 3], ids=["few weights", "more weights than results"])
+@pytest.mark.parametrize("frozen", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("affine", [True, False])
-def test_gradients_stay(bias: bool, affine: bool) -> None:
+def test_gradients_stay(bias: bool, affine: bool, frozen: bool, side: int) -> None:
     torch.manual_seed(1)
     model = nn.Sequential(nn.Conv2d(3, 4, 3, bias=bias), nn.BatchNorm2d(4, affine=affine), nn.ReLU()).eval()
     model[1].running_var.uniform_(0.5, 2)
-    image, gradients = torch.randn(2, 3, 9, 8), []
+    model[1].running_mean.normal_()
+    model[1].requires_grad_(not frozen)
+    image, gradients = torch.randn(2, 3, side, side), []
     for fold in (False, True):
         assert not fold or fold_batch_norms(model) == 1
         model.zero_grad()
@@ -76,6 +81,27 @@ def test_gradients_stay(bias: bool, affine: bool) -> None:
         gradients.append([weight.grad.clone() for weight in model[0].parameters()])
     for first, second in zip(*gradients, strict=True):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [32, 3], ids=["few weights", "more weights than results"])
+def test_learning_holds_one_map_for_each_convolution(side: int) -> None:
+    layers = (nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU())
+    model = used(nn.Sequential(*layers)).eval().requires_grad_(False)
+    layers[2].requires_grad_(True)
+    image, held = torch.randn(2, 3, side, side, requires_grad=True), []
+
+    def hold(value: Tensor) -> Tensor:
+        maps[value.data_ptr()] = value.numel()
+        return value
+
+    for fold in (False, True):
+        assert not fold or fold_batch_norms(model) == 1
+        maps: dict[int, int] = {}
+        with saved_tensors_hooks(hold, lambda value: value):
+            model(image)
+        held.append(sum(size == image.numel() for size in maps.values()))
+    # Without folding: what each norm is given, and what each ReLU gives.
+    assert held == [4, 2]
 
 
 def test_a_model_without_batch_norms_is_not_even_called() -> None:

@@ -85,4 +85,5 @@ def test_status_says_it(reviewed: RunFolder) -> None:
     edits = EditLayer(reviewed.path("corrections"), NAMES)
     edits.accept("beach/002", DOG, 0, same=False)
     edits.accept("beach/001", DOG, 0, same=False)
-    assert "not known yet, from 2 checked masks" in ktse.status(reviewed.root).rest
+    known = "not known yet; it needs 10 checked masks that were drawn by chance, and has 2"
+    assert known in ktse.status(reviewed.root).rest

@@ -16,26 +16,26 @@ def tagged(*rows: str) -> np.ndarray:
 def test_each_class_has_a_row_with_its_median_image() -> None:
     tags = tagged("100", "100", "100", "010", "010", "001")
     score = np.array([10.0, 90.0, 50.0, 20.0, 80.0, 5.0])
-    found = one_per_class(tags, score, np.ones(6, bool), [2, 0, 1], 10)
+    found = one_per_class(tags, score, (np.ones(6, bool),), [2, 0, 1], 10)
     assert found == [(2, 5), (0, 2), (1, 4)]
 
 
 def test_images_with_a_true_mask_come_first_and_none_twice() -> None:
     tags = tagged("11", "11", "11")
     score = np.array([np.nan, 1.0, 2.0])
-    found = one_per_class(tags, score, np.array([False, True, False]), [0, 1], 10)
+    found = one_per_class(tags, score, (np.array([False, True, False]),), [0, 1], 10)
     assert found == [(0, 1), (1, 2)]
 
 
 def test_a_class_whose_only_image_is_taken_shows_it_again() -> None:
-    assert one_per_class(tagged("11"), np.array([np.nan]), np.zeros(1, bool), [0, 1], 5) == [(0, 0), (1, 0)]
+    assert one_per_class(tagged("11"), np.array([np.nan]), [], [0, 1], 5) == [(0, 0), (1, 0)]
 
 
 def test_of_too_many_classes_the_images_show_as_many_as_they_can() -> None:
     tags = np.zeros((30, 40), dtype=bool)
     for index in range(20):
         tags[index, [2 * index, 2 * index + 1]] = True
-    found = one_per_class(tags, np.full(30, np.nan), np.zeros(30, bool), list(range(40)), 20)
+    found = one_per_class(tags, np.full(30, np.nan), [], list(range(40)), 20)
     assert len(found) == 20
     assert tags[[image for _, image in found]].any(axis=0).all()
 

@@ -289,4 +289,10 @@ def test_a_tag_is_corrected(page: Any, reviewed: RunFolder) -> None:
         until(page, lambda: not list(reviewed.path("corrections").rglob("*.png")))
         page.get_by_label("Add a tag").wait_for(state="detached")  # the image has both
         page.keyboard.press("Escape")
+        playwright.expect(page.locator("#states")).to_be_visible()
+        playwright.expect(page.locator("#learn")).to_be_hidden()  # the tags are as they were
+        open_image(page, address, "beach/001")
+        page.get_by_label("Take away the tag dog").click()
+        until(page, lambda: chosen.all_inner_texts()[0].startswith("ball"))
+        page.keyboard.press("Escape")
         page.locator("#learn-count").get_by_text("The tags of 1 image are changed").wait_for()

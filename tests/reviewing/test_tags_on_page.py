@@ -21,7 +21,7 @@ from fastapi.testclient import TestClient
 import ktse
 from ktse.data.edit_layer import EditLayer, Entry
 from ktse.data.given import Input
-from ktse.files import write_json
+from ktse.files import write_json, write_npz
 from ktse.job import Job
 from ktse.pipeline import CHECK
 from ktse.reviewing.server import make_app
@@ -58,7 +58,7 @@ def listed(client: TestClient, name: str) -> dict[str, Any]:
 def test_a_tag_is_added_and_taken_away(client: TestClient, reviewed: RunFolder) -> None:
     assert listed(client, "beach/002")["retagged"] is False
     added = retag(client, "beach/002", 2, True, 0)
-    assert added.json() == {"state": "open", "revision": 1, "draft": False, "tags": [1, 2]}
+    assert added.json() == {"state": "open", "revision": 1, "draft": False, "tags": [1, 2], "retagged": True}
     assert retag(client, "beach/002", 1, False, 1).json()["tags"] == [2]
     with client_of(reviewed) as again:  # the server starts anew
         assert again.get("/api/image", params={"id": "beach/002"}).json()["tags"] == [2]
@@ -67,6 +67,18 @@ def test_a_tag_is_added_and_taken_away(client: TestClient, reviewed: RunFolder) 
         assert again.get("/api/run").json()["images"][-1]["id"] in ("beach/002", "none")  # it has no tag
     journal = reviewed.path("corrections", "journal.jsonl").read_text().splitlines()
     assert [json.loads(line)["tags"] for line in journal] == [["ball", "dog"], ["ball"], []]
+
+
+def test_tags_count_as_changed_until_the_run_has_learned_from_them(client: TestClient, reviewed: RunFolder) -> None:
+    assert retag(client, "beach/002", 1, False, 0).json()["retagged"]
+    assert not retag(client, "beach/002", 1, True, 1).json()["retagged"]  # as before
+    assert not listed(client, "beach/002")["retagged"]
+    assert retag(client, "beach/002", 2, True, 2).json()["retagged"]
+    seed = {"cam": np.zeros((2, 2, 2), np.float16), "logits": np.zeros(2, np.float32)}
+    write_npz(reviewed.seed_path("beach/002"), keys=np.array([0, 1], np.int32), **seed)
+    assert not listed(client, "beach/002")["retagged"]
+    reviewed.seed_path("beach/002").write_bytes(b"damaged")
+    assert listed(client, "beach/002")["retagged"]
 
 
 def test_the_classes_of_scores_and_solver_follow(client: TestClient) -> None:

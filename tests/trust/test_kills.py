@@ -144,7 +144,9 @@ def test_real_commands_are_like_copies(workshop: Workshop, report: Report, chanc
         how = (signal.SIGKILL, signal.SIGTERM)[number % 2]
         workshop.clear()
         process = begun(workshop, real=True)
-        ended = stop(process, chance.uniform(0.3, 0.9) * whole, how)
+        while not (workshop.run / "manifest.json").is_file():  # before, it has nothing to say
+            time.sleep(0.01)
+        ended = stop(process, chance.uniform(0, 0.6) * whole, how)
         interrupted = "interrupted; the same command goes on" in workshop.text
         assert ended == 0 or interrupted == (how is signal.SIGTERM), workshop.text
         process = begun(workshop, real=True)

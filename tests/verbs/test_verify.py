@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ktse.models.weights import load_tensors, save_tensors
 from tiny_run import whole
 from typed import ktse
 
@@ -60,6 +61,19 @@ def test_all_that_is_wrong_is_named_at_once_and_made_again(own_run: Path, drawin
     assert again.returncode == 0, again.stderr
     assert ktse("verify", own_run).returncode == 0
     assert content(own_run) == before
+
+
+@pytest.mark.parametrize("key", ["", "of another training"])
+def test_a_checkpoint_that_is_empty_or_of_another_training_is_named(own_run: Path, key: str) -> None:
+    checkpoint = own_run / "segment/checkpoint.safetensors"
+    tensors, header = load_tensors(checkpoint)
+    tensors = {name: value.clone() for name, value in tensors.items()}  # from the file, which loses its content
+    checkpoint.write_bytes(b"")
+    if key:
+        save_tensors(checkpoint, tensors, {**header, "key": key})
+    found = ktse("verify", own_run)
+    assert found.returncode == 1
+    assert "segment/checkpoint.safetensors" in found.stdout
 
 
 @pytest.mark.parametrize("name", ["evaluation.json", "check.json", "classes.txt", "segment/summary.json"])

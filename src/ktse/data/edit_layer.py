@@ -321,10 +321,10 @@ def with_corrected_tags(data: TaggedImages, folder: Path) -> TaggedImages:
     """
     if not (folder / "journal.jsonl").is_file():
         return data
-    edits = EditLayer(folder, data.ids)
-    if changed := edits.retagged():
-        say(f"corrected tags: {many(len(changed), 'image')}")
-    return edits.tagged(data)
+    found = EditLayer(folder, data.ids).tagged(data)
+    if changed := int((found.tags != data.tags).any(axis=1).sum()):
+        say(f"corrected tags: {many(changed, 'image')}")
+    return found
 
 
 def only_tags(folder: Path) -> bool:

@@ -17,13 +17,14 @@ LARGE_BAND = 1 << 26
 
 
 def enlarged_cross_entropy(scores: Tensor, label: Tensor) -> Tensor:
-    """Cross entropy of scores that are first brought to the label's size (bilinear, corners not aligned).
+    """Cross entropy of the positive part of scores that is first brought to the label's size (bilinear).
 
-    Each class counts at each pixel, so that time grows with the classes; memory does not, because bands of rows are
-    enlarged one after the other, and once more for the gradient.
+    Each class counts at each pixel. But a class that is nowhere positive in an image adds exp(0) to the sum at each of
+    its pixels, and learns nothing there, so that it is only counted: time grows with the classes that a network sees in
+    an image. Memory does not grow, as bands of rows are enlarged one after the other, and once more for the gradient.
 
     Args:
-        scores: (B, K, h, w) float.
+        scores: (B, K, h, w) float, signed.
         label: (B, H, W) int64, 0..K-1; below 0 costs nothing.
 
     Returns:
@@ -39,10 +40,13 @@ class _EnlargedCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, scores: Tensor, label: Tensor) -> Tensor:
         log_sum = torch.empty_like(label, dtype=scores.dtype)
         chosen = torch.empty_like(log_sum)
-        for image, small in enumerate(scores):
-            for rows, large in _bands(small, label.shape[1:]):
-                log_sum[image, rows] = large.logsumexp(dim=1)
-                chosen[image, rows] = large.gather(1, label[image, rows, None].clamp(min=0))[:, 0]
+        for image, signed in enumerate(scores):
+            seen, place = _seen(signed, label[image])
+            others = len(signed) - len(seen)
+            for rows, large in _bands(signed[seen].clamp(min=0), label.shape[1:]):
+                sums = large.logsumexp(dim=1)
+                log_sum[image, rows] = torch.logaddexp(sums, sums.new_tensor(others).log()) if others else sums
+                chosen[image, rows] = large.gather(1, place[rows, None])[:, 0]
         ctx.save_for_backward(scores, label, log_sum)
         return (log_sum - chosen).masked_fill_(label < 0, 0)
 
@@ -50,16 +54,31 @@ class _EnlargedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         scores, label, log_sum = ctx.saved_tensors
         weight = gradients[0].masked_fill(label < 0, 0)[:, :, None]
-        result = torch.empty_like(scores)
-        for image, small in enumerate(scores):
+        result = torch.zeros_like(scores)
+        for image, signed in enumerate(scores):
+            seen, place = _seen(signed, label[image])
+            small = signed[seen].clamp(min=0)
             down, across = _enlarging(small, label.shape[1:])
             wide = small.new_zeros(len(down.T), len(small) * len(across))
             for rows, large in _bands(small, label.shape[1:]):
                 share = large.sub_(log_sum[image, rows, None]).exp_().mul_(weight[image, rows])
-                share.scatter_add_(1, label[image, rows, None].clamp(min=0), -weight[image, rows])
+                share.scatter_add_(1, place[rows, None], -weight[image, rows])
                 wide.addmm_(down[rows].T, share.flatten(1))
-            result[image] = wide.view(-1, len(small), len(across)).transpose(0, 1) @ across
-        return result, None
+            result[image, seen] = wide.view(-1, len(small), len(across)).transpose(0, 1) @ across
+        return result.masked_fill_(scores <= 0, 0), None
+
+
+def _seen(signed: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """The classes (A,) that an image shows or is labelled with, and where among them is that of each pixel.
+
+    On a device that would have to wait for the answer, all of them.
+    """
+    label = label.clamp(min=0)
+    if signed.device.type != "cpu":
+        return torch.arange(len(signed), device=signed.device), label
+    flat = label.flatten()
+    seen = (signed.amax(dim=(1, 2)) > 0) | (flat.bincount(minlength=len(signed)) > 0)
+    return seen.nonzero()[:, 0], (seen.cumsum(0) - 1).index_select(0, flat).view_as(label)
 
 
 def _bands(small: Tensor, size: tuple[int, ...]) -> Iterator[tuple[slice, Tensor]]:

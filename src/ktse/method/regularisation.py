@@ -86,7 +86,7 @@ def segmentation_terms(scores: Tensor, label: Tensor, teaches_foreground: Tensor
     """L_ce, its two parts apart. A part without a valid pixel is exactly 0.
 
     Args:
-        scores: (B, C+1, h, w) float, the network's output after ReLU; brought to the label's size.
+        scores: (B, C+1, h, w) float, signed; their positive part is brought to the label's size.
         label: (B, H, W) int64, 0..C or UNDECIDED.
         teaches_foreground: (B,) bool, images whose foreground pixels count.
     """

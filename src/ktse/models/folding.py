@@ -1,16 +1,18 @@
-"""Frozen batch norms that cost nothing: the convolution before each does their work."""
+"""Frozen batch norms that cost little: the convolution before each does their work, or they hold no copy of a map."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from types import MethodType
 from typing import Any, cast
 
 import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
+from torch.nn.functional import batch_norm
 from torch.utils import _pytree
 
 FOLDED = (nn.BatchNorm2d, BatchNormAct2d)
@@ -27,6 +29,8 @@ def fold_batch_norms(model: nn.Module) -> int:
     """Let every convolution that is followed by a batch norm scale its weights by it, whenever it is called.
 
     On a CPU, a batch norm in evaluation costs half as much time as the convolutions, all of it for moving memory.
+    Weights that learn and are more than what they make are left as they are. There, and where no convolution can do a
+    batch norm's work, it at least keeps no copy of its input: it is a multiplication by constants.
     Parameters and their names stay as they are, so that folded models are trained, filled, copied and stored like
     others; but the batch norms have to stay in evaluation. Where a convolution's output has other uses, folding would
     change the model: then it is left as it was.
@@ -38,7 +42,8 @@ def fold_batch_norms(model: nn.Module) -> int:
         how many batch norms were folded, 0 if none can be.
     """
     unfold_batch_norms(model)
-    if not any(type(module) in FOLDED for module in model.modules()):
+    norms = [module for module in model.modules() if type(module) in FOLDED]
+    if not norms:
         return 0
     training = {module: module.training for module in model.modules()}
     model.eval()
@@ -47,6 +52,8 @@ def fold_batch_norms(model: nn.Module) -> int:
     try:
         with _shaken(model):
             before, pairs = _pairs(model, image)
+            for norm in norms:
+                norm.forward = MethodType(_lean, norm)
             for convolution, norm in pairs:
                 convolution.folded = (norm,)  # a tuple, as the norm is no child of the convolution
                 convolution.forward = MethodType(_scaled, convolution)
@@ -63,10 +70,9 @@ def fold_batch_norms(model: nn.Module) -> int:
 def unfold_batch_norms(model: nn.Module) -> None:
     """Undo fold_batch_norms; nothing if the model is not folded."""
     for module in model.modules():
-        if "folded" in vars(module):
-            (norm,) = module.folded  # type: ignore[misc]
-            del module.folded, module.forward, norm.forward
-            vars(module).pop("scaled_from", None), vars(module).pop("scaled", None)
+        if "folded" in vars(module) or (type(module) in FOLDED and "forward" in vars(module)):
+            for name in ("folded", "forward", "scaled_from", "scaled"):
+                vars(module).pop(name, None)
 
 
 @contextmanager
@@ -126,7 +132,12 @@ def _scaled(self: Any, image: Tensor) -> Tensor:
     (norm,) = self.folded
     made_of = (self.weight, self.bias, norm.running_mean, norm.running_var, norm.weight, norm.bias)
     there = [part for part in made_of if part is not None]
-    if torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export() or any(part.requires_grad for part in there):
+    learns = any(part.requires_grad for part in there)
+    if torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
+        return cast(Tensor, self._conv_forward(image, *_weights(self, norm)))
+    if learns and self.weight[0].numel() > len(image) * prod(image.shape[2:]) / prod(self.stride):
+        return _normalised(norm, self._conv_forward(image, self.weight, self.bias))
+    if learns:
         return cast(Tensor, self._conv_forward(image, *_weights(self, norm)))
     state = [(part._version, part.device, part.dtype) for part in there]
     if getattr(self, "scaled_from", None) != state:
@@ -152,3 +163,32 @@ def _passed(self: Any, features: Tensor) -> Tensor:
     if isinstance(self, BatchNormAct2d):
         features = self.act(self.drop(features))
     return features
+
+
+def _lean(self: Any, features: Tensor) -> Tensor:
+    """A batch norm that no convolution does."""
+    if self.training or self.running_mean is None:
+        return cast(Tensor, type(self).forward(self, features))
+    return _passed(self, _normalised(self, features))
+
+
+def _normalised(norm: Any, features: Tensor) -> Tensor:
+    if torch.is_grad_enabled() and features.requires_grad and not (norm.affine and norm.weight.requires_grad):
+        normalised: Tensor = _FrozenNorm.apply(features, norm)
+        return normalised
+    return batch_norm(features, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+
+
+class _FrozenNorm(torch.autograd.Function):
+    """A batch norm whose statistics and weights are constants: its gradient needs these alone."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, norm: Any) -> Tensor:
+        scale = torch.rsqrt(norm.running_var + norm.eps)
+        ctx.save_for_backward(scale * norm.weight if norm.affine else scale)
+        return batch_norm(features, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (scale,) = ctx.saved_tensors
+        return (gradients[0] * scale[:, None, None]).to(gradients[0].dtype), None

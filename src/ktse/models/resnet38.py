@@ -60,7 +60,8 @@ class Unit(nn.Module):
         shortcut = x if self.conv_branch1 is None else self.conv_branch1(out)
         out = self.get_submodule("conv_branch2a")(out)
         for name in BRANCH[1 : self.count]:
-            out = self.drop(relu(self.get_submodule(f"bn_branch{name}")(out)))
+            # Dropped before the ReLU, which gives the same, and one map to keep instead of two.
+            out = relu(self.drop(self.get_submodule(f"bn_branch{name}")(out)))
             out = self.get_submodule(f"conv_branch{name}")(out)
         total: Tensor = shortcut + out
         return total

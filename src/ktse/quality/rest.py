@@ -68,7 +68,8 @@ class Rest:
             return ""
         drawn = many(len(self.iou), "checked mask that was", "checked masks that were") + " drawn by chance"
         if self.mean is None:
-            return f"expected mIoU of the rest: not known yet, from {drawn}; {LEAST} are needed (the page shows them)"
+            needed = f"it needs {LEAST} checked masks that were drawn by chance, and has {len(self.iou)}"
+            return f"expected mIoU of the rest: not known yet; {needed} (the review page shows them)"
         return f"expected mIoU of the rest {self.mean}: {many(len(self.others), 'mask')}, from {drawn}"
 
 

@@ -11,14 +11,14 @@ PLACES_IN_ORDER = (0.5, 0.1, 0.9, 0.3, 0.7)
 
 
 def one_per_class(
-    tags: np.ndarray, score: np.ndarray, preferred: np.ndarray, order: Sequence[int], most: int
+    tags: np.ndarray, score: np.ndarray, preferred: Sequence[np.ndarray], order: Sequence[int], most: int
 ) -> list[tuple[int, int]]:
     """Choose a typical image of each class: the one in the middle, by score, of those with its tag.
 
     Args:
         tags: (N, C) bool.
         score: (N,) float, what orders the images; NaN where it is not known.
-        preferred: (N,) bool, images to choose from where a class has some.
+        preferred: (N,) bool each, images to choose from where a class has some; the most important first.
         order: classes, 0..C-1, the most important first.
         most: how many images; of more classes than that, those that no earlier image shows come first.
 
@@ -34,7 +34,7 @@ def one_per_class(
         choice = tags[:, k]
         if not choice.any():
             continue
-        for wanted in (~taken, preferred, ~np.isnan(score)):
+        for wanted in (~taken, *preferred, ~np.isnan(score)):
             choice = choice & wanted if (choice & wanted).any() else choice
         places = np.flatnonzero(choice)
         if len(order) > most:  # the images with the most classes that were not shown yet

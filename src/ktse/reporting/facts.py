@@ -14,9 +14,10 @@ from ktse.quality.rest import rest_in_words
 from ktse.quality.verdict import Level, Verdict
 from ktse.recipe import Recipe
 from ktse.reporting import judgement, scores
-from ktse.reporting.wording import clip
+from ktse.reporting.wording import clip, some_of
 from ktse.run_folder import RunFolder
 from ktse.runtime.words import many
+from ktse.stages.other_masks import Compared, compared, other_path
 
 MOST_NOTES = 40
 """Warnings that are shown; of more, the number."""
@@ -35,6 +36,7 @@ class Facts:
         manifest: what each stage did, in the order in which stages run; without the report itself.
         evaluation: evaluation.json.
         masks: masks/summary.json.
+        other: by class, how the masks of another method compare with those of the run; empty without such masks.
         model: segment/summary.json.
         verdict: None if the run was not judged yet.
         rest: how good the masks probably are that nobody has checked, in words; empty if nobody has checked any.
@@ -48,6 +50,7 @@ class Facts:
     manifest: dict[str, dict[str, Any]]
     evaluation: dict[str, Any]
     masks: dict[str, Any]
+    other: dict[str, Compared]
     model: dict[str, Any]
     verdict: Verdict | None
     rest: str
@@ -78,6 +81,18 @@ class Facts:
         """(N,) bool, images with a true mask."""
         known = self.truth.paths if self.truth is not None else {}
         return np.array([name in known for name in self.data.ids], dtype=bool)
+
+    @property
+    def has_other(self) -> np.ndarray:
+        """(N,) bool, images with a mask by another method."""
+        return np.array(
+            [bool(self.other) and other_path(self.run, name).is_file() for name in self.data.ids], dtype=bool
+        )
+
+    @property
+    def taken(self) -> str:
+        """The classes that the masks take from another method, in words; empty if there are none."""
+        return some_of([clip(name) for name, found in self.other.items() if found.taken])
 
     @property
     def true_masks(self) -> str:
@@ -138,4 +153,5 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Facts:
         more = many(len(notes) - MOST_NOTES, "more warning is", "more warnings are")
         notes[MOST_NOTES:] = [f"{more} in check.json and evaluation.json"]
     rest = rest_in_words(run, data)
-    return Facts(run, data, truth, run.read_recipe(), manifest, evaluation, masks, model, verdict, rest, notes)
+    other = compared(run)
+    return Facts(run, data, truth, run.read_recipe(), manifest, evaluation, masks, other, model, verdict, rest, notes)

@@ -21,6 +21,7 @@ MOST_CLASS_ROWS, MOST_TO_LOOK_AT, MOST_TO_DRAW = 20, 6, 5
 """Images that are shown by class, that need a look, and that are to be drawn."""
 
 PICTURES_IN_A_ROW = 6
+"""Without the mask of another method."""
 
 LIST_CHARACTERS = 1_000_000
 """Characters that the list of all images may take, without its pictures."""
@@ -123,14 +124,14 @@ def gallery(facts: Facts) -> dict[str, Any]:
     data = facts.data
     confidence = _column(read_table(facts.run.path("masks", "confidence.csv")), "confidence", data.ids)
     known = _Known(facts, confidence, image_scores(facts.run, data.ids))
-    painter = Painter(facts.run, data, facts.truth)
+    painter = Painter(facts.run, data, facts.truth, facts.other)
     score, basis = (known.iou[known.measured], "IoU") if known.measured else (known.order, "confidence")
     worst_first = sorted(
         range(len(data.classes)), key=lambda k: -LEVELS.index(facts.levels.get(data.classes[k], "good"))
     )
-    chosen = one_per_class(data.tags, score, facts.has_truth, worst_first, MOST_CLASS_ROWS)
+    chosen = one_per_class(data.tags, score, (facts.has_truth, facts.has_other), worst_first, MOST_CLASS_ROWS)
     look = to_look_at(data.tags, known.order, {index for _, index in chosen}, MOST_TO_LOOK_AT)
-    pictures = PICTURES_IN_A_ROW * max(1, len(chosen) + len(look)) + MOST_TO_DRAW
+    pictures = (PICTURES_IN_A_ROW + bool(facts.other)) * max(1, len(chosen) + len(look)) + MOST_TO_DRAW
     allowance = min(LARGEST_PICTURE, ROW_CHARACTERS // pictures)
     calibrated = (facts.masks.get("calibration") or {}).get("images") or []
     without_truth = ~facts.has_truth & data.tags.any(axis=1)

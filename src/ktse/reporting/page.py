@@ -76,6 +76,7 @@ def content(facts: Facts) -> dict[str, Any]:
         "class_rows": _lowest(class_rows),
         "class_count": len(class_rows),
         "colours": {name: colour(index + 1) for index, name in enumerate(data.classes)},
+        "other_rows": list(facts.other.items())[:MOST_CLASSES],
         "threshold_chart": scores.threshold_chart(evaluation),
         "tag_parts": tag_parts,
         "tag_names": list(data.classes[:MOST_CLASSES]),

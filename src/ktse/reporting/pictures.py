@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,15 +14,13 @@ from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Truth
 from ktse.errors import DataError
 from ktse.files import read_label_map, undecided
-from ktse.reporting.wording import clip, listing
+from ktse.reporting.wording import clip, listing, some_of
 from ktse.run_folder import RunFolder
+from ktse.stages.other_masks import Compared, other_path
 from ktse.visual import class_scores_overlay, colours, overlay
 
 LONG_SIDES = (480, 400, 336, 280, 224, 176, 128, 96, 64)
 """Long sides that are tried, in pixels, until a picture is small enough."""
-
-MOST_CLASSES_IN_WORDS = 12
-"""Classes that the words of a picture name."""
 
 JPEG_URI = "data:image/jpeg;base64,"
 
@@ -31,16 +30,18 @@ class Picture:
     """One picture of a row.
 
     Attributes:
-        kind: "photo", "cam", "mask", "truth", "fused" or "prediction".
+        kind: "photo", "cam", "mask", "truth", "other", "fused" or "prediction".
         name: the same in words.
         source: data URI, or empty if there is none.
         words: what it shows, for those who cannot see it; or why there is none.
+        note: what else stands below it.
     """
 
     kind: str
     name: str
     source: str
     words: str
+    note: str = ""
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Painter:
 
     Attributes:
         run, data, truth: where everything is read from.
+        other: by class, whether the masks take it from those of another method; empty without such masks.
         shown: labels, 1..C, that the pictures drawn so far show.
         undecided: some of them shows undecided pixels.
     """
@@ -56,11 +58,14 @@ class Painter:
     run: RunFolder
     data: TaggedImages
     truth: Truth | None
+    other: Mapping[str, Compared] = field(default_factory=dict)
     shown: set[int] = field(default_factory=set)
     undecided: bool = False
 
     def row(self, index: int, allowance: int) -> list[Picture]:
-        """Photo, CAM, mask, true mask, fused mask and prediction, as far as they exist; the truth is beside the masks.
+        """Photo, CAM, mask, true mask, other mask, fused mask and prediction, as far as they exist.
+
+        The truth is between the masks that compete.
 
         Args:
             index: of the image.
@@ -80,6 +85,7 @@ class Painter:
         labels = {
             "mask": ("Mask", self.run.path("masks"), self.run.mask_path(name)),
             "truth": ("True mask", None, self.truth.paths.get(name) if self.truth else None),
+            "other": ("Other mask", self.run.path("other"), other_path(self.run, name)),
             "fused": ("Fused mask", self.run.path("fused"), self.run.fused_path(name)),
             "prediction": ("Prediction", self.run.path("predictions"), self.run.prediction_path(name)),
         }
@@ -87,7 +93,9 @@ class Painter:
             if path is not None and path.is_file():
                 label = self.truth.read(name) if kind == "truth" and self.truth else read_label_map(self.run.own(path))
                 source = data_uri(overlay(photo, label), allowance)
-                pictures.append(Picture(kind, title, source, f"{title}: {self._words(label)}"))
+                note = self._taken(index) if kind == "other" else ""
+                words = f"{title}: {self._words(label)}{'; ' if note else ''}{note}"
+                pictures.append(Picture(kind, title, source, words, note))
             elif (self.truth is not None and self.truth.paths) if folder is None else folder.is_dir():
                 pictures.append(Picture(kind, title, "", "none for this image"))
         return pictures
@@ -133,19 +141,27 @@ class Painter:
         source = data_uri(class_scores_overlay(photo, seed.cam, keys + 1), allowance)
         return Picture("cam", "CAM", source, f"CAM: {names}")
 
+    def _taken(self, index: int) -> str:
+        """Which tags of an image its mask takes from the other one, in words."""
+        names = [self.data.classes[k] for k in np.flatnonzero(self.data.tags[index])]
+        taken = [name for name in names if name in self.other and self.other[name].taken]
+        left = [name for name in names if name not in taken]
+        parts = {"taken": taken, "not taken": left}
+        return "; ".join(f"{word}: {some_of([clip(name) for name in of])}" for word, of in parts.items() if of)
+
     def _words(self, label: np.ndarray) -> str:
         values, sizes = np.unique(label, return_counts=True)
         words = []
         for value, size in zip(values.tolist(), sizes.tolist(), strict=True):
-            part = f"{100 * size / label.size:.0f} %"
+            percent = 100 * size / label.size
+            part = f"{percent:.0f} %" if percent >= 1 else "below 1 %"
             if value == undecided(label):
                 self.undecided = True
                 words.append(f"undecided {part}")
             elif 1 <= value <= len(self.data.classes):
                 self.shown.add(value)
                 words.append(f"{clip(self.data.classes[value - 1])} {part}")
-        more = len(words) - MOST_CLASSES_IN_WORDS
-        return listing([*words[:MOST_CLASSES_IN_WORDS], *([f"{more} more"] if more > 0 else [])]) or "background only"
+        return some_of(words) or "background only"
 
 
 def colour(label: int) -> str:

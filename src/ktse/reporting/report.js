@@ -17,6 +17,8 @@ for (const button of all(".copy")) {
   });
 }
 
+for (const link of all('a[href="#other"]')) link.addEventListener("click", () => { byId("other").open = true; });
+
 const dialog = byId("zoom");
 let row = [], shown = 0;
 function show(index) {

@@ -55,6 +55,12 @@ def listing(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
 
 
+def some_of(names: list[str], most: int = 12) -> str:
+    """Names in a row, so many at most, and how many more there are."""
+    more = len(names) - most
+    return listing([*names[:most], *([f"{more} more"] if more > 0 else [])])
+
+
 def clip(text: str, most: int = 60) -> str:
     """A text on one line, shortened in its middle to so many characters."""
     text = " ".join(text.split())

@@ -60,7 +60,7 @@ class Pictures:
     def __init__(self, run: RunFolder, data: TaggedImages) -> None:
         self.run = run
         self.edits = EditLayer(run.path("corrections"), data.ids, run.key("refine"))
-        self.data = self.edits.tagged(data)
+        self.data, self._given = self.edits.tagged(data), data.tags
         self.kind = label_type(len(data.classes))
         self._index = {name: index for index, name in enumerate(data.ids)}
         self._confidence = run.confidence("masks")
@@ -110,7 +110,7 @@ class Pictures:
             "tags": [int(key) + 1 for key in np.flatnonzero(self.data.tags[index])],
             "confidence": self._confidence.get(name),
             "kept_out": bool(self.data.validation[index]),
-            "retagged": self.edits.entry(name).tags is not None,
+            "retagged": self.retagged(index),
             **state_of(self.edits.entry(name)),
         }
 
@@ -136,6 +136,16 @@ class Pictures:
         entry = self.edits.retag(name, [self.data.classes[label - 1] for label in labels], revision)
         self.data = self.edits.tagged(self.data)
         return entry
+
+    def retagged(self, index: int) -> bool:
+        """Whether a person has given an image other tags than those that the run has learned from."""
+        name = self.data.ids[index]
+        if self.edits.entry(name).tags is None:
+            return False
+        learned = np.flatnonzero(self._given[index])
+        with suppress(RunError):  # damaged or not made yet
+            learned = self.run.seed(name).keys
+        return self.tags(index) != {int(key) + 1 for key in learned}
 
     def photo(self, index: int) -> bytes:
         """An image as JPEG, upright.

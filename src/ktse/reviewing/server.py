@@ -179,7 +179,8 @@ def _add_edits(app: FastAPI, pictures: Pictures) -> None:
         if accepted is not None:
             _require_a_tag(pictures, tags, accepted, "Take back that the mask was accepted (Q), or paint one.")
         entry = pictures.retag(index, tags, revision)
-        return JSONResponse({**state_of(entry), "tags": sorted(tags)}, headers=ALWAYS_NEW)
+        said = {"tags": sorted(tags), "retagged": pictures.retagged(index)}
+        return JSONResponse({**state_of(entry), **said}, headers=ALWAYS_NEW)
 
     @app.post("/api/state")
     def change(id: str, revision: int, action: Action) -> Response:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ktse.artefacts import (
     CHECKPOINT,
-    broken_seal,
     damage,
     files_of,
     image_of,
@@ -159,9 +158,12 @@ def _of_stage(run: RunFolder, recipe: Recipe, stage: Stage, *, done: bool, repai
     if done:
         bad = wrong(run, recipe, stage, {image_of(stage, name) for name in names} - {""}, whole=True)
         bad |= dict.fromkeys(strange(run, stage), STRANGE)
-        bad |= {name: why for name in names if name.endswith(CHECKPOINT) and (why := broken_seal(run.path(name)))}
+        entry = run.manifest()[stage.name]
+        keys = {entry["key"], entry.get("adopted", "")}
+        names = [name for name in names if name.endswith(CHECKPOINT)]  # sealed, but not noted
+        bad |= {name: why for name in names if (why := damage(run.path(name), keys))}
     else:
-        keys = {run.key(stage.name)} if run.key(stage.name) else ()
+        keys = {run.key(stage.name)} - {""}
         bad = {name: why for name in names if (why := damage(run.path(name), keys))}
     if repair and bad:
         for name in made_with(stage, bad):

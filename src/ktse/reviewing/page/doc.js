@@ -108,7 +108,7 @@ export class Doc {
 
   accept() {
     clearTimeout(this.timer);
-    return this.inTurn(() => this.put("accept"));
+    return this.inTurn(() => this.put("accept"), "Not accepted");
   }
 
   // "reject" or "reopen".
@@ -144,13 +144,13 @@ export class Doc {
     Object.assign(this.about, state);
   }
 
-  // Do one thing after the other; `onSaved` hears how it ended.
-  inTurn(work) {
+  // Do one thing after the other; `onSaved` hears how it ended, or the words for a failure.
+  inTurn(work, failure = "Not saved") {
     const done = this.queue.then(work);
     this.queue = done.catch(() => {});
     done.then(
       () => this.onSaved(this.dirty ? "Saving ..." : "", null, this),
-      (error) => this.onSaved("Not saved", error instanceof Failure ? error : new Failure(0, String(error)), this),
+      (error) => this.onSaved(failure, error instanceof Failure ? error : new Failure(0, String(error)), this),
     );
     return done;
   }

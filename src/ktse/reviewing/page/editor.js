@@ -53,7 +53,8 @@ export class Editor {
     Object.assign(this, { doc: null, order, id, shown: "mask" });
     this.reveal(true);
     this.view.clear();
-    this.panel.begin(id, order);
+    this.panel.begin(id, order, this.before);
+    this.before = null;
     try {
       const doc = await Doc.load(id, this.run, mine.signal);
       if (this.loading !== mine) return;
@@ -311,7 +312,9 @@ export class Editor {
     this.deciding = true;
     try {
       await (action === "accept" ? doc.accept() : doc.change(action));
-      if (this.doc === doc && action !== "reopen") this.go(1);
+      if (this.doc !== doc || action === "reopen") return;
+      this.before = { id: doc.id, state: doc.about.state };
+      this.go(1);
     } catch { /* the bar says why, and the image stays */ } finally {
       this.deciding = false;
     }

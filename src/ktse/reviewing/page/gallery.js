@@ -4,7 +4,12 @@ import { getRest, thumbnail } from "./api.js";
 
 const GAP = 12, CAPTION = 46, LEAST = 168;
 const WAIT = 60; // milliseconds that a tile must stay in sight before its picture is loaded
-const STATES = [["", "all"], ["open", "open"], ["draft", "edited, not accepted"], ["accepted", "accepted"], ["corrected", "corrected"], ["rejected", "rejected"], ["trusted", "accepted by ktse"]];
+const STATES = [["", "all"], ["open", "open", "Nobody has decided yet"], ["draft", "edited, not accepted", "You have changed the mask, and not decided yet"],
+  ["accepted", "accepted", "The mask of the run is right"], ["corrected", "corrected", "You have changed the mask and accepted it"],
+  ["rejected", "rejected", "The mask is wrong, and you have drawn no better one"], ["trusted", "accepted by ktse", "Accepted unseen, by ktse accept"]];
+const CHOSEN = "Accept what is right, correct what is nearly right, reject the rest.";
+const IN_TURN = `In turn: a mask from which the model learns most, and one that is drawn by chance. ${CHOSEN}`;
+const BY_HAND = `${CHOSEN} Few of these masks are drawn by chance: checking them hardly says how good the others are.`;
 
 const part = (id) => document.getElementById(id);
 
@@ -35,10 +40,11 @@ export class Gallery {
     for (const one of this.run.classes) choice.append(new Option(`${one.name} (${count.get(one.label) ?? 0})`, one.label));
     const untagged = this.images.filter((image) => !image.tags.length).length;
     if (untagged) choice.append(new Option(`no tag (${untagged})`, "none"));
-    for (const [state, words] of STATES) {
+    for (const [state, words, title = ""] of STATES) {
       const button = document.createElement("button");
       button.dataset.state = state;
       button.dataset.words = words;
+      button.title = title;
       button.addEventListener("click", () => {
         this.state = state;
         this.update();
@@ -76,6 +82,8 @@ export class Gallery {
     if (order === "name") this.shown.sort((a, b) => (a.id < b.id ? -1 : 1));
     if (order === "unsure") this.shown.sort((a, b) => (a.confidence ?? 2) - (b.confidence ?? 2));
     if (order !== "name") this.shown.sort((a, b) => (a.state !== "open") - (b.state !== "open")); // what is decided needs no look
+    const byHand = order !== "need" || chosen || text || noted || split === "kept";
+    part("intro").textContent = byHand ? BY_HAND : IN_TURN;
     part("start").disabled = !this.shown.length;
     part("none").hidden = this.shown.length > 0;
     this.sayHowToLearn();
@@ -194,6 +202,14 @@ export class Gallery {
 
 export function addressOf(id) {
   return `#/image/${encodeURIComponent(id)}`;
+}
+
+// The name of an image, as a link to it.
+export function linkTo(id) {
+  const link = document.createElement("a");
+  link.href = addressOf(id);
+  link.textContent = id;
+  return link;
 }
 
 export function go(id) {

@@ -39,7 +39,7 @@ export const KEYS = [
     ["Z", "Undo, without end", ["z"]],
     ["Y", "Redo", ["y", "Z"]],
   ]],
-  ["Learn", [["W", "Learn from the accepted and corrected masks: the model is trained again", ["w"]]]],
+  ["Learn", [["W", "Learn from the accepted and corrected masks: the model goes on from what it knows", ["w"]]]],
   ["Help", [["?", "These keys", ["?"]]]],
 ];
 

@@ -24,13 +24,15 @@ export class Learning {
 
   show(about) {
     const { state, seconds, lines } = about, was = this.running;
+    const reason = lines.slice(Math.max(0, lines.findLastIndex((line) => line.startsWith("ktse run: ")))).join(" ");
     this.running = state === "running";
     part("learn-now").disabled = this.running;
-    const words = { running: `Learning for ${seconds} s: `, done: `Learned in ${seconds} s.`, failed: "Learning failed:" }[state] ?? "";
+    const words = { running: `Learning for ${seconds} s: `, done: `Learned in ${seconds} s. New are the fused masks (F shows that of an image), the predictions and the report.`, failed: "Learning failed:" }[state] ?? "";
     part("learn-state").textContent = words + (this.running ? (lines.at(-1) ?? "it begins") : "");
     part("learn-lines").hidden = state !== "failed";
     part("learn-lines").textContent = lines.join("\n");
     if (this.running) setTimeout(() => getLearning().then((next) => this.show(next), () => this.show(about)), OFTEN);
-    else if (was) state === "done" ? this.finished() : this.failed(`Learning failed: ${lines.at(-1) ?? ""}`);
+    else if (was && state === "done") this.finished();
+    else if (was) this.failed(state === "failed" ? `Learning failed: ${reason.replace("ktse run: ", "")}` : "The server has begun anew, so it no longer sees the learning. Learn now (W) goes on from what was learned.");
   }
 }

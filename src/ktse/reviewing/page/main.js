@@ -8,10 +8,15 @@ import { Learning } from "./learning.js";
 
 const part = (id) => document.getElementById(id);
 
-// A message across the page, with what can be done about it; one at a time, each about one image.
+// A message across the page, with what can be done about it; one at a time. Those about the run ("") wait for those about an image.
 const bar = {
   about: null,
+  waiting: null,
   say(about, text, buttons) {
+    if (this.about && about === "") {
+      this.waiting = [text, buttons];
+      return;
+    }
     this.about = about;
     part("bar-text").textContent = text;
     part("bar-buttons").replaceChildren(...Object.entries(buttons).map(([word, work]) => {
@@ -26,6 +31,9 @@ const bar = {
     if (about !== this.about) return;
     part("bar").hidden = true;
     this.about = null;
+    const waiting = this.waiting;
+    this.waiting = null;
+    if (waiting) this.say("", ...waiting);
   },
 };
 

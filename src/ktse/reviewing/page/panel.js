@@ -1,6 +1,6 @@
 // The panel beside the canvas: what is shown, tools, classes, facts. It keeps what the person has chosen from image to image.
 
-import { badge } from "./gallery.js";
+import { badge, linkTo } from "./gallery.js";
 import { retag, showTags } from "./tags.js";
 
 const part = (id) => document.getElementById(id);
@@ -8,7 +8,8 @@ const VIEWS = [["mask", "Mask", "M"], ["photo", "Photo", "P"], ["fused", "Fused"
 const HINTS = { photo: "Photo alone.", fused: "Fused mask.", prediction: "Prediction, without tags.", heat: "CAM of", other: "Mask of the other method." };
 const TAKEN = { fused: "fused mask", prediction: "prediction", other: "other mask" };
 const NOTES = {
-  tell: "Draw a short line. The mask is solved again.",
+  tell: "Draw a short line where the class is: the mask is solved again.",
+  deny: "Draw a short line where the class is not: the mask is solved again.",
   shape: "Draw around an area, or click its corners. Enter or a double click closes the line.",
   region: "Press on an area of one colour and score. Drag away from the point for more.",
 };
@@ -58,18 +59,19 @@ export class Panel {
     queueMicrotask(changed);
   }
 
-  // Another image is coming: its name, and nothing else yet.
-  begin(id, order) {
+  // Another image is coming: its name, what became of the one before, and nothing else yet.
+  begin(id, order, before) {
     part("name").textContent = id;
     part("place").textContent = `${(order.indexOf(id) + 1).toLocaleString("en")} of ${order.length.toLocaleString("en")}`;
     part("facts").textContent = part("tags").textContent = "";
-    part("saved").textContent = "";
+    part("saved").replaceChildren(...(before ? [linkTo(before.id), ` is ${before.state}.`] : []));
     part("note").hidden = true;
     part("loading").hidden = false;
     part("loading").textContent = "Loading ...";
     part("hint").hidden = true;
     part("take-line").hidden = true;
     this.editor.bar.clear("tags");
+    this.deny(false); // what is not there differs from image to image
     this.doc = null;
     this.enable(false);
   }
@@ -197,6 +199,7 @@ export class Panel {
   deny(on) {
     this.denies = on;
     for (const button of part("tell-line").children) button.setAttribute("aria-pressed", String(on) === button.dataset.denies);
+    this.sayTool();
   }
 
   // "tell", "brush", "shape" or "region".
@@ -206,8 +209,13 @@ export class Panel {
     for (const name of ["tell", "brush", "shape", "region"]) part(`tool-${name}`).setAttribute("aria-pressed", name === tool);
     part("size-line").hidden = tool !== "brush";
     part("tell-line").hidden = tool !== "tell";
-    part("tool-note").hidden = tool === "brush";
-    part("tool-note").textContent = NOTES[tool];
+    this.sayTool();
+  }
+
+  sayTool() {
+    const note = NOTES[this.editor.tool === "tell" && this.denies ? "deny" : this.editor.tool];
+    part("tool-note").textContent = note ?? "";
+    part("tool-note").hidden = !note;
   }
 
   // Radius of the brush in pixels of the image.

@@ -31,7 +31,7 @@ export async function retag(editor, label, there) {
   } catch {
     return; // the bar says why, and the tags stay
   }
-  Object.assign(editor.gallery.byId.get(doc.id), { tags: doc.about.tags, retagged: true });
+  Object.assign(editor.gallery.byId.get(doc.id), { tags: doc.about.tags, retagged: doc.about.retagged });
   if (editor.doc !== doc) return;
   editor.panel.show(doc);
   const steps = doc.history.past.length;
