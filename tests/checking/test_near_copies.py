@@ -43,9 +43,8 @@ def found() -> Found:
 def test_those_across_the_split_come_first_and_the_one_in_validation_is_named_first(found: Found) -> None:
     data, layouts = found
     pairs = alike(layouts, data)
-    assert [(pair.id, pair.like, pair.across) for pair in pairs] == [
-        ("020", "033", True), ("000", "007", True), ("050", "040", False),
-    ]  # fmt: skip
+    assert [(pair.id, pair.like) for pair in pairs] == [("020", "033"), ("000", "007"), ("050", "040")]
+    assert [pair.across for pair in pairs] == [True, True, False]
     assert [pair.tags_differ for pair in pairs] == [False, True, False]
     assert all(ALIKE <= pair.score <= 1 for pair in pairs)
 
@@ -113,16 +112,14 @@ def with_copies(scenes: Path, tmp_path: Path) -> RunFolder:
         scene.convert("RGB").crop((3, 2, *scene.size)).save(images / "again.jpg", quality=60)
     table = (scenes / "tags.csv").read_text().rstrip("\n")
     tags = dict(line.rsplit(",", 1) for line in table.splitlines())
-    added = [f"{name},{next(tags[key] for key in (one.name, one.stem) if key in tags)}" for name, one in (
-        (f"same{first.suffix}", first), ("again.jpg", second),
-    )]  # fmt: skip
+    tagged = {Path(name).stem: words for name, words in tags.items()}
+    added = [f"same{first.suffix},{tagged[first.stem]}", f"again.jpg,{tagged[second.stem]}"]
     (tmp_path / "tags.csv").write_text("\n".join([table, *added]))
     (tmp_path / "held_out.txt").write_text("again\n")
-    settings = {
-        "data.images": str(images), "data.tags": str(tmp_path / "tags.csv"), "classify.weights": "none",
-        "data.validation_list": str(tmp_path / "held_out.txt"), "classify.backbone": "resnet10t",
-        "classify.long_side": [96, 96], "classify.epochs": 1, "classify.warmup": 1, "compute.workers": 0,
-    }  # fmt: skip
+    given = {"images": images, "tags": tmp_path / "tags.csv", "validation_list": tmp_path / "held_out.txt"}
+    classify = {"backbone": "resnet10t", "weights": "none", "long_side": [96, 96], "epochs": 1, "warmup": 1}
+    settings: dict[str, object] = {f"data.{name}": str(path) for name, path in given.items()}
+    settings |= {f"classify.{name}": value for name, value in classify.items()} | {"compute.workers": 0}
     run = RunFolder(tmp_path / "run")
     job = Job(run, load_recipe("fast", settings))
     run.write_recipe(job.recipe)
