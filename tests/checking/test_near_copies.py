@@ -18,6 +18,7 @@ from ktse.features.store import FrozenFeatures, Seen
 from ktse.job import Job
 from ktse.pipeline import CHECK, CLASSIFY
 from ktse.recipe.load import load_recipe
+from ktse.reporting.facts import gather
 from ktse.run_folder import RunFolder
 from typed import ktse
 
@@ -143,6 +144,9 @@ def test_a_copy_in_validation_is_found_after_classify(with_copies: RunFolder, mo
     assert found["duplicates"] == [["0002", "same"]]
     assert found["warnings"][0].endswith(": again ~ 0003")
     assert with_copies.noticed()["near_copies"] == found["near_copies"]
+
+    facts = gather(with_copies, Job(with_copies, with_copies.read_recipe()).data, None)
+    assert facts.notes[0] == found["warnings"][0]
 
     shutil.rmtree(with_copies.path("features"))
     said = ktse("check", with_copies.root)

@@ -83,6 +83,7 @@ SHAPES: dict[str, Any] = {
     "noticed.json": {
         "doubtful": [{"id!": WORD, "class!": WORD, "tagged!": SWITCH}],
         "near_copies": [{"id!": WORD, "like!": WORD}],
+        "warnings": Maybe([WORD]),
     },
     "evaluation.json": {
         **dict.fromkeys(("seed", "mask", "fused", "prediction"), Maybe(SCORE)),

@@ -31,7 +31,7 @@ from ktse.verbs.moved import moved_error
 def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings: Mapping[str, Any]) -> Checked:
     """Check the data of a run; after classify, rank the tags that are probably wrong, and list near copies.
 
-    What is found after classify is also written to noticed.json, for the review page.
+    What is found after classify is also written to noticed.json, for the review page and the report.
 
     Args:
         run: the run folder.
@@ -61,9 +61,10 @@ def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings
     doubtful, judge, warning = doubtful_tags(run, data, classify)
     near = near_copies(run, data, classify, job.recipe.compute, checked.duplicates) if classify.on_features else []
     listed = [pair._asdict() for pair in near[:LISTED]]
+    noticed = near_copy_warnings(near, checked.validation)
     with suppress(OSError):  # a run that others own can be checked, too
-        write_json(run.path("noticed.json"), {"doubtful": doubtful, "near_copies": listed})
-    warnings = [*near_copy_warnings(near, checked.validation), *checked.warnings, *([warning] if warning else [])]
+        write_json(run.path("noticed.json"), {"doubtful": doubtful, "near_copies": listed, "warnings": noticed})
+    warnings = [*noticed, *checked.warnings, *([warning] if warning else [])]
     return dataclasses.replace(checked, doubtful=doubtful, doubtful_judge=judge, near_copies=listed, warnings=warnings)
 
 
