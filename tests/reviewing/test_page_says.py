@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from browsing import middle, open_image
+from browsing import middle, open_image, until
 from ktse.run_folder import RunFolder
 from reviewed_run import served
 
@@ -59,7 +59,10 @@ def test_this_is_not_holds_for_one_image(page: Any, address: str) -> None:
     playwright.expect(page.locator("[data-denies=false]")).to_have_attribute("aria-pressed", "true")
 
 
-def test_a_mask_that_is_not_accepted_is_still_saved(page: Any, address: str) -> None:
+@pytest.mark.parametrize("accepted", ["at once", "later"])
+def test_a_mask_that_is_not_accepted_is_still_saved(
+    page: Any, address: str, reviewed: RunFolder, accepted: str
+) -> None:
     open_image(page, address, "beach/002")
     page.keyboard.press("e")
     page.keyboard.press("s")
@@ -70,10 +73,12 @@ def test_a_mask_that_is_not_accepted_is_still_saved(page: Any, address: str) -> 
     for x, y in (*corners[1:], corners[0]):
         page.mouse.move(min(x, box["x"] + box["width"] - 2), min(y, box["y"] + box["height"] - 2), steps=5)
     page.mouse.up()
-    says(page, "#saved", "Saved; not accepted yet")
+    if accepted == "later":
+        says(page, "#saved", "Saved; not accepted yet")
     page.keyboard.press("a")
     says(page, "#bar", "shows none of the tags")
     playwright.expect(page.locator("#saved")).to_have_text("Not accepted")
+    until(page, reviewed.path("corrections", ".drafts", "beach", "002.png").is_file)
 
 
 def test_only_the_order_by_turns_promises_masks_that_were_drawn_by_chance(page: Any, address: str) -> None:
