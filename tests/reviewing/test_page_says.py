@@ -128,3 +128,15 @@ def test_what_is_said_of_the_run_waits_for_what_is_said_of_an_image(page: Any, r
     with served(reviewed, int(address.rstrip("/").rpartition(":")[2])):
         page.get_by_role("button", name="Try again").click()
         says(page, "#bar-text", "It learns already.")
+
+
+def test_learning_is_started_and_seen_in_an_image(page: Any, address: str) -> None:
+    open_image(page, address, "beach/002")
+    playwright.expect(page.locator("#learns")).to_be_hidden()
+    progress = {"stage": "adapt", "share": 0.31, "left": 118.0}
+    learning(page, {"state": "running"}, {"state": "running", "seconds": 42, "progress": progress}, {"state": "done"})
+    page.keyboard.press("w")
+    says(page, "#learns", "Learning for 42 s, about 2 minutes left")
+    says(page, "#learn-state", "about 2 minutes left: learning from your masks, 31 %")
+    says(page, "#bar", "The model has learned from your masks.")
+    playwright.expect(page.locator("#learns")).to_be_hidden()

@@ -315,7 +315,7 @@ def test_the_page_starts_what_learns_from_the_corrections(pictures: Pictures, re
     for root, state, word in ((reviewed.root, "done", "refine"), (reviewed.root / "x", "failed", "is not a run")):
         app = make_app(pictures, "runs/photos", f"ktse status {root}")
         with TestClient(app, base_url="http://127.0.0.1:8350") as client:
-            assert client.get("/api/learn").json() == {"state": "", "seconds": 0, "lines": [], "rounds": 0}
+            assert client.get("/api/learn").json()["state"] == ""
             before = client.get("/api/run").json()["start"]
             if state == "done":
                 assert client.post("/api/learn").status_code == 422  # nothing to learn from
