@@ -13,7 +13,7 @@ masks/ID.png      pseudo-mask, 255 undecided;  masks/ID.npz  keys, scores;  mask
 scores/ID.npz     keys, scores before the dense CRF (only for the refiner crf)
 confident/ID.png  1 where the mask is to be trusted;  other/ID.png  mask by another method (only with refine.other)
 segment/          model.safetensors, checkpoint.safetensors, metrics.jsonl, summary.json
-adapt/            the same after corrections, without summary.json
+adapt/            the same after corrections; summary.json names these
 predictions/ID.png
 fused/ID.png      mask and segmentation model together, limited to the image's tags
 evaluation.json   report.html   model_card.md
@@ -233,7 +233,7 @@ class RunFolder:
         return found
 
     def summary(self, folder: str) -> dict[str, Any]:
-        """What a stage says about its whole result, in "masks", "segment" or "fused"; empty if there is none."""
+        """What a stage (or "fused", "masks") says about its whole result; empty if it says nothing."""
         return self._object(folder, "summary.json")
 
     def checked(self) -> dict[str, Any]:

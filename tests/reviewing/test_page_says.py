@@ -140,3 +140,13 @@ def test_learning_is_started_and_seen_in_an_image(page: Any, address: str) -> No
     says(page, "#learn-state", "about 2 minutes left: learning from your masks, 31 %")
     says(page, "#bar", "The model has learned from your masks.")
     playwright.expect(page.locator("#learns")).to_be_hidden()
+
+
+def test_how_many_masks_the_model_has_not_learned_from(page: Any, address: str) -> None:
+    open_image(page, address, "beach/002")
+    for _ in range(2):
+        page.keyboard.press("a")
+        playwright.expect(page.locator("#saved")).to_contain_text("is accepted.")
+        page.locator("#editor:not([data-shows=''])[data-shows]").wait_for()
+    page.keyboard.press("Escape")
+    says(page, "#learn-count", "2 masks are accepted or corrected; the model has not learned from them yet.")

@@ -72,7 +72,7 @@ def test_the_list_begins_with_what_needs_a_look(client: TestClient) -> None:
     first = run["images"][0]
     assert first == {
         "id": "beach/002", "tags": [1], "confidence": 0.2, "kept_out": False, "state": "open", "revision": 0,
-        "draft": False, "retagged": False, "notes": [],
+        "draft": False, "retagged": False, "notes": [], "learned": None,
     }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 from ktse.data.dataset import TaggedImages
 from ktse.data.edit_layer import EditLayer, Entry
 from ktse.data.image import image_size, opened, to_rgb
+from ktse.data.masks import content_of
 from ktse.errors import RunError
 from ktse.files import atomic, label_type
 from ktse.quality.rest import Rest, rest_of
@@ -85,8 +86,21 @@ class Pictures:
             {**self._listed(index), "notes": notes.get(self.data.ids[index], [])}
             for index in by_gain(self.data, self._confidence, self.edits.decided())
         ]
+        learned = self._learned()
+        images = [{**image, "learned": learned.get(image["id"])} for image in images]
         kind = np.iinfo(self.kind)
         return {"classes": classes, "undecided": int(kind.max), "bytes": kind.bits // 8, "images": images}
+
+    def _learned(self) -> dict[str, bool]:
+        """Of decided masks, whether the model has learned from them as they are now; empty if that is not known."""
+        learned = self.run.summary("adapt").get("learned", {})
+        if not learned and self.run.path("adapt", "model.safetensors").is_file():  # by a ktse that did not note it
+            return {}
+        found = {}
+        for name in self.edits.decided():
+            with suppress(OSError):
+                found[name] = learned.get(name) == content_of(self.edits.path(name))
+        return found
 
     def rest(self) -> Rest:
         """How good the masks are that nobody has checked."""

@@ -312,6 +312,7 @@ export class Editor {
     this.deciding = true;
     try {
       await (action === "accept" ? doc.accept() : doc.change(action));
+      if (action === "accept") this.gallery.byId.get(doc.id).learned = false;
       if (this.doc !== doc || action === "reopen") return;
       this.before = { id: doc.id, state: doc.about.state };
       this.go(1);

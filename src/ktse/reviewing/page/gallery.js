@@ -96,7 +96,10 @@ export class Gallery {
     const tags = this.images.filter((image) => image.retagged).length;
     const apart = done.filter((image) => image.kept_out).length;
     part("learn").hidden = part("learning").hidden = !done.length && !tags;
-    part("learn-count").textContent = `${done.length} ${done.length === 1 ? "mask is" : "masks are"} accepted or corrected.`
+    const fresh = done.filter((image) => image.learned === false && !image.kept_out).length;
+    const from = fresh === done.length ? (fresh === 1 ? "it" : "them") : `${fresh} of them`;
+    part("learn-count").textContent = `${done.length} ${done.length === 1 ? "mask is" : "masks are"} accepted or corrected`
+      + (fresh ? `; the model has not learned from ${from} yet.` : ".")
       + (tags ? ` The tags of ${tags} ${tags === 1 ? "image" : "images"} are changed.` : "");
     part("tags-note").hidden = !tags;
     part("kept-out-note").hidden = !apart;
