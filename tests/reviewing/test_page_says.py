@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from browsing import middle, open_image, until
+from browsing import colour, middle, open_image, until
 from ktse.run_folder import RunFolder
 from reviewed_run import served
 
@@ -150,3 +150,39 @@ def test_how_many_masks_the_model_has_not_learned_from(page: Any, address: str) 
         page.locator("#editor:not([data-shows=''])[data-shows]").wait_for()
     page.keyboard.press("Escape")
     says(page, "#learn-count", "2 masks are accepted or corrected; the model has not learned from them yet.")
+
+
+def test_filters_are_cleared_and_tiles_show_fused_masks(page: Any, address: str) -> None:
+    page.goto(address)
+    playwright.expect(page.locator("#clear")).to_be_hidden()
+    page.fill("#find", "beach")
+    page.locator("[data-state=rejected]").click()
+    playwright.expect(page.locator("#none")).to_be_visible()
+    page.locator("#clear").click()
+    playwright.expect(page.locator(".tile")).to_have_count(4)
+    playwright.expect(page.locator("#clear")).to_be_hidden()
+    with page.expect_request("**/api/thumbnail*layer=fused*"):
+        page.select_option("#tiles-show", "fused")
+
+
+def test_the_bar_does_not_move_the_picture(page: Any, address: str) -> None:
+    open_image(page, address, "beach/002")
+    before = page.locator("#canvas").bounding_box()
+    page.keyboard.press("w")
+    says(page, "#bar-text", "there is nothing to learn from yet")
+    assert page.locator("#canvas").bounding_box() == before
+    bar, panel = page.locator("#bar").bounding_box(), page.locator("aside").bounding_box()
+    assert bar["x"] + bar["width"] <= panel["x"]
+
+
+def test_a_line_of_this_is_not_is_seen_while_its_tool_is_chosen(page: Any, address: str) -> None:
+    open_image(page, address, "beach/002")
+    before = colour(page)
+    page.keyboard.press("x")
+    box = page.locator("#canvas").bounding_box()
+    page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + box["height"] / 2)
+    says(page, "#undo", "Undo")
+    assert colour(page) in ((0, 0, 0), (255, 255, 255))
+    page.keyboard.press("b")
+    page.mouse.move(0, 0)
+    assert colour(page) == before  # it was background, and is

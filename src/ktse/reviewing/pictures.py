@@ -67,7 +67,7 @@ class Pictures:
         self._confidence = run.confidence("masks")
         self._layers = {"mask": run.mask_path, "fused": run.fused_path, "prediction": run.prediction_path}
         self._layers["other"] = partial(other_path, run)
-        self._thumbnails: OrderedDict[tuple[int, int, int], bytes] = OrderedDict()
+        self._thumbnails: OrderedDict[tuple[int, str, int, int], bytes] = OrderedDict()
         self._kept, self._lock = 0, Lock()
 
     def index(self, image_id: str) -> int | None:
@@ -169,19 +169,20 @@ class Pictures:
         """
         return _jpeg(self.data.read(index, pixels=PHOTO_PIXELS), 92)
 
-    def thumbnail(self, index: int) -> bytes:
-        """An image with its mask, small, as JPEG.
+    def thumbnail(self, index: int, layer: Layer = "edit") -> bytes:
+        """An image with a label map, as of `label`, small, as JPEG.
 
         Raises:
             DataError: it cannot be read.
         """
         name = self.data.ids[index]
-        key = (index, self.edits.entry(name).revision, _changed(self.run.mask_path(name)))
+        path = self._layers["mask" if layer == "edit" else layer](name)
+        key = (index, layer, self.edits.entry(name).revision, _changed(path))
         with self._lock:
             if key in self._thumbnails:
                 self._thumbnails.move_to_end(key)
                 return self._thumbnails[key]
-        small, label = self._small(index), self._shown(index)
+        small, label = self._small(index), self._shown(index, layer)
         made = _jpeg(small if label is None else overlay(small, label, 0.5), 80)
         with self._lock:
             self._thumbnails[key] = made
@@ -203,10 +204,10 @@ class Pictures:
                 part.write_bytes(_jpeg(small, 90))
         return small
 
-    def _shown(self, index: int) -> np.ndarray | None:
-        """What a thumbnail shows: the edit, or the mask of the run; nothing if there is none that can be read."""
+    def _shown(self, index: int, layer: Layer) -> np.ndarray | None:
+        """What a thumbnail shows over its image; nothing if there is none that can be read."""
         try:
-            return self.label(index, "edit")
+            return self.label(index, layer)
         except RunError:
             return None
 

@@ -28,7 +28,7 @@ export class Learning {
     const reason = lines.slice(Math.max(0, lines.findLastIndex((line) => line.startsWith("ktse run: ")))).join(" ");
     this.running = state === "running";
     part("learn-now").disabled = this.running;
-    const words = { running: howFar(about), done: `Learned in ${seconds} s. New are the fused masks (F shows that of an image), the predictions and the report.`, failed: "Learning failed:" }[state] ?? "";
+    const words = { running: howFar(about), done: `Learned in ${seconds} s. New are the fused masks (choose them at Tiles; F shows that of an image), the predictions and the report.`, failed: "Learning failed:" }[state] ?? "";
     part("learn-state").textContent = words;
     part("learns").hidden = !this.running;
     part("learns").textContent = words.split(":")[0];
