@@ -24,6 +24,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _end)
     if former is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
+    from ktse.runtime.attended import end_with_starter
+
+    end_with_starter()
     from ktse.cli import main as run
 
     try:

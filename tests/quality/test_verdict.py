@@ -128,6 +128,14 @@ def test_a_fact_about_the_model_does_not_speak_against_the_masks(change: dict[st
     assert verdict.of_masks.masks == "good" and verdict.of_masks.signs == ()
 
 
+def test_masks_to_calibrate_with_are_added_to_those_that_are_there() -> None:
+    (first,) = judge(replace(FINE, full=0.9)).signs
+    (further,) = judge(replace(FINE, full=0.9, calibrate="drawn", calibrating=17)).signs
+    assert first.next == "draw 5 true masks, then: ktse refine runs/x --calibrate DIR"
+    assert "add them to drawn (17 masks are there)" in further.next
+    assert further.next.endswith("ktse refine runs/x")
+
+
 def test_predictions_worse_than_the_masks_name_what_to_use() -> None:
     miou = {"mask": 60.0, "fused": 61.0, "prediction": 50.0}
     (sign,) = judge(replace(FINE, measured=50, miou=miou)).signs

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from browsing import middle, open_image
+from browsing import colour, middle, open_image, until
 from ktse.run_folder import RunFolder
 from reviewed_run import served
 
@@ -59,7 +59,10 @@ def test_this_is_not_holds_for_one_image(page: Any, address: str) -> None:
     playwright.expect(page.locator("[data-denies=false]")).to_have_attribute("aria-pressed", "true")
 
 
-def test_a_mask_that_is_not_accepted_is_still_saved(page: Any, address: str) -> None:
+@pytest.mark.parametrize("accepted", ["at once", "later"])
+def test_a_mask_that_is_not_accepted_is_still_saved(
+    page: Any, address: str, reviewed: RunFolder, accepted: str
+) -> None:
     open_image(page, address, "beach/002")
     page.keyboard.press("e")
     page.keyboard.press("s")
@@ -70,10 +73,12 @@ def test_a_mask_that_is_not_accepted_is_still_saved(page: Any, address: str) -> 
     for x, y in (*corners[1:], corners[0]):
         page.mouse.move(min(x, box["x"] + box["width"] - 2), min(y, box["y"] + box["height"] - 2), steps=5)
     page.mouse.up()
-    says(page, "#saved", "Saved; not accepted yet")
+    if accepted == "later":
+        says(page, "#saved", "Saved; not accepted yet")
     page.keyboard.press("a")
     says(page, "#bar", "shows none of the tags")
     playwright.expect(page.locator("#saved")).to_have_text("Not accepted")
+    until(page, reviewed.path("corrections", ".drafts", "beach", "002.png").is_file)
 
 
 def test_only_the_order_by_turns_promises_masks_that_were_drawn_by_chance(page: Any, address: str) -> None:
@@ -123,3 +128,61 @@ def test_what_is_said_of_the_run_waits_for_what_is_said_of_an_image(page: Any, r
     with served(reviewed, int(address.rstrip("/").rpartition(":")[2])):
         page.get_by_role("button", name="Try again").click()
         says(page, "#bar-text", "It learns already.")
+
+
+def test_learning_is_started_and_seen_in_an_image(page: Any, address: str) -> None:
+    open_image(page, address, "beach/002")
+    playwright.expect(page.locator("#learns")).to_be_hidden()
+    progress = {"stage": "adapt", "share": 0.31, "left": 118.0}
+    learning(page, {"state": "running"}, {"state": "running", "seconds": 42, "progress": progress}, {"state": "done"})
+    page.keyboard.press("w")
+    says(page, "#learns", "Learning for 42 s, about 2 minutes left")
+    says(page, "#learn-state", "about 2 minutes left: learning from your masks, 31 %")
+    says(page, "#bar", "The model has learned from your masks.")
+    playwright.expect(page.locator("#learns")).to_be_hidden()
+
+
+def test_how_many_masks_the_model_has_not_learned_from(page: Any, address: str) -> None:
+    open_image(page, address, "beach/002")
+    for _ in range(2):
+        page.keyboard.press("a")
+        playwright.expect(page.locator("#saved")).to_contain_text("is accepted.")
+        page.locator("#editor:not([data-shows=''])[data-shows]").wait_for()
+    page.keyboard.press("Escape")
+    says(page, "#learn-count", "2 masks are accepted or corrected; the model has not learned from them yet.")
+
+
+def test_filters_are_cleared_and_tiles_show_fused_masks(page: Any, address: str) -> None:
+    page.goto(address)
+    playwright.expect(page.locator("#clear")).to_be_hidden()
+    page.fill("#find", "beach")
+    page.locator("[data-state=rejected]").click()
+    playwright.expect(page.locator("#none")).to_be_visible()
+    page.locator("#clear").click()
+    playwright.expect(page.locator(".tile")).to_have_count(4)
+    playwright.expect(page.locator("#clear")).to_be_hidden()
+    with page.expect_request("**/api/thumbnail*layer=fused*"):
+        page.select_option("#tiles-show", "fused")
+
+
+def test_the_bar_does_not_move_the_picture(page: Any, address: str) -> None:
+    open_image(page, address, "beach/002")
+    before = page.locator("#canvas").bounding_box()
+    page.keyboard.press("w")
+    says(page, "#bar-text", "there is nothing to learn from yet")
+    assert page.locator("#canvas").bounding_box() == before
+    bar, panel = page.locator("#bar").bounding_box(), page.locator("aside").bounding_box()
+    assert bar["x"] + bar["width"] <= panel["x"]
+
+
+def test_a_line_of_this_is_not_is_seen_while_its_tool_is_chosen(page: Any, address: str) -> None:
+    open_image(page, address, "beach/002")
+    before = colour(page)
+    page.keyboard.press("x")
+    box = page.locator("#canvas").bounding_box()
+    page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + box["height"] / 2)
+    says(page, "#undo", "Undo")
+    assert colour(page) in ((0, 0, 0), (255, 255, 255))
+    page.keyboard.press("b")
+    page.mouse.move(0, 0)
+    assert colour(page) == before  # it was background, and is

@@ -72,7 +72,7 @@ def test_the_list_begins_with_what_needs_a_look(client: TestClient) -> None:
     first = run["images"][0]
     assert first == {
         "id": "beach/002", "tags": [1], "confidence": 0.2, "kept_out": False, "state": "open", "revision": 0,
-        "draft": False, "retagged": False, "notes": [],
+        "draft": False, "retagged": False, "notes": [], "learned": None,
     }  # fmt: skip
 
 
@@ -306,7 +306,7 @@ def test_the_page_starts_what_learns_from_the_corrections(pictures: Pictures, re
     for root, state, word in ((reviewed.root, "done", "refine"), (reviewed.root / "x", "failed", "is not a run")):
         app = make_app(pictures, "runs/photos", f"ktse status {root}")
         with TestClient(app, base_url="http://127.0.0.1:8350") as client:
-            assert client.get("/api/learn").json() == {"state": "", "seconds": 0, "lines": [], "rounds": 0}
+            assert client.get("/api/learn").json()["state"] == ""
             before = client.get("/api/run").json()["start"]
             if state == "done":
                 assert client.post("/api/learn").status_code == 422  # nothing to learn from

@@ -7,9 +7,10 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from ktse.files import write_label_map
 from ktse.reviewing.pictures import Pictures
 from ktse.run_folder import RunFolder
-from reviewed_run import SIZE, open_pictures
+from reviewed_run import NAMES, SIZE, open_pictures
 
 
 def test_small_photos_are_made_once_and_again_for_another_photo(pictures: Pictures, reviewed: RunFolder) -> None:
@@ -22,3 +23,12 @@ def test_small_photos_are_made_once_and_again_for_another_photo(pictures: Pictur
     assert np.asarray(Image.open(BytesIO(open_pictures(reviewed).thumbnail(0)))).min() > 235
     path.write_bytes(b"no picture")
     assert np.asarray(Image.open(BytesIO(open_pictures(reviewed).thumbnail(0)))).min() > 235
+
+
+def test_a_thumbnail_shows_the_layer_that_is_asked_for(pictures: Pictures, reviewed: RunFolder) -> None:
+    index = pictures.index(NAMES[0])
+    assert index is not None
+    photo, mask = pictures.thumbnail(index, "fused"), pictures.thumbnail(index)
+    assert photo != mask  # there is no fused mask yet
+    write_label_map(reviewed.fused_path(NAMES[0]), reviewed.mask(NAMES[0]))
+    assert pictures.thumbnail(index, "fused") == mask

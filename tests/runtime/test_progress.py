@@ -65,6 +65,16 @@ def test_a_stage_that_was_done_already_says_nothing(clock: Clock) -> None:
     assert run.left is None
 
 
+def test_what_was_done_already_is_no_part_of_the_work(clock: Clock) -> None:
+    run = WholeRun({"train": 98, "learn": 1, "apply": 1}, clock)
+    run.begin("train")
+    clock.now = 0.1
+    run.begin("learn")
+    run.at(0.5)
+    clock.now = 10.1
+    assert run.left == pytest.approx(10 + 20)
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [

@@ -72,6 +72,7 @@ def test_the_model_follows_what_a_person_has_drawn(
         for stage in ("segment", "adapt")
     )
     assert second > first + 0.1
+    assert masks.summary("adapt")["learned"] == corrections.contents()
 
 
 @pytest.mark.parametrize("option", OPTIONS)

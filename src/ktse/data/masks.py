@@ -85,17 +85,29 @@ class Masks:
 
     def fingerprint(self) -> str:
         """Hash of names, of what the files hold, and of how they are read; empty without any mask."""
-        known: dict[Path, str] = {}  # one COCO file holds many masks
         digest = hashlib.sha256()
+        for image_id, content in self.contents().items():
+            digest.update(f"{image_id}\0{content}\n".encode())
+        return digest.hexdigest() if self.paths else ""
+
+    def contents(self) -> dict[str, str]:
+        """By image id: hash of what the mask's file holds, and how it is read; of a picture, `content_of` it."""
+        known: dict[Path, str] = {}  # one COCO file holds many masks
+        found = {}
         for image_id, path in sorted(self.paths.items()):
             drawing = self.drawn.get(image_id)
             files, key = (drawing.files, drawing.key) if drawing is not None else ((path,), "")
             known |= {file: self._content(file) for file in files if file not in known}
-            digest.update(f"{image_id}\0{''.join(known[file] for file in files)}{key}\n".encode())
-        return digest.hexdigest() if self.paths else ""
+            found[image_id] = f"{''.join(known[file] for file in files)}{key}"
+        return found
 
     def _content(self, path: Path) -> str:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return content_of(path)
+
+
+def content_of(path: Path) -> str:
+    """Hash of what the file of a mask holds."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _size_and_time(path: Path) -> str:

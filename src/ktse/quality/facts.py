@@ -70,6 +70,8 @@ class Facts:
         confidences: spread (standard deviation) of the confidence of masks and of predictions, by stage.
         complaints: doubts about the true masks.
         model_complaints: warnings about the segmentation model, from its training.
+        calibrate: the folder or file of the masks that chose the threshold; empty: there are none.
+        calibrating: how many masks these are.
     """
 
     root: str
@@ -87,3 +89,5 @@ class Facts:
     confidences: dict[str, float] = field(default_factory=dict)
     complaints: tuple[str, ...] = ()
     model_complaints: tuple[str, ...] = ()
+    calibrate: str = ""
+    calibrating: int = 0

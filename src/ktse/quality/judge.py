@@ -179,7 +179,11 @@ def _to_perfect(known: float | None) -> str:
 
 
 def _calibrate(facts: Facts) -> str:
-    return f"draw 5 true masks, then: ktse refine {facts.root} --calibrate DIR"
+    if not facts.calibrating:
+        return f"draw 5 true masks, then: ktse refine {facts.root} --calibrate DIR"
+    there = many(facts.calibrating, "mask is", "masks are")  # another folder would take their place
+    added = f"add them to {facts.calibrate} ({there} there)"
+    return f"draw true masks of 5 other images, {added}, then: ktse refine {facts.root}"
 
 
 def _check(facts: Facts) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -10,13 +11,12 @@ from collections.abc import Sequence
 from threading import Lock, Thread
 from typing import Any, Literal
 
+from ktse.runtime.attended import NAME, PATIENCE, told
+
 State = Literal["", "running", "done", "failed"]
 
 SHOWN = 12
 """Lines of what the process says that are kept."""
-
-PATIENCE = 10.0
-"""Seconds that the process has to end when it is asked to."""
 
 
 class Learning:
@@ -30,6 +30,7 @@ class Learning:
         self._command = [sys.executable, "-m", "ktse", *words]
         self._process: subprocess.Popen[str] | None = None
         self._lines: deque[str] = deque(maxlen=SHOWN)
+        self._progress: dict[str, Any] = {}
         self._times = (0.0, 0.0)
         self._lock = Lock()
         self.rounds = 0
@@ -40,12 +41,14 @@ class Learning:
             if self.state == "running":
                 return False
             self._lines.clear()
+            self._progress = {}
             self._times = (time.monotonic(), 0.0)
             self._process = subprocess.Popen(
                 self._command,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # closed by the system when this process ends, however that comes about
+                env={**os.environ, NAME: "1"},
                 text=True,
                 encoding="utf-8",
                 errors="replace",
@@ -63,10 +66,11 @@ class Learning:
         return "failed" if self._process.returncode else "done"
 
     def about(self) -> dict[str, Any]:
-        """State, seconds since the start, and the last lines, for the page."""
+        """State, seconds since the start, how far it is, and the last lines, for the page."""
         end = self._times[1] or time.monotonic()
         seconds = round(end - self._times[0]) if self._process else 0
-        return {"state": self.state, "seconds": seconds, "lines": list(self._lines), "rounds": self.rounds}
+        about = {"state": self.state, "seconds": seconds, "rounds": self.rounds}
+        return {**about, "progress": self._progress, "lines": list(self._lines)}
 
     def stop(self) -> None:
         """End the process, which loses nothing: the same command goes on from there."""
@@ -80,10 +84,12 @@ class Learning:
             process.kill()
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.strip():
-                self._lines.append(line.rstrip())
-        process.wait()
+        with process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if (progress := told(line)) is not None:
+                    self._progress = progress
+                elif line.strip():
+                    self._lines.append(line.rstrip())
         self.rounds += 1
         self._times = (self._times[0], time.monotonic())

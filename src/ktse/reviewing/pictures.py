@@ -19,6 +19,7 @@ from PIL import Image
 from ktse.data.dataset import TaggedImages
 from ktse.data.edit_layer import EditLayer, Entry
 from ktse.data.image import image_size, opened, to_rgb
+from ktse.data.masks import content_of
 from ktse.errors import RunError
 from ktse.files import atomic, label_type
 from ktse.quality.rest import Rest, rest_of
@@ -66,7 +67,7 @@ class Pictures:
         self._confidence = run.confidence("masks")
         self._layers = {"mask": run.mask_path, "fused": run.fused_path, "prediction": run.prediction_path}
         self._layers["other"] = partial(other_path, run)
-        self._thumbnails: OrderedDict[tuple[int, int, int], bytes] = OrderedDict()
+        self._thumbnails: OrderedDict[tuple[int, str, int, int], bytes] = OrderedDict()
         self._kept, self._lock = 0, Lock()
 
     def index(self, image_id: str) -> int | None:
@@ -85,8 +86,21 @@ class Pictures:
             {**self._listed(index), "notes": notes.get(self.data.ids[index], [])}
             for index in by_gain(self.data, self._confidence, self.edits.decided())
         ]
+        learned = self._learned()
+        images = [{**image, "learned": learned.get(image["id"])} for image in images]
         kind = np.iinfo(self.kind)
         return {"classes": classes, "undecided": int(kind.max), "bytes": kind.bits // 8, "images": images}
+
+    def _learned(self) -> dict[str, bool]:
+        """Of decided masks, whether the model has learned from them as they are now; empty if that is not known."""
+        learned = self.run.summary("adapt").get("learned", {})
+        if not learned and self.run.path("adapt", "model.safetensors").is_file():  # by a ktse that did not note it
+            return {}
+        found = {}
+        for name in self.edits.decided():
+            with suppress(OSError):
+                found[name] = learned.get(name) == content_of(self.edits.path(name))
+        return found
 
     def rest(self) -> Rest:
         """How good the masks are that nobody has checked."""
@@ -155,19 +169,20 @@ class Pictures:
         """
         return _jpeg(self.data.read(index, pixels=PHOTO_PIXELS), 92)
 
-    def thumbnail(self, index: int) -> bytes:
-        """An image with its mask, small, as JPEG.
+    def thumbnail(self, index: int, layer: Layer = "edit") -> bytes:
+        """An image with a label map, as of `label`, small, as JPEG.
 
         Raises:
             DataError: it cannot be read.
         """
         name = self.data.ids[index]
-        key = (index, self.edits.entry(name).revision, _changed(self.run.mask_path(name)))
+        path = self._layers["mask" if layer == "edit" else layer](name)
+        key = (index, layer, self.edits.entry(name).revision, _changed(path))
         with self._lock:
             if key in self._thumbnails:
                 self._thumbnails.move_to_end(key)
                 return self._thumbnails[key]
-        small, label = self._small(index), self._shown(index)
+        small, label = self._small(index), self._shown(index, layer)
         made = _jpeg(small if label is None else overlay(small, label, 0.5), 80)
         with self._lock:
             self._thumbnails[key] = made
@@ -189,10 +204,10 @@ class Pictures:
                 part.write_bytes(_jpeg(small, 90))
         return small
 
-    def _shown(self, index: int) -> np.ndarray | None:
-        """What a thumbnail shows: the edit, or the mask of the run; nothing if there is none that can be read."""
+    def _shown(self, index: int, layer: Layer) -> np.ndarray | None:
+        """What a thumbnail shows over its image; nothing if there is none that can be read."""
         try:
-            return self.label(index, "edit")
+            return self.label(index, layer)
         except RunError:
             return None
 

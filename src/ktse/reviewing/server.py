@@ -131,8 +131,8 @@ def _add_pictures(app: FastAPI, pictures: Pictures, about: Callable[[], dict[str
         return Response(pictures.photo(_number(pictures, id)), media_type="image/jpeg", headers=UNCHANGED)
 
     @app.get("/api/thumbnail")
-    def thumbnail(id: str) -> Response:
-        return Response(pictures.thumbnail(_number(pictures, id)), media_type="image/jpeg", headers=UNCHANGED)
+    def thumbnail(id: str, layer: Layer = "edit") -> Response:
+        return Response(pictures.thumbnail(_number(pictures, id), layer), media_type="image/jpeg", headers=UNCHANGED)
 
     @app.get("/api/label")
     def label(id: str, layer: Layer) -> Response:

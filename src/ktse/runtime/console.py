@@ -75,6 +75,7 @@ def track(
             bar.advance(task)
             if run is not None:
                 run.advance() if turn is None else run.at((turn[0] + number / max(1, total)) / turn[1])
+                run.tell()
 
 
 def _columns(whole: bool) -> tuple[bars.ProgressColumn, ...]:
@@ -104,6 +105,7 @@ def say_stage(stage: str) -> None:
     """Say that a stage of a whole run begins; nothing where it is the only one that is done."""
     if (run := current_run()) is not None:
         say(f"{run.place}: {stage}{time_left()}")
+        run.tell()
 
 
 def time_left() -> str:

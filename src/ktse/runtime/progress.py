@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from ktse.runtime.attended import tell
 from ktse.runtime.words import many
 
 ENOUGH = 5.0
@@ -14,6 +16,9 @@ ENOUGH = 5.0
 
 SMALL = 0.05
 """Share of the whole work below which a stage says nothing about the pace of the others."""
+
+OFTEN = 1.0
+"""Seconds after which a program that looks at the run is told again how far it is."""
 
 BRIEF = 0.5
 """Seconds below which a stage did nothing, as its result was there already."""
@@ -29,29 +34,37 @@ class WholeRun:
 
     def __init__(self, weights: Mapping[str, float], clock: Callable[[], float] = time.monotonic) -> None:
         self._weights, self._clock = dict(weights), clock
-        self._small = SMALL * sum(weights.values())
         self._names = list(self._weights)
         self._number, self._started, self._share = -1, clock(), 0.0
         self._done = self._total = 0
         self._spent, self._finished = 0.0, 0.0
         self._before: float | None = None
+        self._told = -math.inf
 
     def begin(self, stage: str) -> None:
         """A stage begins, which ends the one before."""
         self.end()
         self._number, self._started = self._names.index(stage), self._clock()
         self._share, self._done, self._total, self._before = 0.0, 0, 0, None
+        self._told = -math.inf
 
     def end(self) -> None:
         """The stage has ended."""
         seconds = self._clock() - self._started
-        if self._number >= 0 and seconds >= BRIEF and self._current > self._small:
+        if self._number >= 0 and seconds < BRIEF:
+            self._weights[self.stage] = 0.0
+        elif self._number >= 0 and self._counts:
             self._spent += seconds
             self._finished += self._current
 
     @property
     def _current(self) -> float:
-        return self._weights[self._names[self._number]]
+        return self._weights[self.stage]
+
+    @property
+    def _counts(self) -> bool:
+        """Whether the stage is large enough to tell the pace of the others; those that were done already are none."""
+        return self._current > SMALL * sum(self._weights.values())
 
     def expect(self, items: int) -> None:
         """The stage goes through so many more items."""
@@ -66,12 +79,17 @@ class WholeRun:
         """The stage begins with a share, 0..1, done by an earlier call; only its first word counts."""
         if self._before is None:
             self._before = min(share, 0.99)
-            self._weights[self._names[self._number]] *= 1 - self._before
+            self._weights[self.stage] *= 1 - self._before
 
     def at(self, share: float) -> None:
         """A share, 0..1, of the stage is done, what an earlier call has done included."""
         before = self._before or 0.0
         self._share = (share - before) / (1 - before)
+
+    @property
+    def stage(self) -> str:
+        """The stage that is being done."""
+        return self._names[self._number]
 
     @property
     def place(self) -> str:
@@ -90,13 +108,22 @@ class WholeRun:
         current = self._current
         seconds, share = self._clock() - self._started, min(1.0, self._share)
         later = sum(self._weights[name] for name in self._names[self._number + 1 :])
-        counts = share > 0 and current > self._small
+        counts = share > 0 and self._counts
         spent, work = self._spent + seconds * counts, self._finished + current * share * counts
         if spent < ENOUGH or work <= 0:
             return None
         pace = spent / work
         rest = seconds * (1 - share) / share if share > 0 and seconds >= ENOUGH else pace * current * (1 - share)
         return rest + pace * later
+
+    def tell(self) -> None:
+        """Tell a program that looks at this one what is being done, the share of it, 0..1, and the seconds left.
+
+        Nothing if it was told just now, unless another stage has begun.
+        """
+        if self._clock() - self._told >= OFTEN:
+            self._told = self._clock()
+            tell({"stage": self.stage, "share": min(1.0, self._share), "left": self.left})
 
     @property
     def words(self) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 
 from ktse.data.dataset import TaggedImages
 from ktse.data.masks import Corrections
+from ktse.files import write_json
 from ktse.models.segmenter import Segmenter, describe
 from ktse.models.weights import require_finite, save_model
 from ktse.recipe import COMPUTE, ComputeRecipe, SegmentRecipe
@@ -76,7 +77,7 @@ def adapt(
     corrections: Corrections,
     compute: ComputeRecipe = COMPUTE,
 ) -> None:
-    """Write adapt/model.safetensors; an interrupted call goes on where it stopped.
+    """Write adapt/model.safetensors and adapt/summary.json; an interrupted call goes on where it stopped.
 
     Args:
         run: run folder with masks and a segmentation model.
@@ -94,6 +95,7 @@ def adapt(
     apart = f"; {many(rest, 'is of an image', 'are of images')} kept out of training" if rest else ""
     say(f"adapt: {many(used, 'corrected mask')}{apart}")
     folder, fabric, key = run.path("adapt"), make_fabric(compute.precision), {"key": run.key("adapt")}
+    learned = corrections.contents()
     model, _ = load_model(run.own(run.path("segment", "model.safetensors")))
     networks = [model] if isinstance(model, Segmenter) else [model.first, model.second]
     learner, groups = to_train(networks, recipe)
@@ -104,5 +106,6 @@ def adapt(
     result = learner.result()
     require_finite(result.state_dict())
     if fabric.global_rank == 0:
+        write_json(folder / "summary.json", {"learned": learned, **key})
         save_model(folder / "model.safetensors", result.state_dict(), describe(recipe, result, data.classes) | key)
     fabric.barrier()

@@ -124,6 +124,8 @@ def gather(
         confidences=_confidences(run, data),
         complaints=tuple(doubts),
         model_complaints=tuple(run.summary("segment").get("warnings", [])),
+        calibrate=recipe.refine.calibrate,
+        calibrating=len((summary.get("calibration") or {}).get("images", ())),
     )
 
 

@@ -72,8 +72,9 @@ async function unpacked(answer) {
   return { count, height, width, labels, values: new Uint8Array(buffer, 12 + 4 * count) };
 }
 
-export function thumbnail(image) {
-  return address("/api/thumbnail", { id: image.id, revision: image.revision, start });
+// `layer`: "edit", "fused" or "prediction".
+export function thumbnail(image, layer) {
+  return address("/api/thumbnail", { id: image.id, revision: image.revision, layer, start });
 }
 
 export async function putLabel(id, label, values) {

@@ -108,7 +108,14 @@ export class Doc {
 
   accept() {
     clearTimeout(this.timer);
-    return this.inTurn(() => this.put("accept"), "Not accepted");
+    return this.inTurn(async () => {
+      try {
+        await this.put("accept");
+      } catch (error) {
+        if (this.dirty && error.status === 422) await this.put("draft"); // refused for what it shows, and a person's work all the same
+        throw error;
+      }
+    }, "Not accepted");
   }
 
   // "reject" or "reopen".

@@ -138,7 +138,9 @@ export class Editor {
   }
 
   refresh(box) {
-    if (this.doc && this.shown === "mask") this.view.setLabel(this.doc.label, this.panel.colours, this.run.undecided, box);
+    if (!this.doc || this.shown !== "mask") return;
+    const { label, hand } = this.doc.edit, denied = this.tool === "tell" ? (at) => hand[at] >= NOT : null;
+    this.view.setLabel(label, this.panel.colours, this.run.undecided, box, denied);
   }
 
   hover(at) {
@@ -312,6 +314,7 @@ export class Editor {
     this.deciding = true;
     try {
       await (action === "accept" ? doc.accept() : doc.change(action));
+      if (action === "accept") this.gallery.byId.get(doc.id).learned = false;
       if (this.doc !== doc || action === "reopen") return;
       this.before = { id: doc.id, state: doc.about.state };
       this.go(1);

@@ -7,6 +7,7 @@ const WAIT = 60; // milliseconds that a tile must stay in sight before its pictu
 const STATES = [["", "all"], ["open", "open", "Nobody has decided yet"], ["draft", "edited, not accepted", "You have changed the mask, and not decided yet"],
   ["accepted", "accepted", "The mask of the run is right"], ["corrected", "corrected", "You have changed the mask and accepted it"],
   ["rejected", "rejected", "The mask is wrong, and you have drawn no better one"], ["trusted", "accepted by ktse", "Accepted unseen, by ktse accept"]];
+const FILTERS = ["class", "split", "noted", "find"]; // beside the states
 const CHOSEN = "Accept what is right, correct what is nearly right, reject the rest.";
 const IN_TURN = `In turn: a mask from which the model learns most, and one that is drawn by chance. ${CHOSEN}`;
 const BY_HAND = `${CHOSEN} Few of these masks are drawn by chance: checking them hardly says how good the others are.`;
@@ -53,7 +54,12 @@ export class Gallery {
     }
     part("noted-line").hidden = !this.images.some((image) => image.notes.length);
     part("split-line").hidden = !this.images.some((image) => image.kept_out);
-    for (const id of ["class", "split", "noted", "order", "find"]) part(id).addEventListener("input", () => this.update());
+    for (const id of [...FILTERS, "order", "tiles-show"]) part(id).addEventListener("input", () => this.update());
+    part("clear").addEventListener("click", () => {
+      this.state = "";
+      for (const id of FILTERS) part(id).value = "";
+      this.update();
+    });
     part("start").addEventListener("click", () => this.shown.length && go(this.shown[0].id));
     part("command").textContent = this.run.command;
     part("copy").addEventListener("click", async () => {
@@ -86,6 +92,7 @@ export class Gallery {
     part("intro").textContent = byHand ? BY_HAND : IN_TURN;
     part("start").disabled = !this.shown.length;
     part("none").hidden = this.shown.length > 0;
+    part("clear").hidden = !this.state && FILTERS.every((id) => !part(id).value);
     this.sayHowToLearn();
     this.clear();
     this.layOut();
@@ -96,7 +103,10 @@ export class Gallery {
     const tags = this.images.filter((image) => image.retagged).length;
     const apart = done.filter((image) => image.kept_out).length;
     part("learn").hidden = part("learning").hidden = !done.length && !tags;
-    part("learn-count").textContent = `${done.length} ${done.length === 1 ? "mask is" : "masks are"} accepted or corrected.`
+    const fresh = done.filter((image) => image.learned === false && !image.kept_out).length;
+    const from = fresh === done.length ? (fresh === 1 ? "it" : "them") : `${fresh} of them`;
+    part("learn-count").textContent = `${done.length} ${done.length === 1 ? "mask is" : "masks are"} accepted or corrected`
+      + (fresh ? `; the model has not learned from ${from} yet.` : ".")
       + (tags ? ` The tags of ${tags} ${tags === 1 ? "image" : "images"} are changed.` : "");
     part("tags-note").hidden = !tags;
     part("kept-out-note").hidden = !apart;
@@ -180,7 +190,7 @@ export class Gallery {
     about.append(...chips(image, this.classes));
     tile.append(picture, name, about);
     if (badge(image)) tile.append(badge(image));
-    tile.timer = setTimeout(() => { picture.src = thumbnail(image); }, WAIT);
+    tile.timer = setTimeout(() => { picture.src = thumbnail(image, part("tiles-show").value); }, WAIT);
     this.tiles.set(place, tile);
     part("tiles").append(tile);
   }

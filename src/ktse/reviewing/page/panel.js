@@ -206,6 +206,7 @@ export class Panel {
   use(tool) {
     this.editor.outline.clear();
     this.editor.tool = tool;
+    this.editor.refresh(); // what "this is not" says is shown with its tool alone
     for (const name of ["tell", "brush", "shape", "region"]) part(`tool-${name}`).setAttribute("aria-pressed", name === tool);
     part("size-line").hidden = tool !== "brush";
     part("tell-line").hidden = tool !== "tell";

@@ -42,17 +42,23 @@ export class View {
     this.fitted ? this.fit() : this.draw();
   }
 
-  // Show a label map; of a box [left, top, right, bottom] only, if one is given.
-  setLabel(label, colours, undecided, box = [0, 0, this.width, this.height]) {
+  // Show a label map; of a box [left, top, right, bottom] only, if one is given. `denied(at)`: whether a person says
+  // that a pixel is not of some class.
+  setLabel(label, colours, undecided, box = [0, 0, this.width, this.height], denied = null) {
     const { width, height } = this;
     const [left, top] = [Math.max(0, box[0] - 1), Math.max(0, box[1] - 1)];
     const [right, bottom] = [Math.min(width, box[2] + 1), Math.min(height, box[3] + 1)];
     const data = new Uint32Array(this.pixels.data.buffer);
     const fill = Math.round(255 * this.opacity) << 24;
     const line = this.opacity > 0 ? Math.round(255 * Math.min(1, this.opacity + 0.35)) << 24 : 0;
+    const dash = Math.max(1, Math.round((2 * (devicePixelRatio || 1)) / this.scale));
     for (let y = top; y < bottom; y++) {
       for (let x = left, at = y * width + left; x < right; x++, at++) {
         const value = label[at];
+        if (denied?.(at)) {
+          data[at] = (x + y) % (2 * dash) < dash ? 0xff000000 : 0xffffffff;
+          continue;
+        }
         if (value === 0) {
           data[at] = 0;
           continue;
