@@ -12,17 +12,9 @@ masks/ID.png      pseudo-mask, 255 undecided;  masks/ID.npz  keys, scores;  mask
 scores/ID.npz     keys, scores before the dense CRF (only for the refiner crf)
 confident/ID.png  1 where the mask is to be trusted;  other/ID.png  mask by another method (only with refine.other)
 segment/          model.safetensors, checkpoint.safetensors, metrics.jsonl, summary.json
-<<<<<<< HEAD
-adapt/            the same after corrections, without summary.json
+adapt/            the same after corrections; summary.json names these
 predictions/ID.png;  fused/ID.png  mask and segmentation model together, limited to the image's tags
 evaluation.json   report.html   model_card.md;  noticed.json  what check found after classify, may be removed
-=======
-adapt/            the same after corrections; summary.json names these
-predictions/ID.png
-fused/ID.png      mask and segmentation model together, limited to the image's tags
-evaluation.json   report.html   model_card.md
-tags.csv          the tags, if they were given as a table in memory
->>>>>>> h2
 log.txt           what ktse has said, with times
 .lock             the process that works here now;  .alive/  its sign of life;  .claims/  what others may do for it
 """
