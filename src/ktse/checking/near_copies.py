@@ -174,7 +174,7 @@ def near_copy_warnings(pairs: list[NearCopy], validation: int) -> list[str]:
     held_out = len({pair.id for pair in across})
     of = f"near copies in training of {held_out:,} of {many(validation, 'validation image')}"
     texts = (
-        (across, f"{of}, so that what is measured on these is too good"),
+        (across, f"{of}, so that what is measured on these is too good (data.validation_list keeps others out)"),
         (other, f"{many(len(other), 'pair')} of near copies, both in training or both in validation"),
         (differ, f"{many(len(differ), 'pair')} of near copies with different tags"),
     )
