@@ -24,7 +24,7 @@ test: $(STAMP)
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest $(TOGETHER) -m "not trains"
 
-# Kills, power losses, faults, pairs of processes, 500 epochs: half an hour of one core; TRUST=0.1 make trust: minutes.
+# Kills, power losses, faults, pairs of processes, 500 epochs: half an hour; TRUST=0.1 make trust: minutes.
 trust: $(STAMP)
 	$(BIN)/python -m pytest tests/trust --ignore tests/trust/test_fuzz.py -m trust
 

@@ -16,11 +16,14 @@ from torch.nn.functional import avg_pool2d
 
 from ktse.data.transforms import to_tensor
 from ktse.method.erasing import erase, foreground_score
+from ktse.method.objective import Batch, Objective
 from ktse.method.regularisation import inter_class_term, pseudo_label, segmentation_terms
 from ktse.models.backbone import Backbone
 from ktse.models.cam_head import CamHead, CamNetwork
+from ktse.models.folding import unfold_batch_norms
 from ktse.quality.metrics import ThresholdSweep
-from ktse.recipe import SeedRecipe
+from ktse.recipe import LossWeights, ObjectiveRecipe, SeedRecipe
+from ktse.recipe.load import to_dict
 from ktse.refinement.par import pixel_adaptive_refinement
 from ktse.refinement.random_walk import random_walk
 from ktse.runtime.fabric import make_fabric
@@ -176,7 +179,65 @@ def plain_cams(image: Image.Image) -> Tensor:
     return evaluating.multi_scale(lambda view: made.scores(view)[:, 1:], views, torch.from_numpy(KEYS), size)
 
 
+@cache
+def wide_network(lean: bool) -> CamNetwork:
+    """The paper's network with random weights, with or without what makes frozen batch norms cost less."""
+    torch.manual_seed(0)
+    backbone = Backbone("resnet38d", 8, "none")
+    made = CamNetwork(backbone, CamHead(backbone.channels, 20)).to(memory_format=torch.channels_last).eval()
+    made.freeze_batch_norm(True)
+    if not lean:
+        unfold_batch_norms(backbone)
+    return made
+
+
+def step_of(side: int) -> Batch:
+    """Four anchors, the first of them with a pair, as the published code has four pairs in sixteen."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.nn.functional.interpolate(torch.randn(5, 3, 9, 9, generator=generator), (side, side), mode="bicubic")
+    tags = torch.zeros(5, 20)
+    for number in range(5):
+        tags[number, [2, 2 + number % 3]] = 1
+    return Batch(image[:4], tags[:4], image[4:], tags[4:])
+
+
+def gradient(network: CamNetwork, loss: Tensor) -> Tensor:
+    """The loss, and the gradient of a first, a middle and a last weight, each over its spread."""
+    weights = dict(network.named_parameters())
+    names = ("backbone.model.conv1a.weight", "backbone.model.b4_3.conv_branch2a.weight", "head.score.weight")
+    found = [weights[name].grad for name in names]
+    return torch.cat([loss.detach()[None], *((one / one.std()).flatten() for one in found if one is not None)])
+
+
+def our_step(given: Batch) -> Tensor:
+    """All terms of the paper and their gradient."""
+    network, weights = wide_network(True), to_dict(LossWeights())
+    network.zero_grad()
+    terms = Objective(network, ObjectiveRecipe(), network.mean, network.std)(given, weights)
+    loss = torch.stack([weights[name] * value for name, value in terms.losses.items()]).sum()
+    loss.backward()
+    return gradient(network, loss)
+
+
+def plain_step(given: Batch) -> Tensor:
+    """The same."""
+    network, seen = wide_network(False), torch.cat([given.image, given.paired_image])
+    network.zero_grad()
+    colours = (seen * network.std.view(3, 1, 1) + network.mean.view(3, 1, 1)).clamp(0, 1)
+    loss = objective.whole(network, *given[:4], colours)
+    loss.backward()
+    return gradient(network, loss)
+
+
 CASES = {
+    "step": Case(
+        "step of ResNet-38 with all terms, 4 crops of {size}x{size} and a pair",
+        step_of,
+        our_step,
+        plain_step,
+        (224,),
+        tolerance=2e-2,
+    ),
     "sweep": Case(
         "256 thresholds, {size:,} images of 96x96",
         scored,

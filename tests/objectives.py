@@ -1,8 +1,9 @@
-"""Tiny networks and weights for the tests of the objective."""
+"""Batches, tiny networks and weights for the tests of the objective."""
 
 import torch
 from torch import nn
 
+from ktse.method.objective import Batch
 from ktse.models.cam_head import CamHead, CamNetwork
 from ktse.recipe import LossWeights
 from ktse.recipe.load import to_dict
@@ -12,6 +13,16 @@ WEIGHTS = to_dict(LossWeights())  # the official recipe has the same
 RIVALS = {"erased_classification", "attraction", "repulsion"}
 EVERY = WEIGHTS | dict.fromkeys(RIVALS, 0.15)
 ONLY_CLASSIFICATION = dict.fromkeys(WEIGHTS, 0.0) | {"classification": 1.0}
+
+
+def a_batch(tags, pairs=0, classes=4, height=32, width=32):
+    """Random images with the given tags, the first of them paired with images of the same tags."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.zeros(len(tags), classes)
+    for row, own in zip(rows, tags, strict=True):
+        row[own] = 1
+    image, paired = (torch.randn(count, 3, height, width, generator=generator) for count in (len(tags), pairs))
+    return Batch(image, rows, paired, rows[:pairs])
 
 
 def tiny_network(classes, hidden=8):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, interpolate, relu
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate, relu
 
-from baseline.refining import UNDECIDED
+from baseline.refining import UNDECIDED, plain_pseudo_label
+from ktse.models.cam_head import CamNetwork
 
 
 def enlarge(scores: Tensor, size: torch.Size) -> Tensor:
@@ -44,3 +45,33 @@ def erased(image: Tensor, cam: Tensor, tags: Tensor) -> Tensor:
     """The image without its foreground."""
     with torch.no_grad():
         return image * (foreground(enlarge(cam, image.shape[2:]), tags) < 0.6)
+
+
+def alignment(cam: Tensor, masked: Tensor, tags: Tensor) -> Tensor:
+    """How the erased image differs from its anchor: of each class as a whole, and where nothing was erased."""
+    pooled = relu(masked).mean(dim=(2, 3)) - relu(cam).mean(dim=(2, 3))
+    with torch.no_grad():
+        kept = (foreground(cam, tags) < 0.6).float()
+    appeared = relu(masked * kept - cam * kept - 0.05).mean(dim=(2, 3))
+    return ((pooled.abs() + appeared) * tags).mean()
+
+
+def whole(
+    network: CamNetwork, image: Tensor, tags: Tensor, paired: Tensor, paired_tags: Tensor, colours: Tensor
+) -> Tensor:
+    """All terms of a step, of anchors and pairs that are stitched below them: all images are held until the end."""
+    count = len(paired)
+    scores, other = network.scores(image), network.scores(paired)
+    below = torch.cat([image[:count], paired], dim=2)
+    stitched = network.scores(below)
+    masked = network.scores(erased(image, scores[:, 1:], tags))
+    label = plain_pseudo_label(scores[:, 1:], colours[: len(image)], tags)
+    second = plain_pseudo_label(other[:, 1:], colours[len(image) :], paired_tags)
+    joined = torch.cat([scores[:count], other], dim=2)[:, 1:]
+    both = torch.maximum(tags[:count], paired_tags)
+    loss = binary_cross_entropy_with_logits(network.head.classify(scores[:, 1:]), tags)
+    loss = loss + (relu(joined - stitched[:, 1:] - 0.05).mean(dim=(2, 3)) * both).mean()
+    loss = loss + segmentation(scores, label, tags.sum(dim=1) == 1) + 0.005 * gap(scores, tags, image.shape[2:])
+    everyone = torch.ones(count, dtype=torch.bool)
+    loss = loss + segmentation(stitched, torch.cat([label[:count], second], dim=1), everyone)
+    return loss + alignment(scores[:, 1:], masked[:, 1:], tags)

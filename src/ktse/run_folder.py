@@ -3,9 +3,8 @@
 recipe.yaml       every setting, resolved
 manifest.json     per stage: state, what it was made from and the hash of it (key), versions, seconds, peak memory
 index/STAGE.json  its entry of the manifest, and size and hash of each file;  index/recipe.json  the settings, once more
-classes.txt       one name a line, line k is class k
-images/           copies of images at a URL; may be removed at any time
-features/ID.npz   what a frozen backbone sees in an image; may be removed at any time
+classes.txt       one name a line, line k is class k;  tags.csv  the tags, if they were given as a table in memory
+images/           copies of images at a URL;  features/ID.npz  what a frozen backbone sees; may be removed at any time
 classify/         model.safetensors, checkpoint.safetensors, metrics.jsonl, tags.json
 seeds/ID.npz      keys, cam, logits
 affinity/         labels/ID.png, model.safetensors, checkpoint.safetensors, metrics.jsonl (only for the refiner irn)
@@ -14,10 +13,8 @@ scores/ID.npz     keys, scores before the dense CRF (only for the refiner crf)
 confident/ID.png  1 where the mask is to be trusted;  other/ID.png  mask by another method (only with refine.other)
 segment/          model.safetensors, checkpoint.safetensors, metrics.jsonl, summary.json
 adapt/            the same after corrections; summary.json names these
-predictions/ID.png
-fused/ID.png      mask and segmentation model together, limited to the image's tags
-evaluation.json   report.html   model_card.md
-tags.csv          the tags, if they were given as a table in memory
+predictions/ID.png;  fused/ID.png  mask and segmentation model together, limited to the image's tags
+evaluation.json   report.html   model_card.md;  noticed.json  what check found after classify, may be removed
 log.txt           what ktse has said, with times
 .lock             the process that works here now;  .alive/  its sign of life;  .claims/  what others may do for it
 """
@@ -240,6 +237,10 @@ class RunFolder:
         """What check found; empty if it was not done."""
         return self._object("check.json")
 
+    def noticed(self) -> dict[str, Any]:
+        """What check found after classify, "doubtful" and "near_copies"; empty if nobody asked."""
+        return self._object("noticed.json")
+
     def evaluation(self) -> dict[str, Any]:
         """What was measured, and the verdict; empty if nothing was."""
         return self._object("evaluation.json")
@@ -321,8 +322,7 @@ class RunFolder:
 
     def _noted(self, but: Collection[str] = ()) -> dict[str, dict[str, Any]]:
         """What the index says of stages."""
-        names = (stage for stage in self.indexed() if stage not in but)
-        return {stage: entry for stage in names if (entry := self.index(stage).get("entry"))}
+        return {name: entry for name in self.indexed() if name not in but and (entry := self.index(name).get("entry"))}
 
     def record(self, stage: str, entry: Mapping[str, Any]) -> None:
         """Store what a stage did."""

@@ -9,20 +9,10 @@ from ktse.method.erasing import erase
 from ktse.method.objective import Batch, Objective
 from ktse.recipe import ObjectiveRecipe
 from ktse.recipe.load import load_recipe
-from objectives import EVERY, MEAN, ONLY_CLASSIFICATION, STD, WEIGHTS, Scripted, tiny_network, weighted_sum
+from objectives import EVERY, MEAN, ONLY_CLASSIFICATION, STD, WEIGHTS, Scripted, a_batch, tiny_network, weighted_sum
 
 PAIRED = {"transfer", "stitched_background", "stitched_foreground"}
 PUBLISHED = load_recipe("voc12-official").classify.objective
-
-
-def a_batch(tags, pairs=0, classes=4, height=32, width=32):
-    """Random images with the given tags, the first of them paired with images of the same tags."""
-    generator = torch.Generator().manual_seed(0)
-    rows = torch.zeros(len(tags), classes)
-    for row, own in zip(rows, tags, strict=True):
-        row[own] = 1
-    image, paired = (torch.randn(count, 3, height, width, generator=generator) for count in (len(tags), pairs))
-    return Batch(image, rows, paired, rows[:pairs])
 
 
 BATCHES = {

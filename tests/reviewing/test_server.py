@@ -22,7 +22,7 @@ from fastapi.testclient import TestClient
 
 from ktse.data.masks import open_corrections
 from ktse.data.open import open_data
-from ktse.files import read_label_map, write_json
+from ktse.files import read_label_map
 from ktse.reviewing.pictures import Pictures
 from ktse.reviewing.server import make_app
 from ktse.run_folder import RunFolder
@@ -74,15 +74,6 @@ def test_the_list_begins_with_what_needs_a_look(client: TestClient) -> None:
         "id": "beach/002", "tags": [1], "confidence": 0.2, "kept_out": False, "state": "open", "revision": 0,
         "draft": False, "retagged": False, "notes": [], "learned": None,
     }  # fmt: skip
-
-
-def test_what_check_has_noticed_is_shown(pictures: Pictures, reviewed: RunFolder) -> None:
-    doubt = {"id": "beach/001", "class": "dog", "tagged": True, "score": 2.0}
-    write_json(reviewed.path("check.json"), {"doubtful": [doubt], "duplicates": [["beach/001", "none"]]})
-    notes = {image["id"]: image["notes"] for image in pictures.about_run()["images"]}
-    assert notes["beach/001"] == ["doubtful tag: dog", "same content as none"]
-    assert notes["none"] == ["same content as beach/001"]
-    assert notes["park/003"] == []
 
 
 def test_one_image_with_its_pictures(client: TestClient, reviewed: RunFolder) -> None:

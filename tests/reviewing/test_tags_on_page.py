@@ -139,7 +139,7 @@ def test_a_corrected_tag_is_doubtful_no_longer(client: TestClient, reviewed: Run
         {"id": "beach/001", "class": "dog", "tagged": True, "score": 2.0},
         {"id": "beach/002", "class": "ball", "tagged": False, "score": 1.5},
     ]
-    write_json(reviewed.path("check.json"), {"doubtful": doubts})
+    write_json(reviewed.path("noticed.json"), {"doubtful": doubts})
     assert listed(client, "beach/001")["notes"] == ["doubtful tag: dog"]
     assert listed(client, "beach/002")["notes"] == ["perhaps without its tag: ball"]
     retag(client, "beach/001", 1, False, 0)

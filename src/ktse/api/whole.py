@@ -131,14 +131,14 @@ def check(
     recipe: str | Path = "fast",
     settings: Settings | None = None,
 ) -> Checked:
-    """Say what is in a data set and what is wrong with it; of a run, after classify, which tags are doubtful.
+    """Say what is in a data set and what is wrong with it; of a run, after classify, doubtful tags and near copies.
 
     Args:
         images: folder of images, or the root of a data set (class subfolders, VOC, COCO), or a run folder.
         tags: file of tags (CSV, TSV, JSON, list, COCO), or a DataFrame; without it, the folder must say what is in its
             images.
         masks: folder of true masks, or a COCO file, to compare with the tags.
-        device: what finds doubtful tags: auto (a GPU if there is one), cpu, cuda or mps.
+        device: what finds doubtful tags and near copies: auto (a GPU if there is one), cpu, cuda or mps.
         skip_bad: images that cannot be read are warnings, not errors.
         recipe: whose run's need of disk is estimated.
         settings: changes to the recipe's data settings, such as {"data.separator": " "}.

@@ -43,6 +43,8 @@ class Checked:
         doubtful: tags that are probably wrong, the most doubtful first: id, class, whether it is tagged, score.
         doubtful_judge: what judged them: the backbone before training on these tags ("initial"), or, where there is
             none, the "trained" one, which has seen them; empty: they were not judged.
+        near_copies: pairs of images that are almost the same, those across the split first, then the most similar: id,
+            the image that it is like, whether only one is in training ("across"), whether the tags differ, similarity.
         errors: what makes the data unusable.
         warnings: what will probably harm the result.
     """
@@ -67,6 +69,7 @@ class Checked:
     disagree: list[dict[str, Any]] = field(default_factory=list)
     doubtful: list[dict[str, Any]] = field(default_factory=list)
     doubtful_judge: Literal["", "initial", "trained"] = ""
+    near_copies: list[dict[str, Any]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 

@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, r
 
 from ktse.method.alignment import global_alignment, local_alignment
 from ktse.method.erasing import erase, foreground_score, keep_mask, stitch
+from ktse.method.in_turn import InTurn
 from ktse.method.regularisation import UNDECIDED, inter_class_term, pseudo_label, segmentation_terms
 from ktse.method.rivals import attraction, hard_classification, repulsion
 from ktse.method.transfer import transfer_loss
@@ -84,9 +85,12 @@ class Objective(nn.Module):
     def forward(self, batch: Batch, weights: Mapping[str, float]) -> Terms:
         """Compute every term whose weight is not 0.
 
+        The gradient of the terms of stitched and erased images is taken at once, with their weights, so that these
+        images are held one after the other. Whoever takes the gradient of the weighted sum of all terms has it whole.
+
         Args:
             batch: anchors and, for SIE, their pairs.
-            weights: weight of each term by name; decides only what is computed.
+            weights: weight of each term by name.
         """
         on = {name for name, weight in weights.items() if weight != 0}
         image, tags = batch.image, batch.tags
@@ -95,7 +99,7 @@ class Objective(nn.Module):
         seen = torch.cat([image, batch.paired_image]) if pairs else image
         head = self.network.head
         scores = self.network.scores(seen) if batch.features is None else head(batch.features).float()
-        anchor, paired = scores[: len(image)], scores[len(image) :]
+        anchor = scores[: len(image)]
         cam = anchor[:, 1:]
         logits = head.classify(cam, batch.inside)
         taught = tags if batch.mixed is None else batch.mixed
@@ -115,10 +119,11 @@ class Objective(nn.Module):
                 label = label.masked_fill(outside, UNDECIDED)
         if on & (ANCHOR | {"inter_class"}):
             losses |= self._self_supervision(anchor, image, tags, label, on)
+        parts = InTurn(scores, weights)
         if pairs:
-            losses |= self._transfer(anchor[:pairs], paired, batch, label, on)
+            losses |= parts.taken(self._transfer(parts.scores, batch, pairs, label, on))
         if on & ERASED:
-            losses |= self._erased(cam, image, tags, on)
+            losses |= parts.taken(self._erased(parts.scores[: len(image), 1:], image, tags, on))
         if "repulsion" in on:
             losses["repulsion"] = repulsion(head.pyramid(cam), cam, tags)
         return Terms({name: loss for name, loss in losses.items() if name in on}, logits, cam.amax(dim=(-2, -1)))
@@ -140,9 +145,10 @@ class Objective(nn.Module):
         return losses
 
     def _transfer(
-        self, anchor: Tensor, paired: Tensor, batch: Batch, label: Tensor | None, on: set[str]
+        self, scores: Tensor, batch: Batch, pairs: int, label: Tensor | None, on: set[str]
     ) -> dict[str, Tensor]:
-        recipe, pairs = self.recipe, len(paired)
+        recipe = self.recipe
+        anchor, paired = scores[:pairs], scores[len(batch.image) :]
         image, tags = batch.image[:pairs], torch.maximum(batch.tags[:pairs], batch.paired_tags)
         axis: Literal["height", "width"] = recipe.stitch if recipe.stitch != "random" else _any_axis()
         stitched = self.network.scores(stitch(image, batch.paired_image, axis))

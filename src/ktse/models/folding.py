@@ -1,4 +1,4 @@
-"""Frozen batch norms that cost little: the convolution before each does their work, or they hold nothing to learn from."""
+"""Frozen batch norms that cost little: the convolution before each does their work, or they hold no copy of a map."""
 
 from __future__ import annotations
 

@@ -146,12 +146,12 @@ def gather(run: RunFolder, data: TaggedImages, truth: Truth | None) -> Facts:
     signs = {sign.text.rstrip(".") for sign in verdict.signs} if verdict else set()
     failed = {stage: entry.get("message") for stage, entry in manifest.items() if entry.get("state") == "failed"}
     found = [f"The stage {stage} failed: {message or 'no reason is known'}" for stage, message in failed.items()]
-    found += [note for part in (check, masks, model, evaluation) for note in part.get("warnings") or ()]
+    found += [note for part in (run.noticed(), check, masks, model, evaluation) for note in part.get("warnings") or ()]
     found += scores.notes(evaluation)
     notes = [clip(note, LONGEST_NOTE) for note in dict.fromkeys(found) if note.rstrip(".") not in signs]
     if len(notes) > MOST_NOTES:
         more = many(len(notes) - MOST_NOTES, "more warning is", "more warnings are")
-        notes[MOST_NOTES:] = [f"{more} in check.json and evaluation.json"]
+        notes[MOST_NOTES:] = [f"{more} in check.json, noticed.json and evaluation.json"]
     rest = rest_in_words(run, data)
     other = compared(run)
     return Facts(run, data, truth, run.read_recipe(), manifest, evaluation, masks, other, model, verdict, rest, notes)

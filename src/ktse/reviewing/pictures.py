@@ -290,17 +290,21 @@ def _noticed(run: RunFolder, data: TaggedImages) -> dict[str, list[str]]:
     tags = dict(zip(data.ids, data.tags, strict=True))
     column = {name: index for index, name in enumerate(data.classes)}
     found: dict[str, list[str]] = {}
-    checked = run.checked()
-    for doubt in checked.get("doubtful", []):
+    noticed = run.noticed()
+    for doubt in noticed.get("doubtful", []):
         name, one = doubt["id"], doubt["class"]
         if name not in tags or one not in column or bool(tags[name][column[one]]) != doubt["tagged"]:
             continue
         text = f"doubtful tag: {one}" if doubt["tagged"] else f"perhaps without its tag: {one}"
         found.setdefault(name, []).append(text)
-    for group in checked.get("duplicates", []):
+    for group in run.checked().get("duplicates", []):
         for name in group:
             others = ", ".join(other for other in group if other != name)
             found.setdefault(name, []).append(f"same content as {others}")
+    for pair in noticed.get("near_copies", []):
+        for name, other in ((pair["id"], pair["like"]), (pair["like"], pair["id"])):
+            if name in tags and other in tags:
+                found.setdefault(name, []).append(f"almost the same as {other}")
     return found
 
 

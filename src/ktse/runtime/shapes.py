@@ -80,6 +80,11 @@ SHAPES: dict[str, Any] = {
         "disk": Each(NUMBER),
         "true_masks": WORD,
     },
+    "noticed.json": {
+        "doubtful": [{"id!": WORD, "class!": WORD, "tagged!": SWITCH}],
+        "near_copies": [{"id!": WORD, "like!": WORD}],
+        "warnings": Maybe([WORD]),
+    },
     "evaluation.json": {
         **dict.fromkeys(("seed", "mask", "fused", "prediction"), Maybe(SCORE)),
         "warnings": Maybe([WORD]),

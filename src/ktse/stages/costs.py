@@ -99,7 +99,7 @@ class Classify(EachImageOnce):
         return 3 * (weights + trained) + weights + round(STEP * steps)
 
     def memory(self, extent: Extent, recipe: Recipe) -> float:
-        """The network, and what it holds of anchors, pairs, stitched and erased images at the same time."""
+        """The network, and what it holds of anchors and pairs, and beside them of stitched or of erased images."""
         from ktse.stages.classify import build  # loads torch
 
         stage = recipe.classify
@@ -109,8 +109,8 @@ class Classify(EachImageOnce):
         terms, objective = stage.objective.weights, stage.objective
         stitched = terms.transfer or terms.stitched_background or terms.stitched_foreground
         erased = terms.global_alignment or terms.local_alignment or terms.erased_classification or terms.attraction
-        passes = 1 + (3 * objective.pairs if stitched else 0) + (objective.erased if erased else 0)
-        later = stage.batch_size * passes if stage.warmup < stage.epochs else 0
+        pairs, beside = (objective.pairs if stitched else 0), (objective.erased if erased else 0)
+        later = stage.batch_size * (1 + pairs + max(2 * pairs, beside)) if stage.warmup < stage.epochs else 0
         batch = max(stage.warmup_batch_size if stage.warmup else 0, later)
         moments = 1 if stage.optimizer == "sgd" else 2
         looked = 0 if stage.frozen_stages != -1 or stage.on_features else SEEN * stage.batch_size * side**2

@@ -14,6 +14,7 @@ MANY = 30
 """Classes that are shown one by one; of more, the most and the least frequent."""
 
 DOUBTFUL = 20
+"""Doubtful tags, and near copies, that are shown one by one."""
 
 SAID = 30
 """Errors, and warnings, that are shown one by one."""
@@ -37,6 +38,8 @@ def show_checked(checked: Checked) -> None:
     _show_costs(checked)
     if checked.doubtful:
         _show_doubtful(checked)
+    if checked.near_copies:
+        _show_near_copies(checked)
     for kind, texts in (("error", checked.errors), ("warning", checked.warnings)):
         for text in texts[:SAID]:
             say(f"{kind}: {text}")
@@ -70,6 +73,16 @@ def _show_doubtful(checked: Checked) -> None:
             f"{entry['score']:.2f}",
         )
     show(table)
+
+
+def _show_near_copies(checked: Checked) -> None:
+    table = Table("image", "almost the same as", "in", "similarity")
+    for pair in checked.near_copies[:DOUBTFUL]:
+        place = "validation, the other in training" if pair["across"] else "the same part"
+        table.add_row(visible(pair["id"]), visible(pair["like"]), place, f"{pair['score']:.2f}")
+    show(table)
+    if more := len(checked.near_copies[DOUBTFUL:]):
+        show(f"... and {many(more, 'more pair')}: noticed.json in the run lists them")
 
 
 def _partners(checked: Checked, name: str) -> str:

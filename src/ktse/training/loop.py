@@ -81,6 +81,7 @@ def fit(
                 weights, factor = plan.weights(progress), plan.lr(progress)
                 for group in optimizer.param_groups:
                     group |= {"lr": group["base_lr"] * factor, "momentum": plan.momentum}
+                optimizer.zero_grad(set_to_none=True)  # before the losses: some take their gradient at once
                 terms = task.losses(module, fabric.to_device(batch), weights, state)
                 where = f"epoch {state.epoch + 1}, step {state.step + 1}"
                 total = _total(terms, weights, fabric, where, (task.name(index) for index in every[state.step]))
@@ -206,7 +207,6 @@ def _total(
 def _step(
     total: Tensor, terms: Mapping[str, Tensor], module: Any, optimizer: Any, fabric: Fabric, clip: float
 ) -> dict[str, Any]:
-    optimizer.zero_grad(set_to_none=True)
     fabric.backward(total)
     if clip > 0:
         fabric.clip_gradients(module, optimizer, max_norm=clip)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ktse.data.open import open_data
 from ktse.data.readers.data_frame import tags_as_file
 from ktse.data.remote import refuse_url
 from ktse.errors import RunError
+from ktse.files import write_json
 from ktse.job import Job
 from ktse.pipeline import stages_of
 from ktse.recipe import Recipe
@@ -27,7 +29,9 @@ from ktse.verbs.moved import moved_error
 
 
 def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings: Mapping[str, Any]) -> Checked:
-    """Check the data of a run; after classify, rank the tags that are probably wrong.
+    """Check the data of a run; after classify, rank the tags that are probably wrong, and list near copies.
+
+    What is found after classify is also written to noticed.json, for the review page and the report.
 
     Args:
         run: the run folder.
@@ -48,13 +52,20 @@ def check_run(run: RunFolder, masks: str | Path | None, skip_bad: bool, settings
     if checked.errors:
         return checked
     if not run.path("classify", "model.safetensors").is_file():
-        text = f"check lists the tags that are probably wrong after classify: ktse classify {run.root}"
+        text = f"check lists tags that are probably wrong, and near copies, after classify: ktse classify {run.root}"
         return dataclasses.replace(checked, warnings=[*checked.warnings, text])
     from ktse.checking.doubtful_tags import doubtful_tags  # loads torch
+    from ktse.checking.near_copies import LISTED, near_copies, near_copy_warnings
 
-    doubtful, judge, warning = doubtful_tags(run, job.given.images.without(checked.unreadable), job.recipe.classify)
-    warnings = [*checked.warnings, *([warning] if warning else [])]
-    return dataclasses.replace(checked, doubtful=doubtful, doubtful_judge=judge, warnings=warnings)
+    data, classify = job.given.images.without(checked.unreadable), job.recipe.classify
+    doubtful, judge, warning = doubtful_tags(run, data, classify)
+    near = near_copies(run, data, classify, job.recipe.compute, checked.duplicates) if classify.on_features else []
+    listed = [pair._asdict() for pair in near[:LISTED]]
+    noticed = near_copy_warnings(near, checked.validation)
+    with suppress(OSError):  # a run that others own can be checked, too
+        write_json(run.path("noticed.json"), {"doubtful": doubtful, "near_copies": listed, "warnings": noticed})
+    warnings = [*noticed, *checked.warnings, *([warning] if warning else [])]
+    return dataclasses.replace(checked, doubtful=doubtful, doubtful_judge=judge, near_copies=listed, warnings=warnings)
 
 
 def check_data(

@@ -73,7 +73,7 @@ export class Gallery {
     const chosen = part("class").value, text = part("find").value.trim().toLowerCase();
     const split = part("split").value, noted = part("noted").value;
     const fits = this.images.filter((image) => (!split || (split === "kept") === image.kept_out)
-      && (!noted || image.notes.some((note) => note.startsWith("same") === (noted === "same"))) && (!chosen || (chosen === "none" ? !image.tags.length : image.tags.includes(+chosen)))
+      && (!noted || image.notes.some((note) => /^(almost the )?same /.test(note) === (noted === "same"))) && (!chosen || (chosen === "none" ? !image.tags.length : image.tags.includes(+chosen)))
       && (!text || image.id.toLowerCase().includes(text)));
     const count = {};
     for (const image of fits) for (const state of ["", image.state, image.draft ? "draft" : "-"]) count[state] = (count[state] ?? 0) + 1;
