@@ -145,3 +145,13 @@ def test_corrections_choose_the_thresholds_of_fused_masks_and_not_of_masks(
     others = [index for index in range(len(data)) if index not in indices and data.tags[index].any()]
     larger = [(masks.fused(data.ids[i]) > 0).mean() > (masks.mask(data.ids[i]) > 0).mean() for i in others]
     assert all(larger) and larger
+
+
+def test_features_that_are_gone_are_made_once(masks: RunFolder, data: TaggedImages, tmp_path: Path) -> None:
+    index = tagged(data, validation=False)[0]
+    corrections = whole_of_one_class(tmp_path / "fixed", data, [index])
+    segment(masks, data, HEAD, HERE)
+    for path in masks.path("features").rglob("*.npz"):
+        path.unlink()
+    adapt(masks, data, HEAD, corrections, HERE)
+    assert masks.features_path(data.ids[index]).is_file()

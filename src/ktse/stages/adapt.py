@@ -41,10 +41,7 @@ class AdaptTask(SegmentTask):
 
     def images(self) -> list[int]:
         """Indices of the images of an epoch; none without a corrected image."""
-        corrected = corrected_images(self.data, self.corrections)
-        others = sorted(set(self.data.training.tolist()) - set(corrected))
-        count = STEPS * self.recipe.batch_size if corrected else 0
-        return mostly(corrected, others, SHARE, count, self.compute.random_seed + self.epoch)
+        return images_of(self.epoch, self.data, self.corrections, self.recipe, self.compute)
 
     def plan(self, state: State) -> EpochPlan | None:
         """Every epoch alike, the learning rate falling to nothing; none without a corrected image."""
@@ -63,6 +60,16 @@ class AdaptTask(SegmentTask):
         """Say the mean loss of the first and the last."""
         text = f"epoch {state.epoch} of {EPOCHS}: loss {self.mean_loss(state):.3f}"
         return EpochEnd(text if state.epoch in (1, EPOCHS) else "")
+
+
+def images_of(
+    epoch: int, data: TaggedImages, corrections: Corrections, recipe: SegmentRecipe, compute: ComputeRecipe
+) -> list[int]:
+    """Indices of the images of an epoch, some of them several times; none without a corrected image."""
+    corrected = corrected_images(data, corrections)
+    others = sorted(set(data.training.tolist()) - set(corrected))
+    count = STEPS * recipe.batch_size if corrected else 0
+    return mostly(corrected, others, SHARE, count, compute.random_seed + epoch)
 
 
 def corrected_images(data: TaggedImages, corrections: Corrections) -> list[int]:
@@ -90,16 +97,19 @@ def adapt(
         DataError: some corrections cannot be used; nothing is trained.
         CollapseError: training collapsed; the model without corrections stays.
     """
-    used = len(corrected_images(data, corrections))
-    rest = len(corrections) - used
+    corrected = len(corrected_images(data, corrections))
+    rest = len(corrections) - corrected
     apart = f"; {many(rest, 'is of an image', 'are of images')} kept out of training" if rest else ""
-    say(f"adapt: {many(used, 'corrected mask')}{apart}")
+    say(f"adapt: {many(corrected, 'corrected mask')}{apart}")
     folder, fabric, key = run.path("adapt"), make_fabric(compute.precision), {"key": run.key("adapt")}
     learned = corrections.contents()
     model, _ = load_model(run.own(run.path("segment", "model.safetensors")))
     networks = [model] if isinstance(model, Segmenter) else [model.first, model.second]
     learner, groups = to_train(networks, recipe)
     seen = features_to_learn_from(run, data, recipe, learner, compute, fabric)
+    if seen is not None:  # those of photos that were copied since are of no use, and most images are seen many times
+        used = {i for epoch in range(EPOCHS) for i in images_of(epoch, data, corrections, recipe, compute)}
+        seen.fill(sorted(used), "adapt")
     task = AdaptTask(run, data, recipe, learner, corrections, compute, seen)
     seed, rule = compute.random_seed, rule_of(recipe)
     fit(task, groups, fabric, folder, random_seed=seed, clip=recipe.clip, label="adapt", rule=rule, **key)
