@@ -145,8 +145,9 @@ def test_learning_is_started_and_seen_in_an_image(page: Any, address: str) -> No
 def test_how_many_masks_the_model_has_not_learned_from(page: Any, address: str) -> None:
     open_image(page, address, "beach/002")
     for _ in range(2):
+        name = page.locator("#name").inner_text()
         page.keyboard.press("a")
-        playwright.expect(page.locator("#saved")).to_contain_text("is accepted.")
+        playwright.expect(page.locator("#saved")).to_contain_text(f"{name} is accepted.")
         page.locator("#editor:not([data-shows=''])[data-shows]").wait_for()
     page.keyboard.press("Escape")
     says(page, "#learn-count", "2 masks are accepted or corrected; the model has not learned from them yet.")

@@ -59,7 +59,7 @@ class TorchModel:
     @torch.inference_mode()
     def _logits(self, images: np.ndarray) -> torch.Tensor:
         with self.fabric.autocast():
-            logits: torch.Tensor = self.network(torch.from_numpy(images).to(self.fabric.device))
+            logits: torch.Tensor = self.network(torch.tensor(images, device=self.fabric.device))
             return logits
 
 
