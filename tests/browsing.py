@@ -81,3 +81,12 @@ def shown(path: Path, label: int) -> np.ndarray:
 def saved(page: Any) -> None:
     """Wait until an edit is on the disk."""
     page.locator("#saved", has_text="Saved; not accepted yet").wait_for()
+
+
+def edit_as_the_server_dies(page: Any, process: Any) -> None:
+    """Paint on the shown image when its server is gone, and wait until the page says so."""
+    process.kill()
+    process.wait()
+    page.keyboard.press("b")
+    page.mouse.click(*middle(page))
+    page.locator("#bar", has_text="The server does not answer").wait_for()

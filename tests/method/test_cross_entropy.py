@@ -42,3 +42,9 @@ def test_mixed_precision_changes_nothing():
     plain = enlarged_cross_entropy(scores, label)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(enlarged_cross_entropy(scores, label), plain)
+
+
+def test_scores_that_are_no_numbers_give_no_number():
+    scores = torch.zeros(1, 3, 2, 2)
+    scores[0, 2] = torch.nan  # not the class that pixels are labelled with
+    assert enlarged_cross_entropy(scores, torch.zeros(1, 4, 4, dtype=torch.long)).isnan().all()

@@ -43,10 +43,16 @@ def test_what_a_part_asks_of_shared_scores_reaches_them_once():
     shared = layer(given)
     parts = InTurn(shared, {"first": 2.0, "second": 3.0, "off": 0.0})
     assert parts.taken({"first": parts.scores.sum(), "off": parts.scores.square().sum()}).keys() == {"first"}
-    (second,) = parts.taken({"second": parts.scores.sum()}).values()
-    assert not second.requires_grad
-    shared.sum().backward()
+    terms = parts.taken({"second": parts.scores.sum()})
+    (shared.sum() + 3 * terms["second"]).backward()
     assert torch.equal(layer.weight.grad, (1 + 2 + 3) * given.expand(3, 2))
+
+
+def test_shared_scores_that_nothing_else_uses_get_the_gradient_of_the_parts():
+    layer, given = nn.Linear(2, 3, bias=False), torch.tensor([[1.0, 2.0]])
+    parts = InTurn(layer(given), {"only": 2.0})
+    (2 * parts.taken({"only": parts.scores.sum()})["only"]).backward()
+    assert torch.equal(layer.weight.grad, 2 * given.expand(3, 2))
 
 
 def test_nothing_is_taken_where_nothing_learns():

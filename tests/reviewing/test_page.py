@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browsing import colour, loaded, middle, open_image, saved, shown, until
+from browsing import colour, edit_as_the_server_dies, loaded, middle, open_image, saved, shown, until
 from ktse.files import read_label_map, write_label_map, write_npz
 from ktse.run_folder import RunFolder
 from reviewed_run import COLOURS, NAMES, SIZE, served
@@ -243,11 +243,7 @@ def test_an_edit_waits_for_a_server_that_is_away(page: Any, reviewed: RunFolder)
     draft = reviewed.path("corrections", ".drafts", "beach", "001.png")
     with served(reviewed) as (process, address):
         open_image(page, address, "beach/001")
-        process.kill()
-        process.wait()
-        page.keyboard.press("b")
-        page.mouse.click(*middle(page))
-        playwright.expect(page.locator("#bar")).to_contain_text("The server does not answer")
+        edit_as_the_server_dies(page, process)
         page.keyboard.press("n")  # nothing is left behind unsaved
         playwright.expect(page.locator("#saved")).to_have_text("Not saved")
         assert not draft.exists()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from browsing import colour, middle, open_image, until
+from browsing import colour, edit_as_the_server_dies, open_image, until
 from ktse.run_folder import RunFolder
 from reviewed_run import served
 
@@ -114,11 +114,7 @@ def test_a_server_that_begins_anew_is_no_failure_and_hides_nothing_unsaved(page:
 def test_what_is_said_of_the_run_waits_for_what_is_said_of_an_image(page: Any, reviewed: RunFolder) -> None:
     with served(reviewed) as (process, address):
         open_image(page, address, "beach/001")
-        process.kill()
-        process.wait()
-    page.keyboard.press("b")
-    page.mouse.click(*middle(page))
-    says(page, "#bar-text", "The server does not answer")
+        edit_as_the_server_dies(page, process)
     page.route("**/api/learn*", lambda route: route.fulfill(status=409, body='{"message": "It learns already."}'))
     page.evaluate("document.getElementById('learning').hidden = false")
     page.keyboard.press("w")

@@ -71,13 +71,14 @@ class _EnlargedCrossEntropy(torch.autograd.Function):
 def _seen(signed: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
     """The classes (A,) that an image shows or is labelled with, and where among them is that of each pixel.
 
-    On a device that would have to wait for the answer, all of them.
+    A class whose scores are no numbers is among them, so that the loss is none either. On a device that would have to
+    wait for the answer, all of them.
     """
     label = label.clamp(min=0)
     if signed.device.type != "cpu":
         return torch.arange(len(signed), device=signed.device), label
     flat = label.flatten()
-    seen = (signed.amax(dim=(1, 2)) > 0) | (flat.bincount(minlength=len(signed)) > 0)
+    seen = ~(signed.amax(dim=(1, 2)) <= 0) | (flat.bincount(minlength=len(signed)) > 0)
     return seen.nonzero()[:, 0], (seen.cumsum(0) - 1).index_select(0, flat).view_as(label)
 
 

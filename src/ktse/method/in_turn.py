@@ -23,7 +23,7 @@ class InTurn:
     """
 
     def __init__(self, shared: Tensor, weights: Mapping[str, float]) -> None:
-        self.weights, self.scores = weights, shared
+        self.weights, self.shared, self.scores = weights, shared, shared
         self.learns = torch.is_grad_enabled() and shared.requires_grad
         if self.learns:
             self.scores = scores = shared.detach().requires_grad_()
@@ -38,7 +38,8 @@ class InTurn:
             losses: scalars by name; those without a weight are left out.
 
         Returns:
-            the terms that have a weight, without what they hold, as their gradient is where it belongs.
+            the terms that have a weight, without what they hold, as their gradient is where it belongs. They ask the
+            shared scores for a gradient of 0, so that these get the parts' even where no other term uses them.
         """
         losses = {name: loss for name, loss in losses.items() if self.weights.get(name)}
         if not self.learns or not losses:
@@ -46,4 +47,4 @@ class InTurn:
         total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
         with torch.autocast(total.device.type, enabled=False):
             total.backward()  # type: ignore[no-untyped-call]
-        return {name: loss.detach() for name, loss in losses.items()}
+        return {name: loss.detach() + 0 * self.shared.sum() for name, loss in losses.items()}
